@@ -1,0 +1,1 @@
+"""Replicated cluster state: read, transaction, lease, watch. The authority for every intent and for leadership."""
