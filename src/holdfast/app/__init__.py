@@ -1,0 +1,1 @@
+"""Composition roots: the only place that wires drivers to ports and names process entry points."""

@@ -1,0 +1,84 @@
+"""Opens a store from its URL and serves one: the composition root of ``holdfast.store``.
+
+* ``embedded:///var/lib/holdfast/cluster.db`` – a SQLite file of this machine
+* ``served://10.77.9.1:7400`` – a store that another process serves, over mutual TLS; the identity directory is the
+  query parameter ``identity`` or the environment variable ``HOLDFAST_IDENTITY``
+* ``memory:`` – for trials within one process
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import click
+
+from holdfast.kernel.errors import InputError
+from holdfast.runtime import authority
+from holdfast.store.drivers.embedded import EmbeddedStore
+from holdfast.store.drivers.memory import MemoryStore
+from holdfast.store.drivers.served import ServedStore
+from holdfast.store.port import Store
+from holdfast.store.server import StoreServer
+
+WITNESS_NAME = "store:witness"
+"""The name that a served store proves by its certificate."""
+
+
+def open_store(url: str) -> Store:
+    """Return the store that ``url`` names. Raises :class:`InputError` for a URL that names none."""
+    parts = urlsplit(url)
+    match parts.scheme:
+        case "embedded":
+            return EmbeddedStore(Path(parts.path))
+        case "memory":
+            return MemoryStore()
+        case "served":
+            query = parse_qs(parts.query)
+            identity = query.get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
+            if not identity or not parts.hostname or not parts.port:
+                raise InputError(
+                    f"{url!r} names no host, port or identity",
+                    remedy="write served://HOST:PORT?identity=DIRECTORY, or set HOLDFAST_IDENTITY",
+                )
+            context = authority.client_context(Path(identity))
+            return ServedStore(parts.hostname, parts.port, context, authority.host_label(WITNESS_NAME))
+        case _:
+            raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
+
+
+def store_commands() -> click.Group:
+    """Return the commands of ``holdfast store``."""
+
+    @click.group("store", help="The replicated state that every system reads and writes.")
+    def store() -> None:
+        """Group only."""
+
+    @store.command(
+        "serve",
+        help="Serve an embedded store to other systems.\n\nExample: holdfast store serve --path cluster.db --listen 10.77.9.1:7400 --identity tls",
+    )
+    @click.option("--path", required=True, type=click.Path(path_type=Path), help="The SQLite file; made when missing.")
+    @click.option("--listen", required=True, help="HOST:PORT to listen on.")
+    @click.option("--identity", required=True, type=click.Path(path_type=Path), help="Identity directory.")
+    def serve(path: Path, listen: str, identity: Path) -> None:
+        host, _, port = listen.rpartition(":")
+        asyncio.run(_serve(path, host, int(port), identity))
+
+    return store
+
+
+async def _serve(path: Path, host: str, port: int, identity: Path) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    store = EmbeddedStore(path)
+    server = StoreServer(store, authority.server_context(identity))
+    await server.start(host, port)
+    click.echo("ready")
+    await stopped.wait()
+    await server.stop()
+    await store.close()

@@ -1,0 +1,28 @@
+"""What every test shares: the seed of this run, printed so that a failing run can be repeated."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
+
+
+def pytest_report_header() -> str:
+    return f"holdfast seed: {SEED} (repeat with HOLDFAST_TEST_SEED={SEED})"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Randomness that depends on the run's seed and the test's name only."""
+    return random.Random(f"{SEED}:{request.node.nodeid}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
