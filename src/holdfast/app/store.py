@@ -28,6 +28,12 @@ WITNESS_NAME = "store:witness"
 """The name that a served store proves by its certificate."""
 
 
+_SERVE_HELP = """Serve an embedded store to other systems.
+
+Example: holdfast store serve --path cluster.db --listen 10.77.9.1:7400 --identity tls
+"""
+
+
 def open_store(url: str) -> Store:
     """Return the store that ``url`` names. Raises :class:`InputError` for a URL that names none."""
     parts = urlsplit(url)
@@ -57,10 +63,7 @@ def store_commands() -> click.Group:
     def store() -> None:
         """Group only."""
 
-    @store.command(
-        "serve",
-        help="Serve an embedded store to other systems.\n\nExample: holdfast store serve --path cluster.db --listen 10.77.9.1:7400 --identity tls",
-    )
+    @store.command("serve", help=_SERVE_HELP)
     @click.option("--path", required=True, type=click.Path(path_type=Path), help="The SQLite file; made when missing.")
     @click.option("--listen", required=True, help="HOST:PORT to listen on.")
     @click.option("--identity", required=True, type=click.Path(path_type=Path), help="Identity directory.")

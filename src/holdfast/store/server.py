@@ -8,6 +8,7 @@ that cutting a user's network cuts it from the store. Calls of one connection ru
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 
 import msgspec
@@ -70,7 +71,7 @@ class _Connection:
                 await self._places.acquire()
                 task = asyncio.create_task(self._run_call(request))
                 self._calls[request.id] = task
-                task.add_done_callback(lambda _, number=request.id: self._finished(number))
+                task.add_done_callback(functools.partial(self._finished, request.id))
         except (Unavailable, msgspec.ValidationError):
             return
         finally:
@@ -78,7 +79,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
-    def _finished(self, number: int) -> None:
+    def _finished(self, number: int, _task: asyncio.Task[None]) -> None:
         self._calls.pop(number, None)
         self._places.release()
 
@@ -113,6 +114,7 @@ class _Connection:
             case "renew":
                 return await store.renew(arguments[0])
             case "revoke":
-                return await store.revoke(arguments[0])
+                await store.revoke(arguments[0])
+                return True
             case other:
                 raise Unavailable(f"the store does not know {other!r}", "use one release on both sides")

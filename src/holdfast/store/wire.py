@@ -1,4 +1,4 @@
-"""How a served store and its users talk: length-prefixed msgpack frames over TLS, many calls in flight on one connection.
+"""How a served store and its users talk: length-prefixed msgpack frames over TLS, many calls on one connection.
 
 A request is ``(id, operation, arguments)``; the answer repeats the id. A watch answers with one frame per commit until
 its user cancels it or the connection ends.

@@ -1,0 +1,60 @@
+# make run    the drill: two sites on this machine, every part at work
+# make test   the gate: style, types, structure, tests, the drill in both modes
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux
+
+.PHONY: run test check unit drill packages docs clean bench-first-backup
+
+run: $(BIN)/.run packages
+	$(BIN)/holdfast drill
+
+test: check unit drill
+
+check: $(BIN)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(BIN)/.test packages
+	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/live/test_drill.py
+
+drill: $(BIN)/.test packages
+	$(BIN)/pytest -q tests/live/test_drill.py
+
+bench-%: $(BIN)/.test packages
+	$(BIN)/python -m bench.$(subst -,_,$*)
+
+docs: $(BIN)/.docs
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build
+
+# As root the few distribution packages are installed; otherwise the one command that would is printed.
+packages:
+	@missing=$$(for p in $(DEBIAN); do dpkg-query -Wf '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing) >/dev/null; \
+	  else echo "for the full drill, as root: apt-get install -y $$missing"; fi; \
+	fi
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --only-binary :all: -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/.test: requirements/test.txt $(BIN)/.run
+	$(PIP) install --require-hashes --only-binary :all: -r requirements/test.txt
+	@touch $@
+
+$(BIN)/.docs: requirements/docs.txt $(BIN)/.run
+	$(PIP) install --require-hashes --only-binary :all: -r requirements/docs.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) docs/_build

@@ -1,0 +1,90 @@
+"""The entry of every Holdfast program: ``holdfast NOUN VERB`` and, under their own names, the dialects' commands.
+
+Nothing is imported before it is known to be needed: a dialect command that is typed a thousand times a day should not
+pay for the web console.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+from holdfast.kernel.errors import HoldfastError
+
+NOUNS = {
+    "drill": ("holdfast.app.drill:drill_command", "Show every part at work on two sites on this machine."),
+    "group": ("holdfast.app.cluster:group_commands", "Service groups: state, online, offline, switch, freeze."),
+    "resource": ("holdfast.app.cluster:resource_commands", "Resources of service groups."),
+    "system": ("holdfast.app.cluster:system_commands", "Systems: the daemon, the list, the state."),
+    "cluster": ("holdfast.app.cluster:cluster_commands", "The cluster's configuration and state."),
+    "fence": ("holdfast.app.cluster:fence_commands", "Evidence that a system is dead."),
+    "array": ("holdfast.app.replication:array_commands", "The software array."),
+    "volume": ("holdfast.app.replication:volume_commands", "Volumes of an array, and block devices made of them."),
+    "pair": ("holdfast.app.replication:pair_commands", "Metro Mirror pairs."),
+    "flash": ("holdfast.app.replication:flash_commands", "Flash copies."),
+    "snapshot": ("holdfast.app.continuity:snapshot_commands", "Cluster-aware flash copies of a service group."),
+    "backup": ("holdfast.app.backup:backup_commands", "Back up file systems to a backup server."),
+    "restore": ("holdfast.app.backup:restore_commands", "Restore from a backup server."),
+    "server": ("holdfast.app.backup:server_commands", "The backup server."),
+    "store": ("holdfast.app.store:store_commands", "The replicated state that every system reads and writes."),
+    "authority": ("holdfast.app.security:authority_commands", "The built-in certificate authority."),
+    "dialect": ("holdfast.app.dialect:dialect_commands", "Install the command names that administrators know."),
+}
+"""Noun → (builder of its click command, one-line summary)."""
+
+DIALECTS = {
+    "dscli": "holdfast.app.replication:dscli_main",
+    "dsmc": "holdfast.app.backup:dsmc_main",
+    "dsmadmc": "holdfast.app.backup:dsmadmc_main",
+    **dict.fromkeys(
+        ("hastatus", "hagrp", "hares", "hasys", "haclus", "haconf", "hacf"), "holdfast.app.cluster:vcs_main"
+    ),
+}
+"""Command name → function that takes that name and the arguments after it, and returns the exit code."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; a first word or program name that is a dialect's command runs that dialect."""
+    arguments = sys.argv if argv is None else argv
+    name = Path(arguments[0]).name
+    if name in DIALECTS:
+        return _run_dialect(name, arguments[1:])
+    if len(arguments) > 1 and arguments[1] in DIALECTS:
+        return _run_dialect(arguments[1], arguments[2:])
+    return _run_native(arguments[1:])
+
+
+def _run_dialect(name: str, arguments: list[str]) -> int:
+    module, _, function = DIALECTS[name].partition(":")
+    try:
+        return int(getattr(importlib.import_module(module), function)(name, arguments))
+    except HoldfastError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run_native(arguments: list[str]) -> int:
+    import click
+
+    from holdfast import __version__
+    from holdfast.cli.frame import LazyGroup, run_guarded
+
+    root = LazyGroup(
+        "holdfast",
+        nouns=NOUNS,
+        no_args_is_help=True,
+        help=(
+            "Keep clustered services running and their data recoverable.\n\n"
+            "Examples:\n\n  holdfast drill\n\n  holdfast group switch ledger --to hostb --wait 60"
+        ),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    click.version_option(__version__, prog_name="holdfast")(root)
+    return run_guarded(root, arguments, "holdfast")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
