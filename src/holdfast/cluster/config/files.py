@@ -1,0 +1,54 @@
+"""Configuration files on disk: main.cf with everything it includes, as the texts that the builder reads.
+
+An included file is looked for beside main.cf and then among the type files that come with Holdfast.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from holdfast.cluster.config.builder import build
+from holdfast.cluster.config.syntax import parse_file
+from holdfast.cluster.model.configuration import Configuration
+from holdfast.kernel.errors import InputError
+
+_FILE_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+def read_files(path: Path) -> dict[str, str]:
+    """Return main.cf (under that name, whatever the file is called) and every included file as name → text.
+
+    ``path`` is main.cf or a directory that holds it. Raises :class:`InputError`.
+    """
+    main = path / "main.cf" if path.is_dir() else path
+    files = {"main.cf": _text(main)}
+    waiting = list(parse_file(files["main.cf"], str(main)).includes)
+    while waiting:
+        name, place = waiting.pop()
+        if name in files:
+            continue
+        beside = main.parent / name
+        if beside.is_file():
+            files[name] = _text(beside)
+        else:
+            bundled = resources.files("holdfast.cluster.config").joinpath(Path(name).name)
+            if not bundled.is_file() or not name.endswith(".cf"):
+                raise place.error(f"included file {name!r} cannot be read", f"put it beside {main.name}")
+            files[name] = bundled.read_text("utf-8")
+        waiting += parse_file(files[name], name).includes
+    return files
+
+
+def load(path: Path) -> Configuration:
+    """Read and check the configuration at ``path``. Raises :class:`InputError`."""
+    return build(read_files(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _FILE_LIMIT_BYTES:
+            raise InputError("the file is larger than 4 MiB", file=str(path), remedy="is it a configuration file?")
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", file=str(path), remedy="check path, rights and encoding") from error

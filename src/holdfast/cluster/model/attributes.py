@@ -1,0 +1,102 @@
+"""Attributes: what a name in main.cf may hold, and the one table of defaults that the engine goes by.
+
+A value is a scalar (text or whole number), a list (keylist or vector) or an association. Definitions come from type
+files for resources and from the tables below for clusters, systems, groups and the attributes that every resource
+has. Correcting a default is one edit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+Scalar = str | int
+Value = str | int | tuple[str, ...] | Mapping[str, str]
+
+
+class Dimension(Enum):
+    """How many values an attribute holds."""
+
+    SCALAR = "scalar"
+    VECTOR = "vector"
+    KEYLIST = "keylist"
+    ASSOCIATION = "association"
+
+
+class Kind(Enum):
+    """What one value is."""
+
+    STR = "str"
+    INT = "int"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeDef:
+    """One attribute of a type. ``static`` values belong to the type; ``temp`` values are never written."""
+
+    name: str
+    kind: Kind = Kind.STR
+    dimension: Dimension = Dimension.SCALAR
+    default: Value = ""
+    static: bool = False
+    temp: bool = False
+    declared_default: bool = False
+
+
+def _int(name: str, default: int) -> AttributeDef:
+    return AttributeDef(name, Kind.INT, default=default)
+
+
+def _flag(name: str, default: int) -> AttributeDef:
+    return AttributeDef(name, Kind.BOOLEAN, default=default)
+
+
+def _text(name: str, default: str = "") -> AttributeDef:
+    return AttributeDef(name, default=default)
+
+
+def _keys(name: str) -> AttributeDef:
+    return AttributeDef(name, dimension=Dimension.KEYLIST, default=())
+
+
+def _pairs(name: str) -> AttributeDef:
+    return AttributeDef(name, dimension=Dimension.ASSOCIATION, default=())
+
+
+def _table(*attributes: AttributeDef) -> Mapping[str, AttributeDef]:
+    return {attribute.name: attribute for attribute in attributes}
+
+
+CLUSTER_ATTRIBUTES = _table(
+    _text("ClusterAddress"), _pairs("UserNames"), _keys("Administrators"), _keys("Operators"), _text("UseFence"),
+    _int("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
+)  # fmt: skip
+
+SYSTEM_ATTRIBUTES = _table(_pairs("Capacity"), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0))
+
+GROUP_ATTRIBUTES = _table(
+    _pairs("SystemList"), _keys("AutoStartList"), _pairs("SystemZones"), _flag("AutoStart", 1), _flag("Parallel", 0),
+    _flag("AutoFailOver", 1), _text("FailOverPolicy", "Priority"), _text("AutoStartPolicy", "Order"),
+    _text("ManageFaults", "ALL"), _int("OnlineRetryLimit", 0), _int("OnlineRetryInterval", 0), _flag("Frozen", 0),
+    _keys("Operators"), _keys("Administrators"), _text("ClusterFailOverPolicy", "Manual"), _pairs("ClusterList"),
+    _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _flag("IntentOnline", 1),
+    _text("FaultPropagation", "1"), _text("Data", ""),
+)  # fmt: skip
+
+RESOURCE_ATTRIBUTES = _table(_flag("Critical", 1), _flag("Enabled", 1), _flag("AutoStart", 1), _text("Signaled"))
+
+TYPE_ATTRIBUTES = _table(
+    _int("MonitorInterval", 60), _int("MonitorTimeout", 60), _int("OfflineMonitorInterval", 300),
+    _int("FaultOnMonitorTimeouts", 4), _int("ToleranceLimit", 0), _int("ConfInterval", 600),
+    _int("OnlineWaitLimit", 2), _int("OfflineWaitLimit", 0), _int("OnlineTimeout", 300), _int("OfflineTimeout", 300),
+    _int("CleanTimeout", 60), _int("CloseTimeout", 60), _int("OpenTimeout", 60), _int("ActionTimeout", 40),
+    _int("InfoTimeout", 30), _int("InfoInterval", 0), _int("RestartLimit", 0), _int("OnlineRetryLimit", 0),
+    _int("CleanRetryLimit", 0), _int("NumThreads", 10), _text("Operations", "OnOff"), _int("AttrChangedTimeout", 60),
+    _int("AgentStartTimeout", 60), _int("AgentReplyTimeout", 130), _int("MigrateWaitLimit", 2),
+    _keys("SupportedActions"), _text("AgentClass"), _text("AgentPriority"), _text("AgentFile"),
+    _text("AgentDirectory"), _keys("RegList"), _flag("FireDrill", 0), _int("ToleranceReset", 0),
+    AttributeDef("ArgList", dimension=Dimension.VECTOR, default=()),
+)  # fmt: skip
+"""Static attributes that every type has (``cluster.md`` section 6); a type file or an override changes them."""

@@ -1,0 +1,190 @@
+"""The configuration as values: what main.cf and its type files say, checked and resolved, without a trace of syntax.
+
+``holdfast.cluster.config`` builds these; planner, daemons and front ends only read them. Equality means "says the
+same", so a dumped and reread configuration equals the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from holdfast.cluster.model.attributes import (
+    GROUP_ATTRIBUTES,
+    RESOURCE_ATTRIBUTES,
+    TYPE_ATTRIBUTES,
+    AttributeDef,
+    Value,
+)
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """A type: its attributes by name; static ones belong to the type as a whole."""
+
+    name: str
+    attributes: Mapping[str, AttributeDef] = field(default_factory=dict)
+
+    @property
+    def arg_list(self) -> tuple[str, ...]:
+        """The names of the attributes that script agents get as arguments, in order."""
+        found = self.attributes.get("ArgList")
+        return tuple(found.default) if found is not None and isinstance(found.default, tuple) else ()
+
+    def definition(self, name: str) -> AttributeDef | None:
+        """Return the definition of ``name`` for a resource of this type, or None."""
+        return self.attributes.get(name) or RESOURCE_ATTRIBUTES.get(name) or TYPE_ATTRIBUTES.get(name)
+
+
+@dataclass(frozen=True)
+class Values:
+    """Attribute values of one object: ``common`` ones, and ``local`` ones as attribute → system → value."""
+
+    common: Mapping[str, Value] = field(default_factory=dict)
+    local: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+
+    def get(self, name: str, system: str = "") -> Value | None:
+        """Return the value for ``system``: the localised one first, then the common one, then None."""
+        localised = self.local.get(name, {})
+        return localised[system] if system in localised else self.common.get(name)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing of a type. Its static attributes may be overridden like any other."""
+
+    name: str
+    type: ResourceType
+    values: Values = field(default_factory=Values)
+
+    def get(self, name: str, system: str = "") -> Value:
+        """Return the value of attribute ``name`` on ``system``, or its default. Raises KeyError for no such name."""
+        found = self.values.get(name, system)
+        if found is not None:
+            return found
+        definition = self.type.definition(name)
+        if definition is None:
+            raise KeyError(name)
+        return definition.default
+
+    def number(self, name: str, system: str = "") -> int:
+        """Return attribute ``name`` as a whole number."""
+        value = self.get(name, system)
+        return int(value) if isinstance(value, int | str) and str(value).strip() else 0
+
+    @property
+    def critical(self) -> bool:
+        """Whether a fault here faults the group."""
+        return bool(self.number("Critical"))
+
+    @property
+    def persistent(self) -> bool:
+        """Whether the engine never brings it online or offline (Operations None)."""
+        return self.get("Operations") == "None"
+
+    def resolved(self, system: str) -> dict[str, Value]:
+        """Return every attribute that has a value on ``system``, defaults included."""
+        names = [*TYPE_ATTRIBUTES, *RESOURCE_ATTRIBUTES, *self.type.attributes]
+        return {name: self.get(name, system) for name in names}
+
+
+@dataclass(frozen=True)
+class GroupLink:
+    """``requires group CHILD online local firm``."""
+
+    child: str
+    category: str = "online"
+    location: str = "local"
+    rigidity: str = "firm"
+
+
+@dataclass(frozen=True)
+class Group:
+    """A service group. ``links`` are (parent, child) pairs: the parent requires the child."""
+
+    name: str
+    values: Values = field(default_factory=Values)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    links: tuple[tuple[str, str], ...] = ()
+    group_links: tuple[GroupLink, ...] = ()
+
+    def get(self, name: str) -> Value:
+        """Return group attribute ``name`` or its default."""
+        found = self.values.get(name)
+        return GROUP_ATTRIBUTES[name].default if found is None else found
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean group attribute."""
+        return str(self.get(name)) not in ("0", "")
+
+    @cached_property
+    def priorities(self) -> dict[str, int]:
+        """SystemList as system → priority; a missing number is the previous one plus one."""
+        value = self.get("SystemList")
+        if isinstance(value, Mapping):
+            numbers: dict[str, int] = {}
+            previous = -1
+            for name, text in value.items():
+                previous = int(text) if text else previous + 1
+                numbers[name] = previous
+            return numbers
+        return {name: place for place, name in enumerate(_names(value))}
+
+    @cached_property
+    def zones(self) -> dict[str, str]:
+        """SystemZones as system → zone; empty when the group has none."""
+        value = self.get("SystemZones")
+        return dict(value) if isinstance(value, Mapping) else {}
+
+    @property
+    def autostart_list(self) -> tuple[str, ...]:
+        """AutoStartList in order."""
+        return _names(self.get("AutoStartList"))
+
+    def children(self, resource: str) -> tuple[str, ...]:
+        """What ``resource`` requires."""
+        return tuple(child for parent, child in self.links if parent == resource)
+
+    def parents(self, resource: str) -> tuple[str, ...]:
+        """What requires ``resource``."""
+        return tuple(parent for parent, child in self.links if child == resource)
+
+    def above(self, resource: str) -> frozenset[str]:
+        """Everything that needs ``resource``, directly or not."""
+        found: set[str] = set()
+        waiting = list(self.parents(resource))
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(self.parents(name))
+        return frozenset(found)
+
+    def same_zone(self, one: str, other: str) -> bool:
+        """Whether both systems are attached to the same array: True when the group has no zones."""
+        return not self.zones or self.zones.get(one) == self.zones.get(other)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything main.cf says. ``includes`` are the file names it includes, in order."""
+
+    name: str = ""
+    cluster: Values = field(default_factory=Values)
+    systems: Mapping[str, Values] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    types: Mapping[str, ResourceType] = field(default_factory=dict)
+    includes: tuple[str, ...] = ()
+
+    def group_of(self, resource: str) -> Group | None:
+        """Return the group that holds ``resource``, or None."""
+        return next((group for group in self.groups.values() if resource in group.resources), None)
+
+
+def _names(value: Value) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, Mapping):
+        return tuple(value)
+    return tuple(str(value).split())
