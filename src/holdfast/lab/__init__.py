@@ -1,0 +1,1 @@
+"""Two sites on one machine: namespaces or plain processes, arrays, systems, servers, and the links between them."""
