@@ -1,0 +1,239 @@
+"""Facts: what the systems report and what the store records. Everything a planner may know is one of these values.
+
+A *fact* is what a system saw of a group's resources; it counts only for the incarnation of the system that saw it. An
+*intent* is what a coordinator decided: which system may run the group, and the evidence that nobody else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ResourceState(Enum):
+    """What the last monitor said."""
+
+    ONLINE = "ONLINE"
+    OFFLINE = "OFFLINE"
+    UNKNOWN = "UNKNOWN"
+
+
+class Phase(Enum):
+    """What the agent is doing to a resource now."""
+
+    IDLE = "idle"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    CLEANING = "cleaning"
+
+
+class CleanReason(Enum):
+    """Why clean runs; the number is what script agents get."""
+
+    OFFLINE_HUNG = 0
+    OFFLINE_INEFFECTIVE = 1
+    ONLINE_HUNG = 2
+    ONLINE_INEFFECTIVE = 3
+    UNEXPECTED_OFFLINE = 4
+    MONITOR_HUNG = 5
+
+
+class EvidenceKind(Enum):
+    """What proves that the earlier owner can do no harm."""
+
+    FIRST_START = "first start"
+    OFFLINE_CONFIRMED = "offline confirmed"
+    FENCED = "fenced"
+    GUARD_DEADLINE = "guard deadline past"
+    PERSON = "confirmed by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Proof, recorded in the store before the next owner may start anything."""
+
+    kind: EvidenceKind
+    text: str
+    system: str = ""
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Is the data on a system's side current? None: nobody can say."""
+
+    current: bool | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFact:
+    """One resource on one system. ``restarts`` counts local restarts since it was last stable."""
+
+    state: ResourceState = ResourceState.UNKNOWN
+    phase: Phase = Phase.IDLE
+    faulted: bool = False
+    probed: bool = False
+    clean_failing: bool = False
+    restarts: int = 0
+    detail: str = ""
+
+    @property
+    def settled_offline(self) -> bool:
+        """Offline, and nothing under way that could change it."""
+        return self.state is ResourceState.OFFLINE and self.phase is Phase.IDLE and not self.clean_failing
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFact:
+    """What ``system`` in its ``incarnation`` sees of a group. ``serial`` is the last intent it has seen.
+
+    ``guarded`` says that the guard kills the group at the lease deadline (False while it is frozen).
+    """
+
+    group: str
+    system: str
+    incarnation: str
+    serial: int = 0
+    guarded: bool = True
+    resources: Mapping[str, ResourceFact] = field(default_factory=dict)
+
+    @property
+    def probed(self) -> bool:
+        """Every resource has been monitored at least once."""
+        return all(fact.probed for fact in self.resources.values())
+
+    @property
+    def offline(self) -> bool:
+        """Every resource is confirmed offline and nothing is under way."""
+        return self.probed and all(fact.settled_offline for fact in self.resources.values())
+
+
+class Wanted(Enum):
+    """What a group, or a resource by a person's wish, should be."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What was decided for a group. ``owner`` in ``incarnation`` may run it, and only with ``evidence``.
+
+    ``following`` is the system that gets the group once ``owner`` confirmed it offline. ``overrides`` are a person's
+    wishes for single resources. ``maintenance_until`` is wall-clock seconds, 0 when not in maintenance.
+    """
+
+    group: str
+    owner: str = ""
+    incarnation: str = ""
+    wanted: Wanted = Wanted.OFFLINE
+    serial: int = 0
+    epoch: int = 0
+    evidence: Evidence | None = None
+    following: str = ""
+    reason: str = ""
+    frozen: bool = False
+    maintenance_until: float = 0.0
+    overrides: Mapping[str, Wanted] = field(default_factory=dict)
+    accept_data_loss: bool = False
+    clears: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def in_maintenance(self) -> bool:
+        """Whether the engine keeps its hands off until a person or the deadline ends it."""
+        return self.maintenance_until > 0
+
+
+class Life(Enum):
+    """What an observer makes of a system, by its own monotonic clock."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemView:
+    """A system as the observer sees it. ``silent_s`` is how long nothing new came."""
+
+    name: str
+    life: Life
+    incarnation: str = ""
+    silent_s: float = 0.0
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a system writes each interval. ``session`` changes with each start of the daemon."""
+
+    system: str
+    incarnation: str
+    session: str
+    sequence: int
+    state: str = "RUNNING"
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinatorRecord:
+    """Who decides. ``epoch`` grows with each change."""
+
+    system: str
+    session: str
+    epoch: int
+
+
+class RequestState(Enum):
+    """How far a person's request has come."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something a person asked for, and what became of it. ``code``, ``reason`` and ``remedy`` explain a refusal."""
+
+    id: str
+    operation: str
+    group: str = ""
+    resource: str = ""
+    system: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
+    state: RequestState = RequestState.PENDING
+    serial: int = 0
+    code: str = ""
+    reason: str = ""
+    remedy: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Why a group is where it is: what the coordinator waits for, and what speaks against each system."""
+
+    group: str
+    code: str = ""
+    text: str = ""
+    remedy: str = ""
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of history: when (wall-clock seconds), what, about whom, by whom, why, and the revision decided on."""
+
+    at: float
+    kind: str
+    text: str
+    group: str = ""
+    system: str = ""
+    by: str = ""
+    reason: str = ""
+    revision: int = 0

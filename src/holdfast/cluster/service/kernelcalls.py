@@ -1,0 +1,68 @@
+"""The few kernel calls that the guard needs and Python 3.11 does not offer, through libc.
+
+Kept apart from everything else and free of imports beyond the standard library's core: the guard must start in
+milliseconds and must not fail because something larger did.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWPID = 0x20000000
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+_MS_REC, _MS_PRIVATE, _MS_SHARED = 0x4000, 1 << 18, 1 << 20
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+MNT_DETACH = 2
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send this process ``number`` when the thread that made it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def fork_into_namespaces() -> int:
+    """Fork; the child is the first process of new PID and mount namespaces. Returns like :func:`os.fork`.
+
+    The raw call skips Python's own fork handlers: only a process with one thread may use it.
+    """
+    number = _SYS_CLONE.get(os.uname().machine)
+    if number is None:
+        raise OSError("this machine's architecture is not known")
+    flags = _CLONE_NEWNS | _CLONE_NEWPID | int(signal.SIGCHLD)
+    zero = ctypes.c_void_p(0)
+    return _check(int(_libc.syscall(number, ctypes.c_long(flags), zero, zero, zero, zero)), "clone")
+
+
+def share_mounts() -> None:
+    """Let mounts made here appear in namespaces copied from this one, as systemd does at boot. Idempotent."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        rows = [line.split() for line in table]
+    if any(row[4] == "/" and any(mark.startswith("shared:") for mark in row[6:]) for row in rows):
+        return
+    _check(_libc.mount(None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_SHARED), None), "mount --make-rshared /")
+
+
+def own_proc() -> None:
+    """Give this PID namespace a ``/proc`` of its own that no other namespace sees."""
+    _check(_libc.mount(None, b"/proc", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None), "mount --make-private")
+    flags = ctypes.c_ulong(_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _check(_libc.mount(b"proc", b"/proc", b"proc", flags, None), "mount /proc")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result

@@ -1,0 +1,194 @@
+"""The workload: the killable home of everything that a group runs on a system.
+
+The guard forks one such process per group. As root it is the first process of a PID namespace, so that killing it
+kills every descendant, double-forked daemons included. Otherwise each command carries a marker in its environment and
+the guard kills by scanning for it (:func:`kill_marked`). The system daemon asks over a socket for commands to be
+started; the workload outlives a daemon that is killed, and dies with the guard.
+
+Messages are JSON, one a packet, descriptors beside them: ``spawn`` (argv, env, cwd, uid, gid; stdin, stdout, stderr)
+→ pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (pid of a session).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any
+
+from holdfast.cluster.service import kernelcalls
+
+PACKET_LIMIT_BYTES = 128 * 1024
+MARK = "HOLDFAST_WORKLOAD"
+_KILL_ROUNDS = 200
+
+
+def serve(control: socket.socket, requests: socket.socket, mark: str, namespaced: bool) -> None:
+    """Run as the workload's first process until the guard closes ``control``. Never returns."""
+    kernelcalls.die_with_parent(signal.SIGKILL if namespaced else signal.SIGTERM)
+    if namespaced:
+        kernelcalls.own_proc()
+    else:
+        kernelcalls.adopt_orphans()
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if namespaced else _interrupt)
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    requests.setblocking(False)
+    try:
+        _Workload(requests, mark).loop(control, wake_read)
+    except _GuardGone:
+        if not namespaced:
+            kill_marked(mark, spare=os.getpid())
+    finally:
+        os._exit(0)
+
+
+class _GuardGone(Exception):
+    """The guard ended, so the workload must."""
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise _GuardGone
+
+
+class _Workload:
+    def __init__(self, requests: socket.socket, mark: str) -> None:
+        self._requests, self._mark = requests, mark
+        self._ids: dict[int, str] = {}
+
+    def loop(self, control: socket.socket, wake: int) -> None:
+        poll = select.poll()
+        for descriptor in (control.fileno(), self._requests.fileno(), wake):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == wake:
+                    os.read(wake, 4096)
+                elif descriptor == control.fileno():
+                    if not control.recv(64):
+                        raise _GuardGone
+                else:
+                    self._answer()
+            self._reap()
+
+    def _answer(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._requests, PACKET_LIMIT_BYTES, 8, socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return
+        if not data:
+            raise _GuardGone
+        message = json.loads(data)
+        try:
+            if message["op"] == "spawn":
+                self._spawn(message, descriptors)
+            elif message["op"] == "pidfd":
+                self._send({"id": message["id"], "ok": True}, os.pidfd_open(message["pid"]))
+            elif message["op"] == "kill":
+                os.killpg(message["pid"], message["signal"])
+                self._send({"id": message["id"], "ok": True})
+        except OSError as error:
+            self._send({"id": message["id"], "ok": False, "error": str(error)})
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _spawn(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _execute(message, descriptors, self._mark)
+        self._ids[pid] = message["id"]
+        self._send({"id": message["id"], "ok": True, "pid": pid}, os.pidfd_open(pid))
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            request = self._ids.pop(pid, None)
+            if request is not None:
+                self._send({"id": request, "exit": os.waitstatus_to_exitcode(status)})
+
+    def _send(self, message: dict[str, Any], descriptor: int = -1) -> None:
+        """A daemon that does not read loses its answers; the workload never waits for it."""
+        data = json.dumps(message).encode()
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._requests, [data], [descriptor] if descriptor >= 0 else [])
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _execute(message: dict[str, Any], descriptors: list[int], mark: str) -> None:
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        for target, source in enumerate(os.dup(descriptor) for descriptor in descriptors[:3]):
+            os.dup2(source, target, inheritable=True)
+        if message.get("uid") is not None:
+            os.initgroups(message["user"], message["gid"])
+            os.setresgid(message["gid"], message["gid"], message["gid"])
+            os.setresuid(message["uid"], message["uid"], message["uid"])
+        os.chdir(message["cwd"])
+        os.execvpe(message["argv"][0], message["argv"], {**message["env"], MARK: mark})
+    except OSError as error:
+        os.write(2, f"{message['argv'][0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def kill_marked(mark: str, spare: int = 0, limit_s: float = 5.0) -> int:
+    """Kill every process whose environment carries ``mark`` until none is left; return how many were killed.
+
+    A scan is repeated because a process may fork while it runs; processes are stopped first so that they cannot
+    outrun it. Gives up after ``limit_s`` seconds.
+    """
+    needle = f"{MARK}={mark}".encode()
+    end, killed = time.monotonic() + limit_s, set[int]()
+    for _ in range(_KILL_ROUNDS):
+        found = [pid for pid in _marked(needle) if pid != spare]
+        if not found or time.monotonic() > end:
+            break
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+        killed.update(found)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        time.sleep(0.005)
+    return len(killed)
+
+
+def _marked(needle: bytes) -> list[int]:
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                marked = needle in file.read().split(b"\0")
+            if marked and not _zombie(name):
+                found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+def _zombie(pid: str) -> bool:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
