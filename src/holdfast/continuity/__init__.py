@@ -1,0 +1,1 @@
+"""The only package that knows several domains: role swap on failover, snapshots around a service, drills."""

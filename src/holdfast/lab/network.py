@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import subprocess
 
+from holdfast.continuity.model.sites import Host, Link
 from holdfast.kernel.errors import HoldfastError
-from holdfast.lab.layout import Host, Link
 
 _BRIDGES = ("wan", "site1", "site2", "mirror")
 
