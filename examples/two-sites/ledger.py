@@ -249,7 +249,7 @@ def main() -> int:
     parser.add_argument("--listen", help="HOST:PORT")
     parser.add_argument("--data", help="directory of the log")
     parser.add_argument("--volume", help="raw volume: an NBD address, or a volume id")
-    parser.add_argument("--pid-file")
+    parser.add_argument("--pid-file", default=os.environ.get("LEDGER_PID_FILE"))
     parser.add_argument("--log", help="file for error output")
     arguments = parser.parse_args()
     if arguments.action == "stop":

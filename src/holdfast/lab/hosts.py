@@ -56,8 +56,8 @@ class PlainMachine:
         processes.signal_all(self.mark, signal.SIGKILL)
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Run it as it is."""
-        return list(argv)
+        """Run it as it is, but let it die with whoever started it."""
+        return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
 class NamespaceMachine:

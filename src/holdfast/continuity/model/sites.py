@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-GROUP = "ledger"
+GROUP = "VCS_Cluster"
+MIRROR_RESOURCE = "ora_mmir"
 NODE = "VCSSHARE"
 MIRRORED = ("1260", "1261")
 FLASH_TARGETS = ("1360", "1361")

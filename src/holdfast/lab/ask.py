@@ -1,0 +1,25 @@
+"""Asks the ledger one question and prints the answer: ``python -m holdfast.lab.ask HOST:PORT DUMP``."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+TIMEOUT_S = 10.0
+
+
+def ask(address: str, question: str) -> list[str]:
+    """Return the lines of the answer; DUMP ends with END, everything else has one line."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
+        connection.sendall(question.encode() + b"\n")
+        lines: list[str] = []
+        for line in connection.makefile("r"):
+            lines.append(line.strip())
+            if question != "DUMP" or lines[-1] == "END":
+                break
+    return lines
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(ask(sys.argv[1], sys.argv[2])) + "\n")
