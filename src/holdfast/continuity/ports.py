@@ -33,6 +33,16 @@ class Output:
         return self.stdout
 
 
+class AccessControl(Protocol):
+    """An array that can cut a host off."""
+
+    def revoke(self, host: str, key: int) -> str:
+        """Bar ``host`` with ``key`` and every smaller key from all volumes, durably; return the confirmation.
+
+        Once this returns, no write of such a connection is applied any more. Blocks; raises ``Unavailable``.
+        """
+
+
 class Sites(Protocol):
     """Two sites, a witness and a client. Hosts are named as in the layout. Calls block; each has a bounded time."""
 

@@ -66,7 +66,7 @@ class NamespaceMachine:
     def __init__(self, host: Host, directory: Path, mark: str, number: int, links: Mapping[str, str]) -> None:
         self.host, self.directory, self.mark = host, directory, mark
         self._number, self._links = number, dict(links)
-        self._unshare: subprocess.Popen[str] | None = None
+        self._outer: subprocess.Popen[str] | None = None
         self.pid = 0
 
     def power_on(self) -> None:
@@ -75,30 +75,29 @@ class NamespaceMachine:
         if self.host.role is Role.SYSTEM:
             root = str(self.directory / "root")
             settings = {"root": root, "mount_points": MOUNT_POINTS, "links": self._links}
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-        self._unshare = subprocess.Popen(
-            [*command, sys.executable, "-m", "holdfast.lab.init", json.dumps(settings)],
+        self._outer = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "holdfast.lab.init", json.dumps(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, processes.MARK: self.mark},
         )
-        assert self._unshare.stdout is not None
-        if self._unshare.stdout.readline() != "ready\n":
-            raise HoldfastError(f"the namespaces of {self.host.name} cannot be made", "see what unshare printed")
-        self.pid = processes.child_of(self._unshare.pid)
+        assert self._outer.stdout is not None
+        if self._outer.stdout.readline() != "ready\n":
+            raise HoldfastError(f"the namespaces of {self.host.name} cannot be made", "are namespaces allowed here?")
+        self.pid = processes.child_of(self._outer.pid)
         network.connect(self.host, self.pid, self._number)
 
     def power_off(self) -> None:
         """Cut the network, then kill the first process: the kernel kills the rest, however deep it hides."""
-        if self._unshare is None:
+        if self._outer is None:
             return
         network.disconnect(self.host, self._number)
         os.kill(self.pid, signal.SIGKILL)
-        self._unshare.wait(timeout=10)
-        assert self._unshare.stdout is not None
-        self._unshare.stdout.close()
-        self._unshare, self.pid = None, 0
+        self._outer.wait(timeout=10)
+        assert self._outer.stdout is not None
+        self._outer.stdout.close()
+        self._outer, self.pid = None, 0
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Enter the host's namespaces first."""

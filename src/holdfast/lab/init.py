@@ -14,14 +14,26 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from holdfast.lab import rootfs
 
 
 def main(arguments: list[str]) -> int:
+    """Make the namespaces, go on in them as PID 1, end with its exit code."""
+    rootfs.leave_namespaces()
+    first = os.fork()
+    if first == 0:
+        rootfs.die_with_parent()
+        code = hold(json.loads(arguments[0]), arguments[1:])
+        os._exit(code)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: os.kill(first, received))
+    return exit_code(os.waitpid(first, 0)[1])
+
+
+def hold(host: dict[str, Any], program: list[str]) -> int:
     """Prepare the host, say ``ready``, then reap until the program (if any) ends; return its exit code."""
-    host = json.loads(arguments[0])
-    program = arguments[1:]
     root = Path(host.get("root", "/"))
     if "root" in host:
         rootfs.build(root, tuple(host["mount_points"]), host["links"])
@@ -39,8 +51,13 @@ def main(arguments: list[str]) -> int:
             os.kill(child, received)
         for pid, status in _ended():
             if pid == child:
-                code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
+                return exit_code(status)
+
+
+def exit_code(status: int) -> int:
+    """Return a wait status as a shell shows it: 128 and the signal's number for one that a signal ended."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def _start(program: list[str]) -> int:

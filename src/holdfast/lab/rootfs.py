@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from pathlib import Path
 
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
+_CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
+_PR_SET_PDEATHSIG = 1
 _OWN = {"proc", "run", "opt", "lost+found"}
 
 
@@ -24,12 +27,24 @@ def mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str =
         raise OSError(number, f"mount {source} on {target}: {os.strerror(number)}")
 
 
+def leave_namespaces() -> None:
+    """Leave the mount, network and (for children) PID namespaces of the machine for new ones; mounts become private."""
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS | _CLONE_NEWNET | _CLONE_NEWPID) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"unshare: {os.strerror(number)}")
+    mount("none", Path("/"), flags=_MS_REC | _MS_PRIVATE)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def build(root: Path, mount_points: tuple[str, ...], links: dict[str, str]) -> None:
     """Fill ``root``: the machine's directories bound, ``mount_points`` empty, ``links`` from path to target.
 
     To be called in a mount namespace of its own.
     """
-    mount("none", Path("/"), flags=_MS_REC | _MS_PRIVATE)
     root.mkdir(parents=True, exist_ok=True)
     mount("tmpfs", root, "tmpfs", data="mode=755,size=64m")
     for entry in sorted(Path("/").iterdir()):

@@ -88,8 +88,7 @@ def sweep() -> None:
 def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
     command = [sys.executable, "-m", "holdfast", "drill", "--inside", str(directory), *arguments]
     if root:
-        init = [sys.executable, "-m", "holdfast.lab.init", "{}"]
-        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", *init, *command]
+        command = [sys.executable, "-m", "holdfast.lab.init", "{}", *command]
     drill = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command])
     interrupted = False
 

@@ -1,0 +1,197 @@
+"""What every host of the lab finds when it starts: its identity, its configuration, its commands, its environment.
+
+Everything lies in the lab's directory, one folder a host. The cluster's configuration is the example's, unchanged as
+root; without root the loopback variant gets the directory's name. Nothing here knows how a host is made.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from holdfast.continuity.model.sites import Host, Layout, Link, Role
+from holdfast.runtime import authority
+from holdfast.runtime.secretfile import write_secret
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "two-sites"
+BIN = Path(sys.executable).parent
+DSCLI_PASSWORD = "drill-only"
+
+
+def host_directory(directory: Path, host: str) -> Path:
+    """Return the folder of a host."""
+    return directory / host.replace(":", "-")
+
+
+def prepare(directory: Path, layout: Layout, root: bool) -> None:
+    """Write everything that hosts need before they start."""
+    authority.create_authority(directory / "authority")
+    for host in layout.hosts:
+        home = host_directory(directory, host.name)
+        home.mkdir(exist_ok=True)
+        authority.save_identity(authority.issue(directory / "authority", identity_name(host)), home / "tls")
+    _programs(directory)
+    _cluster_files(directory)
+    for array in layout.of(Role.ARRAY):
+        (host_directory(directory, array.name) / "array.toml").write_text(_array_config(directory, layout, array, root))
+    for system in layout.of(Role.SYSTEM):
+        (host_directory(directory, system.name) / "system.toml").write_text(
+            _system_config(directory, layout, system, root)
+        )
+
+
+def identity_name(host: Host) -> str:
+    """Return the name that a host's certificate proves."""
+    return "store:witness" if host.role is Role.WITNESS else f"{host.role.value}:{host.name}"
+
+
+def links_of(directory: Path, host: Host) -> dict[str, str]:
+    """Return the links in a system's own root directory: the command names where administrators look for them."""
+    if host.role is not Role.SYSTEM:
+        return {}
+    return {
+        "/opt/holdfast/bin": str(directory / "bin"),
+        "/opt/ibm/dscli": str(directory / "dscli"),
+        "/opt/VRTS/bin": str(directory / "bin"),
+        "/opt/tivoli/tsm/client/ba/bin": str(directory / "bin"),
+    }
+
+
+def store_url(layout: Layout, host: str, root: bool) -> str:
+    """Return the store as a host reaches it: directly, or without namespaces through its own relay."""
+    address = layout.host("witness").address if root else _relay_address(layout, host)
+    return f"served://{address}:{layout.store_port}"
+
+
+def environment(directory: Path, layout: Layout, host: str, root: bool) -> dict[str, str]:
+    """Return the environment of everything that runs on a host."""
+    home = host_directory(directory, host)
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TERM", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        "PATH": f"{directory / 'bin'}:{BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(home),
+        "HOLDFAST_STORE": store_url(layout, host, root),
+        "HOLDFAST_IDENTITY": str(home / "tls"),
+        "HOLDFAST_SYSTEM_CONFIG": str(home / "system.toml"),
+        "HOLDFAST_SYSTEM": host,
+        "LEDGER_PID_FILE": "/run/ledger.pid" if root else str(home / "ledger.pid"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str]:
+    """Return the command line of a host's service; empty for a host that has none."""
+    home = host_directory(directory, host.name)
+    holdfast = str(BIN / "holdfast")
+    match host.role:
+        case Role.SYSTEM:
+            return [holdfast, "system", "run", "--config", str(home / "system.toml")]
+        case Role.ARRAY:
+            return [holdfast, "array", "serve", "--config", str(home / "array.toml")]
+        case Role.SERVER:
+            return [holdfast, "server", "run", "--config", str(home / "server.toml")]
+        case Role.WITNESS:
+            listen = f"{host.address}:{layout.store_port}"
+            path = str(home / "cluster.db")
+            return [holdfast, "store", "serve", "--path", path, "--listen", listen, "--identity", str(home / "tls")]
+        case Role.CLIENT:
+            return []
+
+
+def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:
+    """Return the lines that can be cut without namespaces: name → (listen address, target address)."""
+    one, two = layout.of(Role.ARRAY)
+    lines = {
+        "mirror": [
+            (f"{mirror_relay(one)}:{layout.mirror_port}", f"{one.mirror_address}:{layout.mirror_port}"),
+            (f"{mirror_relay(two)}:{layout.mirror_port}", f"{two.mirror_address}:{layout.mirror_port}"),
+        ]
+    }
+    witness = f"{layout.host('witness').address}:{layout.store_port}"
+    for host in (*layout.of(Role.SYSTEM), *layout.of(Role.ARRAY)):
+        lines[host.name] = [(f"{_relay_address(layout, host.name)}:{layout.store_port}", witness)]
+    return lines
+
+
+def mirror_relay(array: Host) -> str:
+    """Return the address at which the peer reaches an array's mirror link without namespaces."""
+    return array.mirror_address.replace("127.78.0.", "127.78.1.")
+
+
+def _relay_address(layout: Layout, host: str) -> str:
+    return layout.host(host).address.replace("127.77.0.", "127.77.1.")
+
+
+def _programs(directory: Path) -> None:
+    from holdfast.app.dialect import install_links
+
+    bin_directory = directory / "bin"
+    install_links(bin_directory)
+    (bin_directory / "holdfast").symlink_to(BIN / "holdfast")
+    (bin_directory / "python3").symlink_to(sys.executable)
+    ledger = bin_directory / "ledger"
+    ledger.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(EXAMPLES / "ledger.py"))} "$@"\n'
+    )
+    ledger.chmod(0o755)
+    (directory / "dscli").mkdir()
+    (directory / "dscli" / "dscli").symlink_to(BIN / "holdfast")
+    write_secret(directory / "dscli.password", DSCLI_PASSWORD.encode())
+
+
+def _cluster_files(directory: Path) -> None:
+    cluster = directory / "conf"
+    cluster.mkdir()
+    shutil.copy(EXAMPLES / "main.cf", cluster)
+    shutil.copy(EXAMPLES / "MetroMirrorTypes.cf", cluster)
+    loopback = (EXAMPLES / "loopback.cf").read_text().replace("@LAB@", str(directory))
+    (directory / "conf-user").mkdir()
+    (directory / "conf-user" / "main.cf").write_text(loopback)
+    shutil.copy(EXAMPLES / "MetroMirrorTypes.cf", directory / "conf-user")
+
+
+def _array_config(directory: Path, layout: Layout, array: Host, root: bool) -> str:
+    home = host_directory(directory, array.name)
+    peer = next(other for other in layout.of(Role.ARRAY) if other is not array)
+    peer_address = peer.mirror_address if root else mirror_relay(peer)
+    return f"""storage_image = "{array.name}"
+directory = "{home / "data"}"
+management = "{array.address}:{layout.array_port}"
+nbd = "{array.address}:{layout.nbd_port}"
+mirror = "{array.mirror_address}:{layout.mirror_port}"
+identity = "{home / "tls"}"
+users = "{home / "users"}"
+store = "{store_url(layout, array.name, root)}"
+
+[peers]
+"{peer.name}" = "{peer_address}:{layout.mirror_port}"
+"""
+
+
+def _system_config(directory: Path, layout: Layout, system: Host, root: bool) -> str:
+    home = host_directory(directory, system.name)
+    own = layout.array_of(system.name)
+    arrays = "\n".join(f'"{a.name}" = "{a.address}:{layout.array_port}"' for a in layout.of(Role.ARRAY))
+    return f"""name = "{system.name}"
+store = "{store_url(layout, system.name, root)}"
+identity = "{home / "tls"}"
+run_directory = "{home / "run"}"
+
+[array]
+storage_image = "{own.name}"
+nbd = "{own.address}:{layout.nbd_port}"
+
+[arrays]
+{arrays}
+"""
+
+
+def cut_hosts(layout: Layout, link: Link) -> tuple[str, ...]:
+    """Return the hosts that a link connects to the witness."""
+    site = {Link.SITE1: 1, Link.SITE2: 2}.get(link, 0)
+    return tuple(host.name for host in layout.hosts if host.site == site)
