@@ -1,0 +1,41 @@
+"""``holdfast pair``: Metro Mirror pairs by native commands. ``failover`` and ``failback`` go to the recovery array."""
+
+from __future__ import annotations
+
+import click
+
+from holdfast.cli.array import Connect, array_option, done, show
+
+_COLUMNS = ("id", "source", "target", "state", "reason", "out_of_sync_tracks", "tracks_copied", "tracks_total")
+
+
+def commands(connect: Connect) -> click.Group:
+    """Return the group."""
+
+    @click.group("pair", help="Metro Mirror pairs. Pairs are written SOURCE:TARGET, the first volume on --array.")
+    def pair() -> None:
+        """Group only."""
+
+    @pair.command("list", help="List pairs.\n\nExample: holdfast pair list --array 10.77.1.20 --json")
+    @array_option
+    def list_pairs(address: str, as_json: bool) -> None:
+        show(connect(address).run("pairs").rows, _COLUMNS, as_json)
+
+    def add(name: str, verb: str, text: str, force: bool = False) -> None:
+        @pair.command(name, help=f"{text}\n\nExample: holdfast pair {name} 1260:1260 --remote IBM.2107-75FA150")
+        @click.argument("pairs", nargs=-1, required=True)
+        @click.option("--remote", default="", help="The other array; may be left out when the pair exists.")
+        @click.option("--force", is_flag=True, hidden=not force, help="Accept that acknowledged data are lost.")
+        @array_option
+        def act(pairs: tuple[str, ...], remote: str, force: bool, address: str, as_json: bool) -> None:
+            options = {"remote": remote} if remote else {}
+            connect(address).change(verb, list(pairs), **options, **({"force": True} if force else {}))
+            done(verb, pairs, as_json)
+
+    add("create", "mkpair", "Start to mirror volumes.")
+    add("failover", "failover", "At the recovery array: make targets writable.", force=True)
+    add("failback", "failback", "Copy what either side changed to the other array and mirror this way.")
+    add("pause", "pause", "Suspend mirroring.")
+    add("resume", "resume", "Copy changed tracks and mirror again.")
+    add("remove", "rmpair", "End pairs.")
+    return pair

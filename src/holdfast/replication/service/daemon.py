@@ -1,0 +1,142 @@
+"""``holdfast array serve``: one software array as a process.
+
+Start: open the files (recovering what a kill left), listen for peers, hosts and management, dial the peers, read the
+pair records. Every listener is up before ``ready`` is said; whether a volume takes writes is then a matter of its
+pair's record. Stop (SIGTERM): stop listening, flush, close. A kill at any point is the same to the data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from holdfast.kernel.errors import HoldfastError
+from holdfast.replication.ports import Witness
+from holdfast.replication.service.config import ArrayConfig
+from holdfast.replication.service.engine import Engine
+from holdfast.replication.service.hostio import HostIO
+from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.management import Management
+from holdfast.replication.service.media import Media
+from holdfast.replication.service.mirror import Mirror
+from holdfast.replication.service.mirrorserver import MirrorServer
+from holdfast.replication.service.nbdserver import NbdServer
+from holdfast.replication.service.users import Users
+from holdfast.runtime.authority import Identity, server_context
+from holdfast.runtime.rpc import RpcServer
+
+_LOG = structlog.get_logger("holdfast.replication.array")
+_STREAM_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+class Daemon:
+    """The parts of one array, wired; ``witness`` says who is source."""
+
+    def __init__(self, config: ArrayConfig, witness: Witness) -> None:
+        self._config, self._witness = config, witness
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.engine = Engine(Media(config.directory), config.storage_image)
+        links = {
+            peer: OutLink(config.storage_image, peer, address, config.identity)
+            for peer, address in config.peers.items()
+        }
+        self.mirror = Mirror(self.engine, links, witness, self.spawn)
+        self.hostio = HostIO(self.engine, self.mirror)
+        self.nbd = NbdServer(self.engine, self.hostio)
+        self.management = Management(
+            self.engine, self.mirror, self.nbd, Users(config.users), config.callers, config.nbd
+        )
+        self.management.start_copy = self._start_copy
+        self._rpc: RpcServer | None = None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run background work; a failure stops the array, because an array that half works is worse than none."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def start(self) -> None:
+        """Listen, dial, settle."""
+        tls = server_context(self._config.identity)
+        mirror_server = MirrorServer(self.mirror, self.spawn)
+        await self._listen(self._config.mirror, mirror_server.serve, tls)
+        await self._listen(self._config.nbd, self.nbd.serve, None)
+        loop = asyncio.get_running_loop()
+        identity = Identity.load(self._config.identity)
+        self._rpc = RpcServer(self._config.management, identity, self.management.methods(loop))
+        self._rpc.start()
+        self.mirror.start()
+        for link in self.mirror.links.values():
+            self.spawn(link.run())
+        self.spawn(self.hostio.cool())
+        for target, flash in self.engine.image.flashes.items():
+            if flash.options.background_copy:
+                self._start_copy(target)
+
+    async def _listen(
+        self,
+        address: str,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        host, _, port = address.rpartition(":")
+
+        async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.spawn(serve(reader, writer))
+
+        try:
+            self._servers.append(
+                await asyncio.start_server(guarded, host, int(port), ssl=tls, limit=_STREAM_LIMIT_BYTES)
+            )
+        except OSError as error:
+            raise HoldfastError(f"cannot listen on {address}: {error.strerror}", "is the address in use?") from error
+
+    def _start_copy(self, target: str) -> None:
+        self.mirror.once(f"flash {target}", lambda: self._copy(target))
+
+    async def _copy(self, target: str) -> None:
+        while (flash := self.engine.image.flashes.get(target)) and flash.options.background_copy:
+            if not self.engine.copy_some(target):
+                return
+            await asyncio.sleep(0.001)
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT, or until background work fails."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self.start()
+        ready()
+        _LOG.info("array serves", image=self._config.storage_image)
+        self._failed.add_done_callback(lambda _: stop.set())
+        try:
+            await stop.wait()
+            if self._failed.done():
+                self._failed.result()
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Stop serving and close the files."""
+        if self._rpc is not None:
+            await asyncio.to_thread(self._rpc.stop)
+        for server in self._servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.engine.close()
+        await self._witness.close()

@@ -1,0 +1,170 @@
+"""The array without its network: the pure machine over its files.
+
+Every method runs to its end without yielding, so between two awaits of the layers above the array is always whole.
+Commands are committed to disk before they take effect in memory. The write path above is: ``route`` (machine),
+``ready`` or ``prepare`` (activity log and copy-on-write), ``apply``; all three in one go, so that no command can come
+between them.
+"""
+
+from __future__ import annotations
+
+import time
+
+from holdfast.kernel.sizes import TRACK_BYTES
+from holdfast.replication.array import commands
+from holdfast.replication.array.activity import REGION_BYTES
+from holdfast.replication.array.machine import Change, Machine, tracks_of
+from holdfast.replication.model.volumes import ArrayImage
+from holdfast.replication.service.media import Media
+
+_COPY_BATCH = 64
+
+
+class Engine:
+    """The local array. Opening it recovers: hot regions become changed tracks, durably, and the logs start empty."""
+
+    def __init__(self, media: Media, image_id: str) -> None:
+        self.media = media
+        image, bits, hot = media.load(image_id)
+        self.machine = Machine(image, bits, hot)
+        for name, bitmap in self.machine.bits.items():
+            media.write_all_bits(name, bitmap)
+        media.sync_bits()
+        for volume, regions in hot.items():
+            if regions:
+                media.sync(volume)
+                media.write_log(volume, ())
+
+    @property
+    def image(self) -> ArrayImage:
+        """The array as of the last command."""
+        return self.machine.image
+
+    def commit(self, change: Change) -> None:
+        """Make a command durable, then let it take effect."""
+        before = self.machine.image
+        self.media.sync_bits()
+        self.media.commit(change.image, dict(change.fresh), before)
+        self.machine.apply(change)
+
+    # --- host bytes --------------------------------------------------------------------------------------------------
+
+    def read(self, volume: str, offset: int, length: int) -> bytes:
+        """Return the volume's bytes as its host sees them."""
+        pieces = self.machine.read_plan(volume, offset, length)
+        if len(pieces) == 1:
+            return self.media.read(pieces[0].volume, offset, length)
+        return b"".join(self.media.read(piece.volume, piece.offset, piece.length) for piece in pieces)
+
+    def ready(self, volume: str, region: int) -> bool:
+        """True when a write to the region may be applied at once."""
+        return region in self.machine.prepared[volume] and self.machine.logs[volume].is_hot(region)
+
+    def has_room(self, volume: str, region: int) -> bool:
+        """True when the region is in the activity log or can still be put there."""
+        log = self.machine.logs[volume]
+        return log.is_hot(region) or not log.full
+
+    def prepare(self, volume: str, region: int) -> None:
+        """Make a region writable: copy what point-in-time copies still need from it, then record it as hot."""
+        for flash, tracks in self.machine.copy_work(volume, region):
+            self._copy(flash.source, flash.target, flash.uncopied, tracks)
+        log = self.machine.logs[volume]
+        if not log.is_hot(region):
+            log.add(region)
+            self.media.sync_bits()
+            self.media.write_log(volume, log.hot)
+        self.machine.prepared[volume].add(region)
+
+    def apply(self, volume: str, offset: int, data: bytes | memoryview | None, length: int, *, mirrored: bool) -> None:
+        """Write to a ready region (``None`` means zeros) and set the bits that the write sets."""
+        assert self.ready(volume, offset // REGION_BYTES)
+        for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
+            self.media.write_bits(name, self.machine.bits[name], (track,))
+        if data is None:
+            self.media.zero(volume, offset, length)
+        else:
+            self.media.write(volume, offset, data)
+
+    def make_room(self, volume: str) -> None:
+        """Let clean regions leave the log, half of it at once, so the cost is shared by many writes."""
+        log = self.machine.logs[volume]
+        if log.evict(log.capacity // 2):
+            self.media.sync_bits()
+            self.machine.prepared[volume] &= set(log.hot)
+            self.media.write_log(volume, log.hot)
+
+    def cool(self, volume: str) -> None:
+        """Let every clean region leave the log."""
+        log = self.machine.logs[volume]
+        if log.evict(0):
+            self.media.sync_bits()
+            self.machine.prepared[volume] &= set(log.hot)
+            self.media.write_log(volume, log.hot)
+
+    def sync(self, volume: str) -> None:
+        """Make the volume's bytes durable, and first those it still reads from. Safe in a thread."""
+        for flash in self.machine.flashes_of(volume):
+            self.media.sync(flash.target if flash.source == volume else flash.source)
+        self.media.sync(volume)
+
+    def lose_link(self, volume: str) -> None:
+        """The mirror link of a source is gone: count what is not proven to be at both ends as changed."""
+        self.machine.mark_dirty(volume)
+        name = self.machine.image.pairs[volume].bits
+        self.media.write_all_bits(name, self.machine.bits[name])
+
+    # --- FlashCopy background ----------------------------------------------------------------------------------------
+
+    def copy_some(self, target: str) -> int:
+        """Copy the next uncopied tracks of a relation; return how many are left. A finished one may vanish."""
+        flash = self.image.flashes.get(target)
+        if flash is None:
+            return 0
+        bits = self.machine.bits[flash.uncopied]
+        tracks: list[int] = []
+        track = bits.next_set(0)
+        while track is not None and len(tracks) < _COPY_BATCH:
+            tracks.append(track)
+            track = bits.next_set(track + 1)
+        self._copy(flash.source, flash.target, flash.uncopied, tracks)
+        finished = commands.finish_flash(self.machine, target)
+        if finished is not None:
+            self.commit(finished)
+        return len(bits)
+
+    def _copy(self, source: str, target: str, name: str, tracks: list[int]) -> None:
+        size = self.image.volumes[source].size_bytes
+        for track in tracks:
+            offset = track * TRACK_BYTES
+            length = min(TRACK_BYTES, size - offset)
+            if not self.media.is_hole(source, offset, length):
+                self.media.write(target, offset, self.media.read(source, offset, length))
+            elif not self.media.is_hole(target, offset, length):
+                self.media.zero(target, offset, length)
+        if not tracks:
+            return
+        self.media.sync(target)
+        bits = self.machine.bits[name]
+        for track in tracks:
+            bits.clear(track)
+        self.media.write_bits(name, bits, tracks)
+        self.media.sync_bits()
+
+    # --- whole volumes -----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop: sync everything and close the files. What the logs still name counts as changed at the next start."""
+        for volume, log in self.machine.logs.items():
+            self.media.sync(volume)
+            pair = self.image.pairs.get(volume)
+            if pair is not None and log.dirty and volume not in self.machine.attached:
+                self.machine.mark_dirty(volume)
+                self.media.write_all_bits(pair.bits, self.machine.bits[pair.bits])
+        self.media.sync_bits()
+        self.media.close()
+
+
+def now() -> float:
+    """Seconds since the epoch, for the times that lists show; nothing is decided by it."""
+    return time.time()

@@ -1,0 +1,184 @@
+"""Host reads and writes: the path from a request to its acknowledgement.
+
+A write is split at region borders. Each part is routed (refuse, hold, local, mirror), its region is made ready, it is
+applied here and sent to the target in one go, and it is acknowledged when the target has confirmed or when the store
+has committed that this array goes on alone. What is routed and what is applied can never be parted by a role change:
+nothing is awaited between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast.replication.array.activity import REGION_BYTES
+from holdfast.replication.array.machine import HostRefused, Route, tracks_of
+from holdfast.replication.array.nbd import Export
+from holdfast.replication.model.pairs import Phase, Role
+from holdfast.replication.service import frames
+from holdfast.replication.service.engine import Engine
+from holdfast.replication.service.frames import LinkLost
+from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.mirror import Mirror
+from holdfast.replication.service.mirrorserver import flush_local
+
+COOL_EVERY_S = 1.0
+
+
+class HostIO:
+    """What a connected host can do with a volume. Raises :class:`HostRefused`; ``OSError`` comes from the disk."""
+
+    def __init__(self, engine: Engine, mirror: Mirror) -> None:
+        self._engine, self._mirror = engine, mirror
+
+    def read(self, export: Export, offset: int, length: int) -> bytes:
+        """Return bytes of the volume."""
+        machine = self._engine.machine
+        machine.check_key(export.host, export.key)
+        machine.volume(export.volume)
+        machine.check_read(export.volume)
+        return self._engine.read(export.volume, offset, length)
+
+    async def write(self, export: Export, offset: int, data: bytes | None, length: int, fua: bool) -> None:
+        """Write bytes (None: zeros); returns when the write is where it must be."""
+        parts = []
+        start = offset
+        while start < offset + length:
+            end = min(offset + length, (start // REGION_BYTES + 1) * REGION_BYTES)
+            part = None if data is None else data[start - offset : end - offset]
+            parts.append(self._write_part(export, start, part, end - start))
+            start = end
+        if len(parts) == 1:
+            await parts[0]
+        else:
+            for part_done in parts:
+                await part_done
+        if fua:
+            await self.flush(export)
+
+    async def trim(self, export: Export, offset: int, length: int) -> None:
+        """Give space back: whole ranges that hold data become zeros; the rest is left as it is."""
+        start = offset
+        while start < offset + length:
+            end = min(offset + length, (start // REGION_BYTES + 1) * REGION_BYTES)
+            self._engine.machine.check_key(export.host, export.key)
+            self._engine.machine.route(export.volume, ())
+            if not self._engine.media.is_hole(export.volume, start, end - start):
+                await self._write_part(export, start, None, end - start)
+            start = end
+
+    async def _write_part(self, export: Export, offset: int, data: bytes | None, length: int) -> None:
+        engine, machine, volume = self._engine, self._engine.machine, export.volume
+        region, tracks = offset // REGION_BYTES, tracks_of(offset, length)
+        while True:
+            machine.check_key(export.host, export.key)
+            machine.volume(volume)
+            route = machine.route(volume, tracks)
+            if route is Route.HOLD:
+                await self._mirror.settle(volume)
+                continue
+            if not engine.has_room(volume, region):
+                await self._flush_once(volume)
+                engine.make_room(volume)
+                continue
+            link = self._mirror.links[machine.image.pairs[volume].remote.image] if route is Route.MIRROR else None
+            if link is not None and not link.has_room:
+                await link.room()
+                continue
+            break
+        if not engine.ready(volume, region):
+            engine.prepare(volume, region)
+        log = machine.logs[volume]
+        log.begin(region)
+        try:
+            engine.apply(volume, offset, data, length, mirrored=link is not None)
+            if link is not None:
+                remote = machine.image.pairs[volume].remote.volume
+                zeros = length if data is None else 0
+                frame = frames.Write(link.next_seq(), remote, volume, offset, data or b"", zeros)
+                await self._confirmed(volume, link, frame)
+        finally:
+            log.end(region)
+
+    async def _confirmed(self, volume: str, link: OutLink, frame: frames.Write) -> None:
+        """Send the write; wait until the target has it, or until it is settled that it need not."""
+        try:
+            reply = await link.send(frame)
+        except LinkLost:
+            await self._resolved(volume)
+            return
+        if reply.code:
+            self._mirror.reject(volume)
+            await self._resolved(volume)
+
+    async def _resolved(self, volume: str) -> None:
+        """A write was applied here and its fate at the target is unknown: wait for the verdict."""
+        machine = self._engine.machine
+        while True:
+            pair = machine.image.pairs.get(volume)
+            if pair is None:
+                return
+            if pair.standing.role is Role.TARGET or pair.superseded:
+                raise HostRefused(f"volume {volume} is write-inhibited: {pair.remote} has become source")
+            if volume in machine.attached:
+                return
+            if pair.standing.phase is Phase.SUSPENDED and volume not in machine.unsettled:
+                return
+            await self._mirror.settle(volume)
+
+    async def flush(self, export: Export) -> None:
+        """Make every acknowledged write durable here and at the target."""
+        self._engine.machine.check_key(export.host, export.key)
+        self._engine.machine.volume(export.volume)
+        await self._flush_once(export.volume)
+
+    async def _flush_once(self, volume: str) -> None:
+        machine = self._engine.machine
+        while True:
+            route = machine.route(volume, ())
+            if route is Route.HOLD:
+                await self._mirror.settle(volume)
+                continue
+            if route is Route.LOCAL:
+                await flush_local(self._mirror, volume)
+                return
+            pair = machine.image.pairs[volume]
+            link = self._mirror.links[pair.remote.image]
+            log = machine.logs[volume]
+            epoch = log.flush_begins()
+            try:
+                confirmed = link.send(frames.Flush(link.next_seq(), [pair.remote.volume]))
+                await asyncio.to_thread(self._engine.sync, volume)
+                await confirmed
+            except LinkLost:
+                await self._resolved(volume)
+                continue
+            self._engine.media.sync_bits()
+            log.flush_ended(epoch)
+            return
+
+    async def cool(self) -> None:
+        """Now and then flush volumes with dirty regions and let clean regions leave the logs."""
+        while True:
+            await asyncio.sleep(COOL_EVERY_S)
+            for volume in list(self._engine.image.volumes):
+                await self._cool(volume)
+
+    async def _cool(self, volume: str) -> None:
+        machine = self._engine.machine
+        log = machine.logs.get(volume)
+        if log is None or not log.hot:
+            return
+        pair = machine.image.pairs.get(volume)
+        if pair is not None and pair.standing.role is Role.SOURCE and volume not in machine.attached:
+            if pair.standing.phase is not Phase.SUSPENDED or pair.superseded:
+                return
+            await flush_local(self._mirror, volume)
+        elif pair is None or pair.standing.role is Role.TARGET:
+            await flush_local(self._mirror, volume)
+        else:
+            try:
+                await asyncio.wait_for(self._flush_once(volume), COOL_EVERY_S * 5)
+            except (HostRefused, TimeoutError):
+                return
+        if volume in machine.logs:
+            self._engine.cool(volume)

@@ -1,0 +1,201 @@
+"""The array's files: what is on disk, in which order it gets there, and how it is read back after a crash.
+
+One directory: ``image.msgpack`` (the machine's image, replaced atomically), ``volumes/`` (sparse files), ``bits/``
+(bitmaps, named by the image) and ``log/`` (activity logs, two slots each, so a torn write leaves the older one).
+
+Order is the invariant. New bitmaps are durable before the image that names them; a log slot is durable before the first
+write to its region; a copied track is durable at the target before its bit is cleared, and the cleared bit before the
+source may change. Bits that are *set* go to the page cache at once (a kill loses nothing) and are synced before their
+region leaves the log (a power failure loses nothing).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from holdfast.kernel.errors import HoldfastError, InputError
+from holdfast.replication.array.bitmap import Bitmap
+from holdfast.replication.array.machine import bitmap_names
+from holdfast.replication.model.volumes import ArrayImage, Volume
+from holdfast.runtime.secretfile import sync_directory
+
+_SLOT_BYTES = 8192
+_SLOT_HEAD = struct.Struct(">4sQII")
+_MAGIC = b"HFAL"
+_PUNCH_HOLE = 0x03
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+class Media:
+    """The files of one array under ``directory``. Only one process may open it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        for name in ("volumes", "bits", "log"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise HoldfastError(f"{directory} is in use by another array process", "stop that process") from error
+        self._files: dict[str, int] = {}
+        self._bits: dict[str, int] = {}
+        self._logs: dict[str, int] = {}
+        self._log_sequence: dict[str, int] = {}
+        self._unsynced_bits: set[str] = set()
+
+    # --- the image ---------------------------------------------------------------------------------------------------
+
+    def load(self, image_id: str) -> tuple[ArrayImage, dict[str, Bitmap], dict[str, list[int]]]:
+        """Read image, bitmaps and hot regions; an empty directory is a new array."""
+        path = self.directory / "image.msgpack"
+        found = path.exists()
+        image = msgspec.msgpack.decode(path.read_bytes(), type=ArrayImage) if found else ArrayImage(image_id)
+        if image.image != image_id:
+            raise InputError(f"holds array {image.image}, not {image_id}", file=str(self.directory))
+        names = bitmap_names(image)
+        for stray in [p for p in (self.directory / "bits").iterdir() if p.name not in names]:
+            stray.unlink()
+        for volume in image.volumes.values():
+            self._open_volume(volume)
+        bits = {name: self._load_bits(name, size) for name, size in names.items()}
+        return image, bits, {volume: self._load_log(volume) for volume in image.volumes}
+
+    def commit(self, image: ArrayImage, fresh: dict[str, Bitmap], before: ArrayImage) -> None:
+        """Make ``image`` and its new bitmaps durable in one step, then drop what it no longer names."""
+        for name, bits in fresh.items():
+            descriptor = self._bits[name] = self._open(self.directory / "bits" / name)
+            os.pwrite(descriptor, bits.data, 0)
+            os.fsync(descriptor)
+        if fresh:
+            sync_directory(self.directory / "bits")
+        for volume in image.volumes.values():
+            if volume.id not in before.volumes:
+                self._open_volume(volume)
+                sync_directory(self.directory / "volumes")
+        temporary = self.directory / "image.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.msgpack.encode(image))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.directory / "image.msgpack")
+        sync_directory(self.directory)
+        self._drop(before, image)
+
+    def _drop(self, before: ArrayImage, after: ArrayImage) -> None:
+        for name in bitmap_names(before).keys() - bitmap_names(after).keys():
+            os.close(self._bits.pop(name))
+            self._unsynced_bits.discard(name)
+            (self.directory / "bits" / name).unlink(missing_ok=True)
+        for volume in before.volumes.keys() - after.volumes.keys():
+            os.close(self._files.pop(volume))
+            os.close(self._logs.pop(volume))
+            (self.directory / "volumes" / f"{volume}.img").unlink(missing_ok=True)
+            (self.directory / "log" / volume).unlink(missing_ok=True)
+
+    # --- volumes -----------------------------------------------------------------------------------------------------
+
+    def read(self, volume: str, offset: int, length: int) -> bytes:
+        """Read bytes of a volume's own file."""
+        data = os.pread(self._files[volume], length, offset)
+        return data if len(data) == length else data.ljust(length, b"\0")
+
+    def write(self, volume: str, offset: int, data: bytes | memoryview) -> None:
+        """Write bytes to a volume's own file."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._files[volume], view, offset)
+            view, offset = view[done:], offset + done
+
+    def zero(self, volume: str, offset: int, length: int) -> None:
+        """Make a range read as zeros, giving its space back where the file system can."""
+        if _LIBC.fallocate(self._files[volume], _PUNCH_HOLE, offset, length) != 0:
+            step = 1 << 20
+            for start in range(offset, offset + length, step):
+                self.write(volume, start, bytes(min(step, offset + length - start)))
+
+    def is_hole(self, volume: str, offset: int, length: int) -> bool:
+        """True when the range holds no data on disk."""
+        try:
+            return os.lseek(self._files[volume], offset, os.SEEK_DATA) >= offset + length
+        except OSError:
+            return True
+
+    def sync(self, volume: str) -> None:
+        """Make a volume's bytes durable. Safe to call from a thread."""
+        os.fdatasync(self._files[volume])
+
+    # --- bitmaps and logs --------------------------------------------------------------------------------------------
+
+    def write_bits(self, name: str, bits: Bitmap, tracks: Iterable[int]) -> None:
+        """Put the bytes that hold ``tracks`` into the page cache."""
+        touched = sorted({track >> 3 for track in tracks})
+        if touched:
+            first, last = touched[0], touched[-1]
+            os.pwrite(self._bits[name], bits.data[first : last + 1], first)
+            self._unsynced_bits.add(name)
+
+    def write_all_bits(self, name: str, bits: Bitmap) -> None:
+        """Put a whole bitmap into the page cache."""
+        os.pwrite(self._bits[name], bits.data, 0)
+        self._unsynced_bits.add(name)
+
+    def sync_bits(self) -> None:
+        """Make every bitmap durable that changed since the last call."""
+        while self._unsynced_bits:
+            os.fdatasync(self._bits[self._unsynced_bits.pop()])
+
+    def write_log(self, volume: str, hot: Iterable[int]) -> None:
+        """Make the hot regions of a volume durable."""
+        regions = list(hot)
+        sequence = self._log_sequence[volume] = self._log_sequence.get(volume, 0) + 1
+        body = struct.pack(f">{len(regions)}I", *regions)
+        head = _SLOT_HEAD.pack(_MAGIC, sequence, len(regions), zlib.crc32(struct.pack(">Q", sequence) + body))
+        os.pwrite(self._logs[volume], head + body, (sequence % 2) * _SLOT_BYTES)
+        os.fdatasync(self._logs[volume])
+
+    def _load_log(self, volume: str) -> list[int]:
+        best, found = 0, []
+        for slot in (0, 1):
+            raw = os.pread(self._logs[volume], _SLOT_BYTES, slot * _SLOT_BYTES)
+            if len(raw) < _SLOT_HEAD.size:
+                continue
+            magic, sequence, count, check = _SLOT_HEAD.unpack_from(raw)
+            body = raw[_SLOT_HEAD.size : _SLOT_HEAD.size + 4 * count]
+            if magic != _MAGIC or sequence <= best or zlib.crc32(struct.pack(">Q", sequence) + body) != check:
+                continue
+            best, found = sequence, list(struct.unpack(f">{count}I", body))
+        self._log_sequence[volume] = best
+        return found
+
+    def _load_bits(self, name: str, size: int) -> Bitmap:
+        descriptor = self._bits[name] = self._open(self.directory / "bits" / name)
+        return Bitmap(size, os.pread(descriptor, -(-size // 8), 0))
+
+    def _open_volume(self, volume: Volume) -> None:
+        descriptor = self._files[volume.id] = self._open(self.directory / "volumes" / f"{volume.id}.img")
+        if os.fstat(descriptor).st_size < volume.size_bytes:
+            os.ftruncate(descriptor, volume.size_bytes)
+            os.fsync(descriptor)
+        self._logs[volume.id] = self._open(self.directory / "log" / volume.id)
+
+    @staticmethod
+    def _open(path: Path) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def close(self) -> None:
+        """Close every file; nothing is synced (callers flush before)."""
+        for descriptor in (*self._files.values(), *self._bits.values(), *self._logs.values(), self._lock):
+            os.close(descriptor)
+        self._files, self._bits, self._logs = {}, {}, {}

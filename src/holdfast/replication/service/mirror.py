@@ -1,0 +1,433 @@
+"""Metro Mirror between this array and its peers: who is source, what is attached, when a held write may go on.
+
+This is where decision and network meet. The rules it keeps, in the order in which they matter:
+
+* A source in Full Duplex whose link is down holds its writes. They go on only after the divergence is committed in the
+  store, or after the link came back and the tracks in doubt were copied. They fail when the store names the peer.
+* Full Duplex is entered only after the store says ``in_sync``; from the moment that commit is *attempted* the pair is
+  treated as in sync until the store is read again.
+* After a restart no source writes before the record was read.
+
+An idle source stays in sync when its link fails: the divergence is committed when a write needs it, so a target whose
+source died idle can take over. Commands of one peer run one at a time under that peer's lock; the state itself changes
+only between awaits (``service.engine``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from holdfast.kernel.errors import Refusal, Refused, Unavailable
+from holdfast.replication.array import commands
+from holdfast.replication.array.bitmap import Bitmap
+from holdfast.replication.model.identity import Endpoint, pair_key
+from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
+from holdfast.replication.plan import authority
+from holdfast.replication.ports import Witness, Witnessed
+from holdfast.replication.service import frames
+from holdfast.replication.service.copier import Copier
+from holdfast.replication.service.engine import Engine, now
+from holdfast.replication.service.frames import LinkLost
+from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.signal import Pulse
+
+_LOG = structlog.get_logger("holdfast.replication.mirror")
+BACKOFF_S = (0.1, 0.2, 0.4, 0.8)
+
+
+class Mirror:
+    """All pairs of one array. ``spawn`` starts a supervised background task."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        links: dict[str, OutLink],
+        witness: Witness,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self.engine, self.links, self.witness, self._spawn = engine, links, witness, spawn
+        self.pulse = Pulse()
+        self.copier = Copier(self)
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        for peer, link in links.items():
+            link.on_up = self._starter(peer)
+            link.on_down = self._stopper(peer)
+
+    @property
+    def image_id(self) -> str:
+        """This array's storage image."""
+        return self.engine.image.image
+
+    def lock(self, peer: str) -> asyncio.Lock:
+        """Return the lock under which commands concerning one peer run."""
+        return self._locks.setdefault(peer, asyncio.Lock())
+
+    def pairs(self, peer: str, role: Role) -> list[Pair]:
+        """Return the pairs with one peer in which this array has that role."""
+        found = self.engine.image.pairs.values()
+        return [pair for pair in found if pair.remote.image == peer and pair.standing.role is role]
+
+    def key(self, pair: Pair) -> str:
+        """Return the pair's key in the store."""
+        return pair_key(Endpoint(self.image_id, pair.local), pair.remote)
+
+    def local(self, volume: str) -> Endpoint:
+        """Return the endpoint of a local volume."""
+        return Endpoint(self.image_id, volume)
+
+    def item(self, pair: Pair) -> frames.Item:
+        """Return the pair as a frame names it."""
+        size = self.engine.image.volumes[pair.local].size_bytes
+        return frames.Item(pair.remote.volume, pair.local, size, pair.generation)
+
+    def link(self, peer: str) -> OutLink:
+        """Return the link to a peer that must be up. Refuses otherwise."""
+        link = self.links.get(peer)
+        if link is None or not link.up:
+            raise Refused(Refusal("path-down", f"there is no path to {peer}", "check lspprcpath and the peer array"))
+        return link
+
+    # --- background work, one task per name --------------------------------------------------------------------------
+
+    def once(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start ``work`` unless a task of that name is running."""
+        running = self._busy.get(name)
+        if running is None or running.done():
+            self._busy[name] = self._spawn(work())
+
+    def start(self) -> None:
+        """Settle what a restart left open."""
+        self.once("verify", self.verify)
+
+    def _starter(self, peer: str) -> Callable[[], None]:
+        return lambda: self.once(f"attach {peer}", lambda: self._attach(peer))
+
+    def _stopper(self, peer: str) -> Callable[[], None]:
+        return lambda: self._detach([pair.local for pair in self.pairs(peer, Role.SOURCE)])
+
+    # --- a write waits -----------------------------------------------------------------------------------------------
+
+    async def settle(self, volume: str) -> None:
+        """Wait for the next change of state; see to it that somebody settles who is source."""
+        pair = self.engine.image.pairs.get(volume)
+        if pair is None:
+            return
+        peer = pair.remote.image
+        if volume in self.engine.machine.unsettled:
+            self.once("verify", self.verify)
+        link = self.links.get(peer)
+        attaching = self._busy.get(f"attach {peer}")
+        if link is None or not link.up or attaching is None or attaching.done():
+            self.once(f"diverge {peer}", lambda: self._diverge(peer))
+        await self.pulse.wait()
+
+    # --- the store ---------------------------------------------------------------------------------------------------
+
+    async def commit_records(
+        self,
+        pairs: Sequence[tuple[str, Endpoint]],
+        decide: Callable[[str, Endpoint, PairRecord | None], PairRecord | None],
+    ) -> dict[str, PairRecord]:
+        """Read the records of (local volume, remote) pairs, decide each, and commit all in one transaction.
+
+        ``decide`` raises ``Refused`` or returns the record to keep; None leaves the pair out. Returns the records kept.
+        """
+        keys = {pair_key(self.local(volume), remote): (volume, remote) for volume, remote in pairs}
+        for _ in range(10):
+            seen: dict[str, Witnessed] = await self.witness.read(list(keys))
+            kept: dict[str, PairRecord] = {}
+            writes: dict[str, PairRecord | None] = {}
+            for key, (volume, remote) in keys.items():
+                record = decide(volume, remote, seen[key].record)
+                if record is not None:
+                    kept[volume] = record
+                    if record != seen[key].record:
+                        writes[key] = record
+            if not writes or await self.witness.compare_and_set({key: seen[key].revision for key in writes}, writes):
+                return kept
+        raise Unavailable("the pair records kept changing", "try again")
+
+    def supersede(self, volumes: Iterable[str]) -> None:
+        """The store names the peer as source of these pairs: refuse their host writes from now on."""
+        images = self.engine.image.pairs
+        found = [v for v in volumes if v in images and images[v].standing.role is Role.SOURCE]
+        if found:
+            _LOG.warning("peer has become source: writes are inhibited", volumes=found)
+            self._detach(found)
+            self.engine.machine.unsettled.difference_update(found)
+            self.engine.commit(commands.supersede(self.engine.machine, found, now()))
+            self.pulse.beat()
+
+    def events(self, events: dict[str, PairEvent], records: dict[str, PairRecord] | None = None) -> None:
+        """Commit one event per local volume and wake whoever waits."""
+        if events:
+            generations = {volume: record.generation for volume, record in (records or {}).items()}
+            self.engine.commit(commands.pair_events(self.engine.machine, events, now(), generations))
+        self.pulse.beat()
+
+    # --- link up, link down ------------------------------------------------------------------------------------------
+
+    def _detach(self, volumes: Iterable[str]) -> None:
+        """These pairs no longer reach their targets. A copy that was pending is suspended; Full Duplex holds."""
+        machine = self.engine.machine
+        suspend: dict[str, PairEvent] = {}
+        for volume in volumes:
+            pair = self.engine.image.pairs[volume]
+            machine.sent.pop(volume, None)
+            if volume in machine.attached:
+                machine.attached.discard(volume)
+                self.engine.lose_link(volume)
+                if pair.standing.phase is Phase.COPY_PENDING and volume not in machine.unsettled:
+                    suspend[volume] = PairEvent.LINK_LOST
+        self.events(suspend)
+
+    def reject(self, volume: str) -> None:
+        """The target refused a write: it is no longer target, whatever the link says."""
+        pair = self.engine.image.pairs.get(volume)
+        if pair is not None and pair.standing.role is Role.SOURCE:
+            self._detach([volume])
+
+    async def _attach(self, peer: str) -> None:
+        link = self.links[peer]
+        while link.up:
+            try:
+                if self.engine.machine.unsettled & {pair.local for pair in self.pairs(peer, Role.SOURCE)}:
+                    await self._verify_once()
+                async with self.lock(peer):
+                    await self._attach_once(link)
+                return
+            except LinkLost:
+                return
+            except (Unavailable, Refused) as error:
+                _LOG.warning("cannot attach pairs yet", peer=peer, error=str(error))
+                await asyncio.sleep(BACKOFF_S[-1])
+
+    async def _attach_once(self, link: OutLink) -> None:
+        """Ask the peer what it is; bring targets in doubt level again; let their writes go on."""
+        machine = self.engine.machine
+        pairs = [pair for pair in self.pairs(link.peer, Role.SOURCE) if not pair.superseded]
+        if not pairs:
+            return
+        reply = await link.request(frames.Status(link.next_seq(), [self.item(pair) for pair in pairs]))
+        assert isinstance(reply.payload, frames.Standings)
+        for pair, (role, generation) in zip(pairs, reply.payload.roles, strict=True):
+            if role == Role.SOURCE.value and generation > pair.generation:
+                self.supersede([pair.local])
+            elif role != Role.TARGET.value:
+                continue
+            elif pair.standing.phase is Phase.FULL_DUPLEX and pair.local not in machine.unsettled:
+                await self.copier.catch_up(link, pair)
+                if not link.up:
+                    raise LinkLost("lost while catching up")
+                machine.attached.add(pair.local)
+                self.tell("synced", [pair])
+        self.pulse.beat()
+
+    # --- restart -----------------------------------------------------------------------------------------------------
+
+    async def verify(self) -> None:
+        """Read the records of all unsettled sources until each is settled. Waits as long as the store is away."""
+        attempt = 0
+        while self.engine.machine.unsettled:
+            try:
+                await self._verify_once()
+            except Unavailable as error:
+                if attempt == 0:
+                    _LOG.warning("writes wait for the store", error=str(error))
+                await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                attempt += 1
+        for peer, link in self.links.items():
+            if link.up:
+                self._starter(peer)()
+
+    async def _verify_once(self) -> None:
+        machine = self.engine.machine
+        pairs = {volume: self.engine.image.pairs[volume] for volume in machine.unsettled}
+        kept = await self.commit_records(
+            [(volume, pair.remote) for volume, pair in pairs.items()],
+            lambda volume, remote, record: authority.settle(
+                record, self.local(volume), pairs[volume].standing.phase is Phase.SUSPENDED
+            ),
+        )
+        current = {volume for volume, pair in pairs.items() if self.engine.image.pairs.get(volume) == pair}
+        current &= machine.unsettled
+        self.supersede(current - kept.keys())
+        events: dict[str, PairEvent] = {}
+        for volume in current & kept.keys():
+            phase = pairs[volume].standing.phase
+            if phase is Phase.COPY_PENDING:
+                events[volume] = PairEvent.SYNCED if kept[volume].in_sync else PairEvent.RESTARTED
+            elif phase is Phase.FULL_DUPLEX and not kept[volume].in_sync:
+                events[volume] = PairEvent.LINK_LOST
+        machine.unsettled.difference_update(current)
+        self.events(events, kept)
+
+    # --- divergence --------------------------------------------------------------------------------------------------
+
+    async def _diverge(self, peer: str) -> None:
+        """Commit that this array goes on without ``peer``, for all pairs of that path, however long the store takes."""
+        attempt = 0
+        while waiting := self._detached(peer):
+            try:
+                async with self.lock(peer):
+                    waiting = self._detached(peer)
+                    if waiting:
+                        await self._diverge_once(waiting)
+                return
+            except Unavailable as error:
+                self.engine.machine.unsettled.update(waiting)
+                if attempt == 0:
+                    _LOG.warning("writes are held: the store is away", peer=peer, error=str(error))
+                await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                attempt += 1
+
+    def _detached(self, peer: str) -> list[str]:
+        attached = self.engine.machine.attached
+        return [
+            pair.local
+            for pair in self.pairs(peer, Role.SOURCE)
+            if not pair.superseded and pair.local not in attached and pair.standing.phase is not Phase.SUSPENDED
+        ]
+
+    async def _diverge_once(self, volumes: list[str]) -> None:
+        images = self.engine.image.pairs
+        kept = await self.commit_records(
+            [(volume, images[volume].remote) for volume in volumes],
+            lambda volume, remote, record: authority.diverge(record, self.local(volume)),
+        )
+        self.supersede([volume for volume in volumes if volume not in kept])
+        still = [v for v in kept if v in self.engine.image.pairs and v not in self.engine.machine.attached]
+        self.engine.machine.unsettled.difference_update(kept)
+        self.events(dict.fromkeys(still, PairEvent.LINK_LOST), kept)
+        _LOG.warning("goes on without the target", volumes=still)
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    async def establish(self, volume: str, remote: Endpoint, copy: bool) -> None:
+        """``mkpprc``: start to copy ``volume`` to ``remote``."""
+        async with self.lock(remote.image):
+            link = self.link(remote.image)
+            found = commands.check_pairable(self.engine.machine, volume, Role.SOURCE)
+            kept = await self.commit_records(
+                [(volume, remote)], lambda v, r, record: authority.establish(record, self.local(v))
+            )
+            generation = kept[volume].generation
+            item = frames.Item(remote.volume, volume, found.size_bytes, generation)
+            await link.request(frames.Begin(link.next_seq(), "establish", [item]))
+            machine = self.engine.machine
+            self.engine.commit(
+                commands.add_pair(machine, volume, remote, Role.SOURCE, copy=copy, now=now(), generation=generation)
+            )
+            self._begin_copy([volume])
+
+    async def restart_copy(self, pairs: Sequence[tuple[str, Endpoint]], kind: str) -> None:
+        """``resumepprc`` and ``failbackpprc`` at the side that keeps its data: copy what either side changed."""
+        event = PairEvent.RESUME if kind == "resume" else PairEvent.FAILBACK_FROM
+        for peer in dict.fromkeys(remote.image for _, remote in pairs):
+            mine = [(volume, remote) for volume, remote in pairs if remote.image == peer]
+            async with self.lock(peer):
+                await self._restart_copy(peer, mine, kind, event)
+
+    async def _restart_copy(self, peer: str, pairs: list[tuple[str, Endpoint]], kind: str, event: PairEvent) -> None:
+        found = [commands.find_pair(self.engine.image, volume, remote) for volume, remote in pairs]
+        for pair in found:
+            if pair.standing.role is Role.TARGET or pair.standing.phase is not Phase.SUSPENDED:
+                raise commands.refuse(
+                    "not-suspended", f"pair of volume {pair.local} is {pair.standing.display}, not Suspended"
+                )
+        link = self.link(peer)
+        await self.commit_records(pairs, self._keep_if_source)
+        reply = await link.request(frames.Begin(link.next_seq(), kind, [self.item(pair) for pair in found]))
+        assert isinstance(reply.payload, frames.Begun)
+        for pair, changed in zip(found, reply.payload.changed, strict=True):
+            bits = self.engine.machine.bits[pair.bits]
+            bits.merge(Bitmap.full(bits.size) if changed is None else Bitmap(bits.size, changed))
+            self.engine.media.write_all_bits(pair.bits, bits)
+        self.events({pair.local: event for pair in found})
+        self._begin_copy([pair.local for pair in found])
+
+    def _keep_if_source(self, volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord | None:
+        refusal = authority.may_copy_from(record, self.local(volume))
+        if refusal is not None:
+            raise Refused(refusal)
+        return record
+
+    def _begin_copy(self, volumes: list[str]) -> None:
+        machine = self.engine.machine
+        for volume in volumes:
+            machine.attached.add(volume)
+            machine.sent[volume] = set()
+            machine.copied[volume] = 0
+            self.once(f"copy {volume}", lambda volume=volume: self.copier.run(volume))  # type: ignore[misc]
+        self.pulse.beat()
+
+    async def pause(self, pairs: Sequence[tuple[str, Endpoint | None]]) -> None:
+        """``pausepprc``: commit that the target falls behind, then stop mirroring."""
+        for volume, remote in pairs:
+            pair = commands.find_pair(self.engine.image, volume, remote)
+            if pair.standing.role is Role.TARGET:
+                raise commands.refuse("not-source", f"volume {volume} is a target", "pause at the source")
+            async with self.lock(pair.remote.image):
+                kept = await self.commit_records(
+                    [(volume, pair.remote)], lambda v, r, record: authority.diverge(record, self.local(v))
+                )
+                if volume not in kept:
+                    self.supersede([volume])
+                    raise commands.refuse("not-source", f"the store names {pair.remote} as source")
+                self._detach([volume])
+                self.events({volume: PairEvent.PAUSE}, kept)
+                self.tell("pause", [self.engine.image.pairs[volume]])
+
+    async def failover(self, pairs: Sequence[tuple[str, Endpoint]], force: bool) -> None:
+        """``failoverpprc`` at the recovery array: all named pairs in one commit, or none."""
+        for volume, remote in pairs:
+            pair = commands.find_pair(self.engine.image, volume, remote)
+            alone = pair.standing.phase is Phase.SUSPENDED or pair.superseded
+            if pair.standing.role is Role.SOURCE and not alone:
+                raise commands.refuse("is-source", f"volume {volume} already is source and {pair.standing.display}")
+
+        def decide(volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord:
+            outcome = authority.failover(record, self.local(volume), remote, force)
+            if isinstance(outcome, Refusal):
+                raise Refused(outcome)
+            return outcome
+
+        kept = await self.commit_records(pairs, decide)
+        self.engine.machine.unsettled.difference_update(kept)
+        self.events(dict.fromkeys(kept, PairEvent.FAILOVER), kept)
+        self.tell("superseded", [self.engine.image.pairs[volume] for volume in kept])
+
+    async def remove(self, volume: str, remote: Endpoint | None, unconditional: bool) -> None:
+        """``rmpprc``: end the pair at both arrays; ``unconditional`` ends it here when the other end cannot answer."""
+        pair = commands.find_pair(self.engine.image, volume, remote)
+        async with self.lock(pair.remote.image):
+            if not unconditional:
+                self.link(pair.remote.image)
+            try:
+                seen = await self.witness.read([self.key(pair)])
+                key = self.key(pair)
+                if seen[key].record is not None:
+                    await self.witness.compare_and_set({key: seen[key].revision}, {key: None})
+            except Unavailable:
+                if not unconditional:
+                    raise
+            if pair.standing.role is Role.SOURCE:
+                self._detach([volume])
+            self.tell("remove", [pair])
+            self.engine.commit(commands.remove_pairs(self.engine.machine, [volume]))
+            self.pulse.beat()
+
+    def tell(self, kind: str, pairs: list[Pair]) -> None:
+        """Tell peers of an event if they can be reached; nothing depends on it."""
+        for peer in dict.fromkeys(pair.remote.image for pair in pairs):
+            link = self.links.get(peer)
+            if link is not None and link.up:
+                items = [self.item(pair) for pair in pairs if pair.remote.image == peer]
+                with contextlib.suppress(LinkLost):
+                    link.send(frames.Event(link.next_seq(), kind, items))

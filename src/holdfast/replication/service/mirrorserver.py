@@ -1,0 +1,234 @@
+"""The receiving end of a mirror link: apply the peer's writes to targets, in order, and answer its questions.
+
+A write is applied only while this array is target of that very pair, checked at the moment of applying: after a
+failover here the old source's next write is refused, and the old source learns that it has lost its role.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from holdfast.kernel.errors import Refused
+from holdfast.replication.array import commands
+from holdfast.replication.array.activity import REGION_BYTES
+from holdfast.replication.model.identity import Endpoint
+from holdfast.replication.model.pairs import Pair, PairEvent, Role
+from holdfast.replication.service import frames
+from holdfast.replication.service.engine import now
+from holdfast.replication.service.frames import LinkLost
+from holdfast.replication.service.mirror import Mirror
+
+_LOG = structlog.get_logger("holdfast.replication.mirrorserver")
+IDLE_LIMIT_S = 10.0
+_EVENTS = {"synced": PairEvent.SYNCED, "pause": PairEvent.PAUSE}
+
+
+class MirrorServer:
+    """Serves the links that peers dial."""
+
+    def __init__(self, mirror: Mirror, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
+        self._mirror, self._spawn = mirror, spawn
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection to its end."""
+        session = _Session(self._mirror, writer, self._spawn)
+        try:
+            while True:
+                async with asyncio.timeout(IDLE_LIMIT_S):
+                    body = await frames.receive(reader)
+                session.take(frames.REQUESTS.decode(body))
+        except (LinkLost, TimeoutError):
+            return
+        finally:
+            writer.transport.abort()
+
+
+class _Session:
+    def __init__(self, mirror: Mirror, writer: asyncio.StreamWriter, spawn: Callable[..., Any]) -> None:
+        self._mirror, self._engine, self._writer, self._spawn = mirror, mirror.engine, writer, spawn
+        self._peer = ""
+        self._queues: dict[str, deque[frames.Write]] = {}
+        certificate = writer.get_extra_info("peercert") or {}
+        names = [v for rdn in certificate.get("subject", ()) for k, v in rdn if k == "commonName"]
+        self._proven = names[0] if names else ""
+
+    def take(self, request: frames.Request) -> None:
+        """Act on one frame. Everything but a full log or a flush is done before this returns."""
+        if isinstance(request, frames.Ping):
+            self._answer(frames.Pong(request.number))
+        elif isinstance(request, frames.Hello):
+            if self._proven != f"array:{request.image}" or request.image not in self._mirror.links:
+                raise LinkLost(f"{self._proven or 'nobody'} is not the configured peer {request.image}")
+            self._peer = request.image
+        elif not self._peer:
+            raise LinkLost("a frame before hello")
+        elif isinstance(request, frames.Write):
+            self._write(request)
+        elif isinstance(request, frames.Flush):
+            self._spawn(self._flush(request.seq, request.volumes))
+        else:
+            self._command(request)
+
+    def _answer(self, answer: frames.Answer) -> None:
+        if not self._writer.transport.is_closing():
+            self._writer.write(frames.pack(answer))
+
+    # --- writes ------------------------------------------------------------------------------------------------------
+
+    def _write(self, request: frames.Write) -> None:
+        queue = self._queues.get(request.volume)
+        if queue is not None:
+            queue.append(request)
+        elif request.volume not in self._engine.image.volumes or self._has_room(request):
+            self._apply(request)
+        else:
+            self._queues[request.volume] = deque([request])
+            self._spawn(self._drain(request.volume))
+
+    def _has_room(self, request: frames.Write) -> bool:
+        return self._engine.has_room(request.volume, request.offset // REGION_BYTES)
+
+    async def _drain(self, volume: str) -> None:
+        queue = self._queues[volume]
+        try:
+            while queue:
+                if not self._has_room(queue[0]):
+                    await flush_local(self._mirror, volume)
+                    self._engine.make_room(volume)
+                self._apply(queue.popleft())
+        finally:
+            del self._queues[volume]
+
+    def _apply(self, request: frames.Write) -> None:
+        pair = self._pair(request.volume, request.source)
+        length = request.zeros or len(request.data)
+        if pair is None or pair.standing.role is not Role.TARGET:
+            self._answer(frames.Reply(request.seq, "not-target", f"volume {request.volume} is not your target"))
+            return
+        region = request.offset // REGION_BYTES
+        if (request.offset + length - 1) // REGION_BYTES != region:
+            raise LinkLost("a write that crosses a region")
+        if request.offset + length > self._engine.image.volumes[request.volume].size_bytes:
+            raise LinkLost("a write beyond the volume")
+        if not self._engine.ready(request.volume, region):
+            self._engine.prepare(request.volume, region)
+        log = self._engine.machine.logs[request.volume]
+        log.begin(region)
+        data = None if request.zeros else request.data
+        self._engine.apply(request.volume, request.offset, data, length, mirrored=True)
+        log.end(region)
+        if request.fua:
+            self._spawn(self._flush(request.seq, [request.volume]))
+        else:
+            self._answer(frames.Reply(request.seq))
+
+    async def _flush(self, seq: int, volumes: list[str]) -> None:
+        for volume in volumes:
+            if volume in self._engine.image.volumes:
+                await flush_local(self._mirror, volume)
+        self._answer(frames.Reply(seq))
+
+    def _pair(self, volume: str, source: str) -> Pair | None:
+        pair = self._engine.image.pairs.get(volume)
+        return pair if pair is not None and pair.remote == Endpoint(self._peer, source) else None
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _command(self, request: frames.Begin | frames.Status | frames.Event) -> None:
+        try:
+            if isinstance(request, frames.Begin):
+                payload: frames.Begun | frames.Standings | None = self._begin(request)
+            elif isinstance(request, frames.Status):
+                payload = frames.Standings([self._standing(item) for item in request.items])
+            else:
+                payload = None
+                self._event(request)
+        except Refused as refused:
+            self._answer(frames.Reply(request.seq, refused.refusal.code, refused.refusal.reason))
+        else:
+            self._answer(frames.Reply(request.seq, payload=payload))
+
+    def _standing(self, item: frames.Item) -> tuple[str, int]:
+        pair = self._pair(item.volume, item.source)
+        return (pair.standing.role.value, pair.generation) if pair else ("", 0)
+
+    def _begin(self, request: frames.Begin) -> frames.Begun:
+        """Become target. Every item is checked before the first is changed."""
+        machine = self._engine.machine
+        found = [self._pair(item.volume, item.source) for item in request.items]
+        for item, pair in zip(request.items, found, strict=True):
+            self._check_begin(request.kind, item, pair)
+        changed: list[bytes | None] = []
+        for item, pair in zip(request.items, found, strict=True):
+            if pair is None:
+                remote = Endpoint(self._peer, item.source)
+                generation = item.generation
+                self._engine.commit(
+                    commands.add_pair(
+                        machine, item.volume, remote, Role.TARGET, copy=True, now=now(), generation=generation
+                    )
+                )
+                changed.append(None)
+                continue
+            self._become_target(item, pair)
+            changed.append(None if request.kind == "establish" else bytes(machine.bits[pair.bits].data))
+        self._mirror.pulse.beat()
+        return frames.Begun(changed)
+
+    def _become_target(self, item: frames.Item, pair: Pair) -> None:
+        machine = self._engine.machine
+        event = PairEvent.RESUME
+        if pair.standing.role is Role.SOURCE:
+            machine.attached.discard(item.volume)
+            machine.unsettled.discard(item.volume)
+            machine.sent.pop(item.volume, None)
+            self._engine.lose_link(item.volume)
+            event = PairEvent.FAILBACK_TO
+        generations = {item.volume: item.generation}
+        self._engine.commit(commands.pair_events(machine, {item.volume: event}, now(), generations))
+
+    def _check_begin(self, kind: str, item: frames.Item, pair: Pair | None) -> None:
+        if pair is None:
+            if kind == "resume":
+                raise commands.refuse("no-pair", f"volume {item.volume} is not in that pair")
+            commands.check_pairable(self._engine.machine, item.volume, Role.TARGET, item.size_bytes)
+        elif pair.standing.role is Role.SOURCE and kind != "failback":
+            raise commands.refuse("is-source", f"volume {item.volume} is source of that pair")
+        elif pair.standing.role is Role.SOURCE and pair.generation > item.generation:
+            raise commands.refuse("newer", f"volume {item.volume} became source later", "list the pair at both arrays")
+
+    def _event(self, request: frames.Event) -> None:
+        for item in request.items:
+            pair = self._pair(item.volume, item.source)
+            if pair is None:
+                continue
+            if request.kind == "superseded":
+                if pair.standing.role is Role.SOURCE and item.generation > pair.generation:
+                    self._mirror.supersede([item.volume])
+            elif pair.standing.role is Role.TARGET:
+                self._target_event(request.kind, item)
+
+    def _target_event(self, kind: str, item: frames.Item) -> None:
+        machine = self._engine.machine
+        if kind == "remove":
+            self._engine.commit(commands.remove_pairs(machine, [item.volume]))
+        elif kind in _EVENTS:
+            with contextlib.suppress(Refused):
+                generations = {item.volume: item.generation}
+                self._engine.commit(commands.pair_events(machine, {item.volume: _EVENTS[kind]}, now(), generations))
+        self._mirror.pulse.beat()
+
+
+async def flush_local(mirror: Mirror, volume: str) -> None:
+    """Make this array's copy of a volume durable; its regions without writes since are clean."""
+    log = mirror.engine.machine.logs[volume]
+    epoch = log.flush_begins()
+    await asyncio.to_thread(mirror.engine.sync, volume)
+    mirror.engine.media.sync_bits()
+    log.flush_ended(epoch)
