@@ -182,7 +182,7 @@ def _numbered(group: Group, places: Mapping[str, Place]) -> tuple[str, ...]:
     try:
         return tuple(group.priorities)
     except ValueError as error:
-        raise places["SystemList"].error("a priority in SystemList is not a number", "write { a = 0, b = 1 }") from error
+        raise places["SystemList"].error("a priority in SystemList is no number", "write { a = 0, b = 1 }") from error
 
 
 def _links(block: Block, resources: Mapping[str, Resource]) -> tuple[tuple[str, str], ...]:

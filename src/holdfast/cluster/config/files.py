@@ -51,4 +51,4 @@ def _text(path: Path) -> str:
             raise InputError("the file is larger than 4 MiB", file=str(path), remedy="is it a configuration file?")
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", file=str(path), remedy="check path, rights and encoding") from error
+        raise InputError(f"cannot be read: {error}", file=str(path), remedy="check path and rights") from error

@@ -156,13 +156,14 @@ class Life(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """A system as the observer sees it. ``silent_s`` is how long nothing new came."""
+    """A system as the observer sees it. ``silent_s`` is how long nothing new came; ``left``: it said goodbye."""
 
     name: str
     life: Life
     incarnation: str = ""
     silent_s: float = 0.0
     frozen: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

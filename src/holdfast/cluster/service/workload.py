@@ -167,9 +167,6 @@ def kill_marked(mark: str, spare: int = 0, limit_s: float = 5.0) -> int:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
         killed.update(found)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                continue
         time.sleep(0.005)
     return len(killed)
 

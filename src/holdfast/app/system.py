@@ -1,0 +1,174 @@
+"""The system daemon's composition root: reads its TOML file, plugs in agents and ports, runs it under the guard.
+
+``holdfast system run`` checks the file and becomes the guard, which starts this module as the daemon. The file:
+
+.. code-block:: toml
+
+    name = "hosta"                           # this system's name in main.cf
+    store = "embedded:///var/lib/holdfast/cluster.db"
+    run_directory = "/run/holdfast/hosta"
+    heartbeat_interval_s = 0.5
+    lease_ttl_s = 3.0
+    margin_s = 0.5
+    on_expiry = "kill"                       # or "reboot", with reboot_command = [...]
+    isolation = "auto"                       # or "marker": no PID namespaces, as for an ordinary user
+    process_scope = "system"                 # MonitorProcesses looks at the whole system, or only at the "workload"
+    log = "/var/log/holdfast/hosta.log"      # default: standard error
+
+    [environment]                            # added to every command of an agent
+    DSCLI_STORE = "..."
+
+    [agents]
+    plugins = ["holdfast.continuity.agents.metromirror:MetroMirror"]
+
+    [plugins]                                # each "module:factory", called with [settings] as a mapping
+    devices = "module:factory"               # BlockDevices
+    standings = "module:factory"             # Standings
+    [plugins.fences]                         # group (or "*") = factory of a Fence
+    "VCS_Cluster" = "module:factory"
+
+    [settings]                               # free; given to the factories
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import socket
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import holdfast
+from holdfast.cluster.agents.registry import BUILT_IN
+from holdfast.cluster.ports import Agent
+from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
+from holdfast.cluster.service.guard import GUARD_FD
+from holdfast.cluster.service.launcher import GuardLink
+from holdfast.kernel.errors import InputError
+
+_KNOWN = (
+    "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
+    "isolation", "process_scope", "log", "environment", "agents", "plugins", "settings", "guard",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SystemFile:
+    """What the TOML file says."""
+
+    path: Path
+    settings: Settings
+    store: str
+    guard: Mapping[str, Any]
+    log: str = ""
+    agents: tuple[str, ...] = ()
+    plugins: Mapping[str, Any] = field(default_factory=dict)
+    free: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_system_file(path: Path) -> SystemFile:
+    """Read and check a system's file. Raises :class:`InputError`."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", file=str(path), remedy="see holdfast system run --help") from error
+    for name in table:
+        if name not in _KNOWN:
+            raise InputError(f"{name!r} is not a setting", file=str(path), remedy=f"known are {', '.join(_KNOWN)}")
+    for name in ("name", "store", "run_directory"):
+        if not isinstance(table.get(name), str):
+            raise InputError(f"setting {name!r} is missing", file=str(path), remedy=f'add {name} = "..."')
+    ttl_s, interval_s = float(table.get("lease_ttl_s", 3.0)), float(table.get("heartbeat_interval_s", 0.5))
+    if not 0 < interval_s * 2 <= ttl_s:
+        raise InputError(
+            "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 3.0 and 0.5"
+        )
+    scope = table.get("process_scope", "system" if os.geteuid() == 0 else "workload")
+    settings = Settings(
+        name=table["name"],
+        run_directory=Path(table["run_directory"]),
+        heartbeat_interval_s=interval_s,
+        lease_ttl_s=ttl_s,
+        margin_s=float(table.get("margin_s", 0.5)),
+        whole_system=scope == "system",
+        environment={str(key): str(value) for key, value in table.get("environment", {}).items()},
+    )
+    guard = {
+        "on_expiry": table.get("on_expiry", "kill"),
+        "isolation": table.get("isolation", "auto"),
+        **({"reboot_command": table["reboot_command"]} if "reboot_command" in table else {}),
+        **table.get("guard", {}),
+    }
+    return SystemFile(
+        path, settings, table["store"], guard, table.get("log", ""),
+        tuple(table.get("agents", {}).get("plugins", ())), table.get("plugins", {}), table.get("settings", {}),
+    )  # fmt: skip
+
+
+def become_guard(path: Path) -> None:
+    """Check the file, then replace this process by the guard. Does not return."""
+    file = read_system_file(path)
+    file.settings.run_directory.mkdir(parents=True, exist_ok=True)
+    if file.log:
+        output = os.open(file.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+    arguments = {"daemon": [sys.executable, "-m", "holdfast.app.system", str(path.resolve())], **file.guard}
+    environment = {**os.environ, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
+    argv = [sys.executable, "-S", "-m", "holdfast.cluster.service.guard", json.dumps(arguments)]
+    os.execve(sys.executable, argv, environment)
+
+
+def agents_of(names: tuple[str, ...]) -> dict[str, Agent]:
+    """Return the agents by type: the built-in ones and those that the file names as ``module:Type``."""
+    agents: dict[str, Agent] = {kind: factory() for kind, factory in BUILT_IN.items()}
+    for name in names:
+        agents[name.rpartition(":")[2]] = load(name)()
+    return agents
+
+
+def load(name: str) -> Any:
+    """Return what ``module:attribute`` names. Raises :class:`InputError` when there is no such thing."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"plugin {name!r} cannot be loaded: {error}", remedy="write module:name") from error
+
+
+def _plug(file: SystemFile, name: str) -> Any:
+    wanted = file.plugins.get(name)
+    return None if wanted is None else load(wanted)(file.free)
+
+
+async def _run(file: SystemFile) -> None:
+    from holdfast.app.store import open_store
+
+    descriptor = os.environ.get(GUARD_FD)
+    if descriptor is None:
+        raise InputError("no guard above this process", remedy="use holdfast system run")
+    link = GuardLink(socket.socket(fileno=int(descriptor)))
+    store = open_store(file.store)
+    fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
+    parts = Parts(store, agents_of(file.agents), _plug(file, "devices"), fences, _plug(file, "standings"))
+    daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
+    try:
+        await daemon.run()
+    finally:
+        await store.close()
+
+
+def main() -> int:
+    """Entry point of the daemon under its guard."""
+    asyncio.run(_run(read_system_file(Path(sys.argv[1]))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The coordinator's planner: one picture in, one decision out, the same for the same picture.
+
+Requests of people come first; a group that a request has just changed is looked at again in the next picture. Every
+group otherwise gets at most one change, so that each commit is small and each step is seen by all.
+"""
+
+from __future__ import annotations
+
+from holdfast.cluster.model.facts import Note, Request, RequestState
+from holdfast.cluster.plan.groups import decide_group
+from holdfast.cluster.plan.requests import Outcome, answer, progress
+from holdfast.cluster.plan.view import Ask, Change, Decision, View
+
+
+def decide(view: View) -> Decision:
+    """Return what to commit, and what to ask before deciding the rest."""
+    changes: list[Change] = []
+    notes: list[Note] = []
+    outcomes: list[Request] = []
+    asks: list[Ask] = []
+    touched: set[str] = set()
+    for request in view.requests:
+        if request.state is RequestState.ACCEPTED:
+            finished = progress(view, request)
+            if finished is not None:
+                outcomes.append(finished)
+            continue
+        if request.group in touched:
+            continue
+        outcome: Outcome = answer(view, request)
+        if outcome.asks:
+            asks.extend(outcome.asks)
+            continue
+        if outcome.change is not None:
+            changes.append(outcome.change)
+            touched.add(outcome.change.intent.group)
+        if outcome.request is not None:
+            outcomes.append(outcome.request)
+    for group in view.configuration.groups.values():
+        if group.name in touched or group.flag("Parallel"):
+            continue
+        part = decide_group(view, group)
+        changes.extend(part.changes)
+        asks.extend(part.asks)
+        notes.extend(part.notes if part.notes or part.asks else (Note(group.name),))
+    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks))

@@ -1,0 +1,95 @@
+"""Which proof allows a group to leave a system that was lost. The policy of the house, in one place.
+
+Same zone: the array must have confirmed that the lost system's access is revoked, where a fence is configured.
+Across zones, or without a fence: a fence's success, or the guard's deadline past by the observer's own clock; and
+across zones the target's data must be recorded as current. A person may stand in for either, and is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Standing
+from holdfast.cluster.plan.view import Ask, AskKind, View
+from holdfast.kernel.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Either evidence, or a refusal, or questions that must be answered first."""
+
+    evidence: Evidence | None = None
+    refusal: Refusal | None = None
+    asks: tuple[Ask, ...] = ()
+
+
+def takeover(view: View, group: Group, intent: Intent, target: str) -> Proof:
+    """Return whether ``target`` may take ``group`` from its dead owner, and on which evidence."""
+    death = _death(view, group, intent, target)
+    if death.evidence is None:
+        return death
+    if group.same_zone(intent.owner, target):
+        return death
+    current = data_current(view, group, intent, target)
+    return death if current.evidence is not None else current
+
+
+def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
+    owner, incarnation = intent.owner, intent.incarnation
+    confirmed = view.confirmed.get(owner)
+    if confirmed is not None and confirmed[0] == incarnation:
+        return Proof(Evidence(EvidenceKind.PERSON, confirmed[1], owner, incarnation))
+    last = view.last_facts.get((group.name, owner))
+    if view.system(owner).left and last is not None and last.incarnation == incarnation and last.offline:
+        text = f"{owner} left the cluster after it had confirmed every resource offline"
+        return Proof(Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, owner, incarnation))
+    refusal = Refusal("no-evidence", "", "")
+    if group.name in view.fenced:
+        ask = Ask(AskKind.FENCE, group.name, owner, incarnation)
+        if ask not in view.answers:
+            return Proof(asks=(ask,))
+        answer = view.answers[ask]
+        if isinstance(answer, Evidence):
+            return Proof(answer)
+        if isinstance(answer, Refusal):
+            refusal = answer
+        if group.same_zone(owner, target):
+            return Proof(refusal=_unproven(owner, f"the fence did not confirm: {refusal.reason}"))
+    if last is not None and not last.guarded:
+        return Proof(refusal=_unproven(owner, "the group was frozen there, so its guard spared it"))
+    silent_s = view.system(owner).silent_s
+    text = (
+        f"nothing was heard of {owner} for {silent_s:.1f} s by the observer's clock; its guard killed everything at "
+        "its own deadline before that"
+    )
+    return Proof(Evidence(EvidenceKind.GUARD_DEADLINE, text, owner, incarnation))
+
+
+def _unproven(owner: str, why: str) -> Refusal:
+    return Refusal(
+        "no-evidence",
+        f"{owner} is silent, but nothing proves that it can do no harm: {why}",
+        f"make sure that {owner} is off, then: holdfast fence confirm {owner}",
+    )
+
+
+def data_current(view: View, group: Group, intent: Intent, target: str) -> Proof:
+    """Return whether the data on ``target``'s side is recorded as current, or a person accepted the loss."""
+    if intent.accept_data_loss:
+        return Proof(Evidence(EvidenceKind.PERSON, f"a person accepted data loss: {intent.reason}"))
+    ask = Ask(AskKind.STANDING, group.name, target)
+    if ask not in view.answers:
+        return Proof(asks=(ask,))
+    answer = view.answers[ask]
+    if isinstance(answer, Standing) and answer.current is True:
+        return Proof(Evidence(EvidenceKind.FENCED, answer.reason))
+    reason = answer.reason if isinstance(answer, Standing | Refusal) else "nobody can say"
+    return Proof(
+        refusal=Refusal(
+            "data-not-current",
+            f"the data on {target}'s side is not recorded as current: {reason}",
+            f"bring the other side back, or accept the loss: holdfast group takeover {group.name} --system {target} "
+            "--accept-data-loss --reason TEXT",
+        )
+    )

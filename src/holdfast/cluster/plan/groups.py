@@ -1,0 +1,216 @@
+"""What becomes of one group: the coordinator's decision, read from top to bottom.
+
+Each function answers for one situation (never started, owner alive, owner dead, changing hands) and returns a
+fragment of a :class:`Decision`. A new owner is named only by :func:`_give`, and never without evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Life, Note, Wanted
+from holdfast.cluster.plan.evidence import data_current, takeover
+from holdfast.cluster.plan.local import faulted_critically
+from holdfast.cluster.plan.placement import Placement, place
+from holdfast.cluster.plan.view import Ask, AskKind, Change, Decision, View
+from holdfast.kernel.errors import Refusal
+
+
+def decide_group(view: View, group: Group) -> Decision:
+    """Return what to do about ``group`` now; nothing when facts equal intent."""
+    intent = view.intents.get(group.name, Intent(group.name))
+    owner = view.system(intent.owner)
+    if intent.in_maintenance and view.now >= intent.maintenance_until:
+        ended = replace(intent, maintenance_until=0.0, overrides={}, serial=intent.serial + 1)
+        return _change(view, ended, "maintenance-ended", "maintenance has passed its deadline")
+    if intent.frozen:
+        return _frozen(view, group, intent)
+    if intent.in_maintenance:
+        left_s = intent.maintenance_until - view.now
+        return _note(group, "maintenance", f"in maintenance for another {left_s:.0f} s")
+    if not intent.owner:
+        return _first_start(view, group, intent)
+    if owner.life is Life.UNCERTAIN:
+        return _note(group, "waiting", f"nothing is known of {intent.owner} yet")
+    if owner.life is Life.DEAD:
+        return _owner_dead(view, group, intent)
+    if owner.incarnation != intent.incarnation:
+        return _owner_returned(view, group, intent)
+    if intent.wanted is Wanted.OFFLINE:
+        return _hand_over(view, group, intent) if intent.following else Decision()
+    return _running(view, group, intent)
+
+
+def _frozen(view: View, group: Group, intent: Intent) -> Decision:
+    owner = view.system(intent.owner)
+    if intent.owner and owner.life is Life.ALIVE and owner.incarnation != intent.incarnation:
+        fact = view.fact(group.name, intent.owner)
+        if fact is not None and fact.probed:
+            bound = replace(intent, incarnation=owner.incarnation, serial=intent.serial + 1)
+            return _change(view, bound, "rebound", f"{intent.owner} came back; the frozen group stays there")
+    return _note(group, "frozen", "the group is frozen: nothing is planned or done for it")
+
+
+def _first_start(view: View, group: Group, intent: Intent) -> Decision:
+    waiting = [name for name in group.priorities if view.system(name).life is Life.UNCERTAIN]
+    unprobed = [name for name in group.priorities if view.alive(name) and not _probed(view, group, name)]
+    if waiting or unprobed:
+        text = f"waiting to hear of {', '.join(waiting)}" if waiting else f"probing on {', '.join(unprobed)}"
+        return _note(group, "probing", text)
+    running = view.running_on(group)
+    if running:
+        found = Evidence(EvidenceKind.FIRST_START, f"found online on {running[0]}, and no earlier owner is recorded")
+        return _give(view, group, intent, running[0], found, f"found online on {running[0]}")
+    if not group.flag("AutoStart") or not group.autostart_list:
+        return Decision()
+    placement = place(view, group)
+    target = next((name for name in group.autostart_list if name in placement.candidates), "")
+    if not target:
+        rejected = {name: placement.rejected.get(name, "not a candidate") for name in group.autostart_list}
+        return _note(group, "no-target", "no system of AutoStartList can run the group", rejected=rejected)
+    evidence = Evidence(EvidenceKind.FIRST_START, "probed offline everywhere, and no earlier owner is recorded")
+    return _give(view, group, intent, target, evidence, "started automatically")
+
+
+def _probed(view: View, group: Group, system: str) -> bool:
+    fact = view.fact(group.name, system)
+    return fact is not None and fact.probed
+
+
+def _owner_dead(view: View, group: Group, intent: Intent) -> Decision:
+    if intent.wanted is Wanted.OFFLINE and not intent.following:
+        return Decision()
+    if not group.flag("AutoFailOver") and not intent.following:
+        return _note(group, "no-failover", f"{intent.owner} is dead, and AutoFailOver is 0")
+    placement = _prefer(
+        place(view, group, near=intent.owner, avoid=frozenset({intent.owner})),
+        intent.following,
+        alone=intent.accept_data_loss,
+    )
+    rejected, first = dict(placement.rejected), Refusal("", "")
+    for target in placement.candidates:
+        proof = takeover(view, group, intent, target)
+        if proof.asks:
+            return Decision(asks=proof.asks)
+        if proof.evidence is not None:
+            reason = f"{intent.owner} is dead"
+            return _give(view, group, intent, target, proof.evidence, reason, rejected)
+        assert proof.refusal is not None
+        rejected[target] = proof.refusal.reason
+        first = first if first.code else proof.refusal
+    if first.code:
+        return _note(group, first.code, first.reason, first.remedy, rejected)
+    return _note(group, "no-target", f"{intent.owner} is dead and no other system can run the group", rejected=rejected)
+
+
+def _prefer(placement: Placement, system: str, alone: bool) -> Placement:
+    if not system or system not in placement.candidates:
+        return placement
+    others = tuple(name for name in placement.candidates if name != system)
+    return replace(placement, candidates=(system,) if alone else (system, *others))
+
+
+def _owner_returned(view: View, group: Group, intent: Intent) -> Decision:
+    fact = view.fact(group.name, intent.owner)
+    if fact is None or not fact.probed:
+        return _note(group, "probing", f"{intent.owner} came back under a new incarnation and is probed")
+    if not fact.offline:
+        return _note(group, "cleaning", f"{intent.owner} takes down what its earlier incarnation left behind")
+    target = intent.following if intent.following and view.alive(intent.following) else intent.owner
+    if intent.wanted is Wanted.OFFLINE and not intent.following:
+        bound = replace(intent, incarnation=view.system(intent.owner).incarnation, serial=intent.serial + 1)
+        return _change(view, bound, "rebound", f"{intent.owner} came back; the group stays offline")
+    text = f"{intent.owner} came back and found the group offline; its guard had killed the earlier incarnation"
+    evidence = Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
+    return _give(view, group, intent, target, evidence, f"{intent.owner} came back")
+
+
+def _hand_over(view: View, group: Group, intent: Intent) -> Decision:
+    fact = view.fact(group.name, intent.owner)
+    if fact is None or fact.serial < intent.serial or not fact.offline:
+        failing = [] if fact is None else [name for name, each in fact.resources.items() if each.clean_failing]
+        text = f"waiting until {intent.owner} confirms that the group is offline"
+        return _note(group, "stopping", f"{text}; {failing[0]} cannot be cleaned" if failing else text)
+    evidence = Evidence(
+        EvidenceKind.OFFLINE_CONFIRMED, f"{intent.owner} confirmed every resource offline", intent.owner,
+        intent.incarnation,
+    )  # fmt: skip
+    wished = place(view, group, only=intent.following)
+    if wished.target:
+        return _give(view, group, intent, wished.target, evidence, intent.reason)
+    back = place(view, group, near=intent.owner)
+    if not back.target:
+        return _note(group, "no-target", "no system can run the group", rejected=back.rejected)
+    reason = f"{intent.following} cannot take it: {wished.rejected.get(intent.following, 'unknown')}"
+    return _give(view, group, intent, back.target, evidence, reason)
+
+
+def _running(view: View, group: Group, intent: Intent) -> Decision:
+    fact = view.fact(group.name, intent.owner)
+    if fact is None or fact.serial < intent.serial:
+        return Decision()
+    culprit = faulted_critically(group, fact.resources)
+    if not culprit:
+        failing = [name for name, each in fact.resources.items() if each.clean_failing]
+        return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}") if failing else Decision()
+    if not fact.offline:
+        return _note(group, "faulted", f"{culprit} faulted on {intent.owner}; the group is taken offline there first")
+    if not group.flag("AutoFailOver"):
+        return _note(group, "no-failover", f"{culprit} faulted on {intent.owner}, and AutoFailOver is 0")
+    placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}))
+    rejected, first = dict(placement.rejected), Refusal("", "")
+    for target in placement.candidates:
+        if not group.same_zone(intent.owner, target):
+            proof = data_current(view, group, intent, target)
+            if proof.asks:
+                return Decision(asks=proof.asks)
+            if proof.refusal is not None:
+                rejected[target] = proof.refusal.reason
+                first = first if first.code else proof.refusal
+                continue
+        text = f"{intent.owner} confirmed every resource offline after {culprit} faulted"
+        evidence = Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
+        return _give(view, group, intent, target, evidence, f"{culprit} faulted on {intent.owner}", rejected)
+    code = first.code or "no-target"
+    return _note(group, code, f"{culprit} faulted and no system can take the group", first.remedy, rejected)
+
+
+def _give(
+    view: View,
+    group: Group,
+    intent: Intent,
+    target: str,
+    evidence: Evidence,
+    reason: str,
+    rejected: Mapping[str, str] | None = None,
+) -> Decision:
+    elsewhere = [name for name in view.running_on(group) if name not in (target, intent.owner)]
+    if elsewhere:
+        return _note(group, "not-offline", f"the group is not offline on {elsewhere[0]}; it is taken down there first")
+    incarnation = view.system(target).incarnation
+    if group.name in view.fenced:
+        ask = Ask(AskKind.ADMIT, group.name, target, incarnation)
+        if ask not in view.answers:
+            return Decision(asks=(ask,))
+        answer = view.answers[ask]
+        if isinstance(answer, Refusal):
+            return _note(group, answer.code, f"{target} gets no access to the data: {answer.reason}", answer.remedy)
+    given = replace(
+        intent, owner=target, incarnation=incarnation, wanted=Wanted.ONLINE, serial=intent.serial + 1,
+        evidence=evidence, following="", reason=reason, overrides={}, accept_data_loss=False,
+    )  # fmt: skip
+    passed = "".join(f"; not {name}: {why}" for name, why in (rejected or {}).items())
+    text = f"{group.name} goes to {target}: {reason}; evidence: {evidence.kind.value}, {evidence.text}{passed}"
+    return _change(view, given, "placed", text)
+
+
+def _change(view: View, intent: Intent, kind: str, text: str) -> Decision:
+    return Decision(changes=(Change(replace(intent, epoch=view.epoch), kind, text),), notes=(Note(intent.group),))
+
+
+def _note(
+    group: Group, code: str, text: str, remedy: str = "", rejected: Mapping[str, str] | None = None
+) -> Decision:
+    return Decision(notes=(Note(group.name, code, text, remedy, dict(rejected or {})),))

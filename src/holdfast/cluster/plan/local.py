@@ -1,0 +1,136 @@
+"""What a system should do next for one group: the pure heart of the local engine.
+
+Level-triggered: from the intent, the links and what the resources are now, it says which entry points may start at
+this moment. Children come up before parents and go down after them; whatever the graph leaves independent runs side by
+side. It is asked again after every change, so nothing has to be remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.facts import Intent, Phase, ResourceFact, ResourceState, Wanted
+
+
+class Mandate(Enum):
+    """What a system may do for a group."""
+
+    RUN = "run"
+    STOP = "stop"
+    WISHES_ONLY = "wishes only"
+    HANDS_OFF = "hands off"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Bring one resource online or take it offline, and why."""
+
+    resource: str
+    wanted: Wanted
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A mandate and its reason."""
+
+    mandate: Mandate
+    reason: str
+
+
+def charge(intent: Intent | None, system: str, incarnation: str, swept: bool) -> Charge:
+    """Return what ``system`` may do. ``swept`` is False for a new incarnation that has no lease yet: what an earlier
+    one left behind must go before anything else."""
+    if intent is not None and intent.frozen:
+        return Charge(Mandate.HANDS_OFF, "the group is frozen")
+    if not swept:
+        return Charge(Mandate.STOP, "the lease lapsed: nothing of an earlier incarnation may stay")
+    if intent is None or not intent.owner:
+        return Charge(Mandate.HANDS_OFF, "nothing was decided for the group yet")
+    if intent.owner != system:
+        return Charge(Mandate.STOP, f"the group belongs to {intent.owner}")
+    if intent.in_maintenance:
+        return Charge(Mandate.WISHES_ONLY, "the group is in maintenance")
+    if intent.incarnation != incarnation:
+        return Charge(Mandate.STOP, "the intent names an earlier incarnation of this system")
+    if intent.wanted is Wanted.OFFLINE:
+        return Charge(Mandate.STOP, intent.reason or "the group is wanted offline")
+    if intent.evidence is None:
+        return Charge(Mandate.STOP, "the intent carries no evidence that the earlier owner is harmless")
+    return Charge(Mandate.RUN, intent.reason or "the group is wanted online")
+
+
+def faulted_critically(group: Group, facts: Mapping[str, ResourceFact]) -> str:
+    """Return the name of a faulted resource that is Critical or is needed by one that is; empty when none is."""
+    for name, fact in facts.items():
+        resource = group.resources.get(name)
+        if resource is None or not fact.faulted:
+            continue
+        if resource.critical or any(group.resources[above].critical for above in group.above(name)):
+            return name
+    return ""
+
+
+def orders(
+    group: Group, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted]
+) -> tuple[Order, ...]:
+    """Return the entry points that may start now. Nothing goes online before every resource was probed."""
+    if given.mandate is Mandate.HANDS_OFF:
+        return ()
+    found: list[Order] = []
+    probed = all(facts.get(name, ResourceFact()).probed for name in group.resources)
+    for name, resource in group.resources.items():
+        fact = facts.get(name, ResourceFact())
+        if fact.phase is not Phase.IDLE or resource.persistent or not resource.number("Enabled"):
+            continue
+        wanted, reason = _wanted(group, name, facts, given, wishes)
+        if wanted is Wanted.ONLINE and probed and _may_start(group, name, facts):
+            found.append(Order(name, Wanted.ONLINE, reason))
+        elif wanted is Wanted.OFFLINE and _may_stop(group, name, facts):
+            found.append(Order(name, Wanted.OFFLINE, reason))
+    return tuple(found)
+
+
+def _wanted(
+    group: Group, name: str, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted]
+) -> tuple[Wanted | None, str]:
+    if given.mandate is Mandate.STOP:
+        return Wanted.OFFLINE, given.reason
+    if given.mandate is Mandate.WISHES_ONLY:
+        return wishes.get(name), "asked for by a person"
+    culprit = faulted_critically(group, facts)
+    if culprit:
+        return Wanted.OFFLINE, f"{culprit} faulted and the group depends on it"
+    for other, fact in facts.items():
+        if fact.faulted and name in group.above(other):
+            return Wanted.OFFLINE, f"it needs {other}, which faulted"
+    if name in wishes:
+        return wishes[name], "asked for by a person"
+    if not group.resources[name].number("AutoStart"):
+        return None, ""
+    return Wanted.ONLINE, given.reason
+
+
+def _may_start(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
+    fact = facts.get(name, ResourceFact())
+    if fact.faulted or fact.state is not ResourceState.OFFLINE:
+        return False
+    return all(_up(group, child, facts) for child in group.children(name))
+
+
+def _up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
+    fact = facts.get(name, ResourceFact())
+    return fact.state is ResourceState.ONLINE and fact.phase is Phase.IDLE
+
+
+def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
+    if facts.get(name, ResourceFact()).state is not ResourceState.ONLINE:
+        return False
+    parents = (facts.get(parent, ResourceFact()) for parent in group.parents(name))
+    return all(
+        parent.phase is Phase.IDLE and parent.state is ResourceState.OFFLINE and not parent.clean_failing
+        for parent in parents
+    )

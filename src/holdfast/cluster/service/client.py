@@ -1,0 +1,112 @@
+"""What front ends do: put a request into the store, wait for what becomes of it, read the state.
+
+There is no remote call: the store is the only meeting place, so a request outlives the daemon that it was meant for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import uuid4
+
+from holdfast.cluster.config.builder import build
+from holdfast.cluster.model.configuration import Configuration
+from holdfast.cluster.model.facts import Event, Request, RequestState
+from holdfast.cluster.service.coordinator import finished
+from holdfast.cluster.service.records import (
+    CONFIG,
+    CONFIRMED,
+    EVENTS,
+    REQUESTS,
+    ROOT,
+    ConfigRecord,
+    Confirmation,
+    State,
+    decode,
+    encode,
+)
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused
+from holdfast.store.port import Compare, Conflict, Put, Store
+
+_POLL_S = 0.05
+_ALIVE_CHECK_S = 2.0
+
+
+class ClusterClient:
+    """Reads and asks. ``by`` is the person or program that asks."""
+
+    def __init__(self, store: Store, by: str) -> None:
+        self._store, self._by = store, by
+
+    async def state(self) -> State:
+        """Return everything known of the cluster."""
+        return State.of(await self._store.read(ROOT))
+
+    async def configuration(self) -> Configuration:
+        """Return the committed configuration. Raises ``Refused`` when there is none."""
+        return configuration_of(await self.state())
+
+    async def events(self, limit: int = 50) -> list[Event]:
+        """Return the last ``limit`` events, oldest first."""
+        entries = (await self._store.read(EVENTS)).entries
+        return [decode(entries[key].value, Event) for key in sorted(entries)[-limit:]]
+
+    async def load(self, files: Mapping[str, str]) -> Configuration:
+        """Check and commit a configuration. Raises ``InputError`` and changes nothing if it is not good."""
+        configuration = build(files)
+        state = await self.state()
+        compare = Compare(CONFIG, state.revisions.get(CONFIG, 0))
+        done = await self._store.transact([compare], [Put(CONFIG, encode(ConfigRecord(dict(files))))])
+        if isinstance(done, Conflict):
+            raise Refused(Refusal("conflict", "somebody else changed the configuration", "look and load again"))
+        return configuration
+
+    async def ask(self, request: Request, wait_s: float = 0.0) -> Request:
+        """Put a request; wait up to ``wait_s`` seconds for its end (0: until it is accepted or refused, at most 10 s).
+
+        Raises ``Refused`` with the coordinator's refusal, ``HoldfastError`` when nobody answered in time.
+        """
+        named = replace(request, id=f"{time.time_ns():020d}-{uuid4().hex[:8]}", by=self._by)
+        key = REQUESTS + named.id
+        await self._store.transact([Compare(key, 0)], [Put(key, encode(named))])
+        end = time.monotonic() + (wait_s or 10.0)
+        while True:
+            entry = (await self._store.read(key)).entries.get(key)
+            now = named if entry is None else decode(entry.value, Request)
+            if now.state is RequestState.REFUSED:
+                raise Refused(Refusal(now.code, now.reason, now.remedy))
+            if finished(now) or (not wait_s and now.state is RequestState.ACCEPTED):
+                return now
+            if time.monotonic() >= end:
+                raise _late(now)
+            await asyncio.sleep(_POLL_S)
+
+    async def confirm_dead(self, system: str, reason: str) -> Confirmation:
+        """Record a person's word that ``system`` is dead. Raises ``Refused`` when it shows signs of life."""
+        before = (await self.state()).heartbeats.get(system)
+        if before is not None:
+            await asyncio.sleep(_ALIVE_CHECK_S)
+        state = await self.state()
+        after = state.heartbeats.get(system)
+        if before is not None and after is not None and after.sequence != before.sequence:
+            raise Refused(Refusal("alive", f"{system} is alive: it wrote its heartbeat just now", "stop it first"))
+        incarnation = after.incarnation if after is not None else ""
+        owned = [intent.incarnation for intent in state.intents.values() if intent.owner == system]
+        word = Confirmation(system, owned[0] if owned else incarnation, self._by, reason)
+        await self._store.transact([], [Put(CONFIRMED + system, encode(word))])
+        return word
+
+
+def configuration_of(state: State) -> Configuration:
+    """Return the configuration that a state holds. Raises ``Refused`` when there is none."""
+    if state.config is None:
+        raise Refused(Refusal("no-configuration", "no configuration is loaded", "holdfast cluster load main.cf"))
+    return build(state.config.files)
+
+
+def _late(request: Request) -> HoldfastError:
+    if request.state is RequestState.PENDING:
+        return HoldfastError("no coordinator answered", "is a system daemon running? holdfast system list")
+    return HoldfastError(f"{request.operation} was accepted and is still under way", "look at: holdfast group state")

@@ -1,0 +1,241 @@
+"""The coordinator: one system's daemon at a time reads the whole state, plans, and commits under its epoch.
+
+Each commit compares the coordinator key and every intent it changes, so a coordinator that was paused or replaced
+changes nothing. Before it judges who lives it reads the store afresh: what piled up while this process was held up is
+seen first. Ports are asked in the background; their answers are used while they are fresh.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from holdfast.cluster.model.configuration import Configuration
+from holdfast.cluster.model.facts import (
+    CoordinatorRecord,
+    Event,
+    Life,
+    Note,
+    Request,
+    RequestState,
+    Standing,
+    SystemView,
+)
+from holdfast.cluster.plan.decide import decide
+from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
+from holdfast.cluster.ports import Fence, Standings
+from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.records import (
+    COORDINATOR,
+    EVENT_LIMIT,
+    EVENTS,
+    GROUPS,
+    NOTES,
+    REQUEST_LIMIT,
+    REQUESTS,
+    ROOT,
+    State,
+    encode,
+    event_key,
+)
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused
+from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
+
+_ANSWER_FRESH_S = 1.0
+_ASK_LIMIT_S = 15.0
+_TRIM_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Who this coordinator is and what it was given. ``fences`` maps a group to its fence; "*" stands for all."""
+
+    system: str
+    session: str
+    store: Store
+    fences: Mapping[str, Fence] = field(default_factory=dict)
+    standings: Standings | None = None
+    log: Callable[[str, str], None] = lambda _level, _text: None
+    clock: Callable[[], float] = time.monotonic
+
+    def fence(self, group: str) -> Fence | None:
+        """The fence of a group, if it has one."""
+        return self.fences.get(group) or self.fences.get("*")
+
+
+class Coordinator:
+    """Call :meth:`round` often; it does nothing unless this daemon holds, or can take, the coordinator key."""
+
+    def __init__(self, seat: Seat, membership: Membership) -> None:
+        self._seat, self._membership = seat, membership
+        self._answers: dict[Ask, tuple[float, Answer]] = {}
+        self._asking: dict[Ask, asyncio.Task[None]] = {}
+        self._commits = 0
+        self.wake = asyncio.Event()
+        self.views: dict[str, SystemView] = {}
+
+    async def round(self, configuration: Configuration) -> None:
+        """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
+        state = State.of(await self._seat.store.read(ROOT))
+        now = self._seat.clock()
+        for beat in state.heartbeats.values():
+            self._membership.observe(beat, now)
+        frozen = {name: str(values.get("Frozen") or "0") != "0" for name, values in configuration.systems.items()}
+        self.views = self._membership.judge(configuration.systems, now, frozen)
+        if not self._leads(state):
+            await self._take_seat(state)
+            return
+        decision = decide(self._view(state, configuration))
+        self._ask(decision.asks)
+        await self._commit(state, decision)
+
+    def _leads(self, state: State) -> bool:
+        return state.coordinator is not None and state.coordinator.session == self._seat.session
+
+    async def _take_seat(self, state: State) -> None:
+        record = state.coordinator
+        if record is not None:
+            beat = state.heartbeats.get(record.system)
+            same_daemon = beat is not None and beat.session == record.session
+            life = self.views.get(record.system, SystemView(record.system, Life.DEAD)).life
+            if (same_daemon and life is not Life.DEAD) or (beat is None and life is Life.UNCERTAIN):
+                return
+        epoch = 1 if record is None else record.epoch + 1
+        mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch)
+        text = f"{self._seat.system} coordinates in epoch {epoch}"
+        event = Event(time.time(), "coordinator", text, system=self._seat.system, revision=state.revision)
+        compare = Compare(COORDINATOR, state.revisions.get(COORDINATOR, 0))
+        writes = [Put(COORDINATOR, encode(mine)), Put(event_key(time.time_ns(), 0), encode(event))]
+        if not isinstance(await self._seat.store.transact([compare], writes), Conflict):
+            self._seat.log("info", text)
+        self.wake.set()
+
+    def _view(self, state: State, configuration: Configuration) -> View:
+        now = self._seat.clock()
+        self._answers = {ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S}
+        facts = {
+            key: fact
+            for key, fact in state.facts.items()
+            if key[1] in self.views and fact.incarnation == self.views[key[1]].incarnation
+        }
+        assert state.coordinator is not None
+        open_states = (RequestState.PENDING, RequestState.ACCEPTED)
+        return View(
+            configuration=configuration,
+            systems=self.views,
+            intents=state.intents,
+            facts=facts,
+            last_facts=state.facts,
+            requests=tuple(
+                request for _, request in sorted(state.requests.items()) if request.state in open_states
+            ),
+            answers={ask: answer for ask, (_, answer) in self._answers.items()},
+            fenced=frozenset(name for name in configuration.groups if self._seat.fence(name) is not None),
+            confirmed={
+                name: (word.incarnation, f"{word.by or 'a person'} confirmed that {name} is dead: {word.reason}")
+                for name, word in state.confirmed.items()
+            },
+            now=time.time(),
+            epoch=state.coordinator.epoch,
+        )
+
+    def _ask(self, asks: tuple[Ask, ...]) -> None:
+        for ask in asks:
+            if ask not in self._asking:
+                self._asking[ask] = asyncio.create_task(self._answer(ask), name=f"ask {ask.kind.value}")
+
+    async def _answer(self, ask: Ask) -> None:
+        answer: Answer
+        try:
+            async with asyncio.timeout(_ASK_LIMIT_S):
+                answer = await self._consult(ask)
+        except Refused as refused:
+            answer = refused.refusal
+        except TimeoutError:
+            answer = Refusal("no-answer", f"{ask.kind.value} did not answer within {_ASK_LIMIT_S:.0f} s")
+        except (HoldfastError, OSError) as error:
+            answer = Refusal("no-answer", str(error))
+        self._answers[ask] = (self._seat.clock(), answer)
+        self._asking.pop(ask, None)
+        self.wake.set()
+
+    async def _consult(self, ask: Ask) -> Answer:
+        if ask.kind is AskKind.STANDING:
+            if self._seat.standings is None:
+                return Standing(None, "nothing that knows the state of the data is configured")
+            return await self._seat.standings.standing(ask.group, ask.system)
+        fence = self._seat.fence(ask.group)
+        if fence is None:
+            return Refusal("no-fence", "no fence is configured")
+        if ask.kind is AskKind.FENCE:
+            return await fence.fence(ask.system, ask.incarnation, ask.group)
+        return await fence.admit(ask.system, ask.incarnation, ask.group)
+
+    async def _commit(self, state: State, decision: Decision) -> None:
+        writes: list[Write] = []
+        compares = [Compare(COORDINATOR, state.revisions[COORDINATOR])]
+        stamp = time.time_ns()
+        for place, change in enumerate(decision.changes):
+            key = GROUPS + change.intent.group
+            compares.append(Compare(key, state.revisions.get(key, 0)))
+            event = Event(
+                time.time(), change.kind, change.text, change.intent.group, change.intent.owner, change.by,
+                change.intent.reason, state.revision,
+            )  # fmt: skip
+            writes += [Put(key, encode(change.intent)), Put(event_key(stamp, place), encode(event))]
+            self._seat.log("info", change.text)
+        for request in decision.outcomes:
+            compares.append(Compare(REQUESTS + request.id, state.revisions.get(REQUESTS + request.id, 0)))
+            writes.append(Put(REQUESTS + request.id, encode(request)))
+        writes += self._notes(state, decision, stamp)
+        writes += self._surplus_requests(state)
+        if not writes:
+            return
+        await self._seat.store.transact(compares, writes)
+        self.wake.set()
+        self._commits += 1
+        if self._commits % _TRIM_EVERY == 0:
+            await self._trim_events()
+
+    def _notes(self, state: State, decision: Decision, stamp: int) -> list[Write]:
+        writes: list[Write] = []
+        for place, note in enumerate(decision.notes):
+            before = state.notes.get(note.group, Note(note.group))
+            if _steady(note) == _steady(before):
+                continue
+            writes.append(Put(NOTES + note.group, encode(note)))
+            if note.code and note.code != before.code:
+                text = note.text + "".join(f"; not {name}: {why}" for name, why in note.rejected.items())
+                event = Event(time.time(), note.code, text, note.group, reason=note.remedy, revision=state.revision)
+                writes.append(Put(event_key(stamp, 500 + place), encode(event)))
+                self._seat.log("info", f"{note.group}: {text}")
+        return writes
+
+    def _surplus_requests(self, state: State) -> list[Write]:
+        finished = [
+            name
+            for name, request in sorted(state.requests.items())
+            if request.state in (RequestState.DONE, RequestState.REFUSED)
+        ]
+        return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
+
+    async def _trim_events(self) -> None:
+        keys = sorted((await self._seat.store.read(EVENTS)).entries)
+        surplus = keys[: max(0, len(keys) - EVENT_LIMIT)]
+        if surplus:
+            await self._seat.store.transact([], [Delete(key) for key in surplus[:100]])
+
+
+def _steady(note: Note) -> Note:
+    """A note without what changes by the second, so that waiting does not write history."""
+    if note.code == "maintenance":
+        return replace(note, text="")
+    rejected = {name: why.partition(" for ")[0] for name, why in note.rejected.items()}
+    return replace(note, text=note.text.partition(" s ")[0], rejected=rejected)
+
+
+def finished(request: Request) -> bool:
+    """Whether nothing more will happen to a request."""
+    return request.state in (RequestState.DONE, RequestState.REFUSED)

@@ -1,0 +1,351 @@
+"""The system daemon: heartbeat, eyes on the store, local engine, and a seat among those who may coordinate.
+
+It renews its sign of life and tells the guard when each confirmed renewal was started. It follows the store and hands
+intents to the engine, publishes what the engine sees, and takes its turn as coordinator. Without the store it starts
+nothing; the guard decides when everything must go. A new incarnation without a lease takes down what it finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from holdfast.cluster.config.builder import build
+from holdfast.cluster.model.configuration import Configuration
+from holdfast.cluster.model.facts import GroupFact, Heartbeat, Request, RequestState
+from holdfast.cluster.ports import Agent, BlockDevices, Fence, Standings
+from holdfast.cluster.service.coordinator import Coordinator, Seat
+from holdfast.cluster.service.engine import Engine, Engines, relevant
+from holdfast.cluster.service.guard import clock
+from holdfast.cluster.service.launcher import GuardLink, Workload
+from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
+from holdfast.cluster.service.watches import watch_addresses, watch_mounts
+from holdfast.kernel.errors import HoldfastError, Refused, Unavailable
+from holdfast.store.port import Compare, Entry, Put, Store
+
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LEAVE_LIMIT_S = 45.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a system daemon is started with."""
+
+    name: str
+    run_directory: Path
+    heartbeat_interval_s: float = 0.5
+    lease_ttl_s: float = 3.0
+    margin_s: float = 0.5
+    whole_system: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a composition root plugs in."""
+
+    store: Store
+    agents: Mapping[str, Agent]
+    devices: BlockDevices | None = None
+    fences: Mapping[str, Fence] = field(default_factory=dict)
+    standings: Standings | None = None
+
+
+class SystemDaemon:
+    """One system of the cluster. Run it under a guard."""
+
+    def __init__(self, settings: Settings, parts: Parts, link: GuardLink, incarnation: str) -> None:
+        self._settings, self._parts, self._link, self._incarnation = settings, parts, link, incarnation
+        self._session = os.urandom(6).hex()
+        self._state, self._configuration, self._config_files = State(), Configuration(), ""
+        self._deadline, self._sequence, self._lease, self._mode = 0.0, 0, 0, "RUNNING"
+        given = Engines(
+            settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, settings.environment
+        )
+        self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
+        self._workloads: dict[str, Workload] = {}
+        self._frozen: frozenset[str] = frozenset()
+        self._acting: set[str] = set()
+        self._actions: set[asyncio.Task[None]] = set()
+        self._leave = asyncio.Event()
+        self._membership = Membership(settings.lease_ttl_s, settings.margin_s, time.monotonic())
+        seat = Seat(
+            settings.name, self._session, parts.store, parts.fences, parts.standings, self.log
+        )  # fmt: skip
+        self._coordinator = Coordinator(seat, self._membership)
+
+    def log(self, level: str, text: str) -> None:
+        """Write one line to the log."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        sys.stderr.write(f"{stamp} {level} {self._settings.name}: {text}\n")
+        sys.stderr.flush()
+
+    async def run(self) -> None:
+        """Run until told to stop; then take the groups offline, say goodbye and return."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._leave.set)
+        self.log("info", f"incarnation {self._incarnation}, session {self._session}, pid {os.getpid()}")
+        await self._restore_configuration()
+        duties = [
+            self._persist("heartbeat", self._beat), self._persist("store", self._follow),
+            self._persist("coordinator", self._coordinate), self._persist("engine", self._work),
+            watch_mounts(lambda: self._engine.probe(mounts=True)),
+            watch_addresses(lambda: self._engine.probe(addresses=True)), self._depart(),
+        ]  # fmt: skip
+        tasks = [asyncio.ensure_future(duty) for duty in duties]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for name in list(self._engine.groups):
+                await self._engine.drop(name)
+
+    async def _persist(self, name: str, duty: Callable[[], Awaitable[None]]) -> None:
+        """Run a duty again whenever the store was out of reach; anything else ends the daemon."""
+        attempt = 0
+        while True:
+            started = time.monotonic()
+            try:
+                await duty()
+            except (Unavailable, TimeoutError) as error:
+                attempt = 0 if time.monotonic() - started > 5 else attempt + 1
+                if attempt < 3:
+                    self.log("warning", f"{name}: {error or 'no answer in time'}")
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+
+    # --- the sign of life
+
+    def _leased(self) -> bool:
+        return clock() < self._deadline
+
+    async def _beat(self) -> None:
+        interval_s, ttl_s = self._settings.heartbeat_interval_s, self._settings.lease_ttl_s
+        while True:
+            start = clock()
+            async with asyncio.timeout(ttl_s):
+                await self._renew()
+            if not self._deadline or start <= self._deadline:
+                self._deadline = start + ttl_s
+                self._link.renewed(start, ttl_s)
+                self._sweep_done()
+            await asyncio.sleep(max(0.01, interval_s - (clock() - start)))
+
+    async def _renew(self) -> None:
+        if not self._lease or (self._sequence % 4 == 0 and not await self._parts.store.renew(self._lease)):
+            self._lease = await self._parts.store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
+        self._sequence += 1
+        name = self._settings.name
+        beat = Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode)
+        await self._parts.store.transact([], [Put(SYSTEMS + name, encode(beat), self._lease)])
+
+    def _sweep_done(self) -> None:
+        if not self._engine.swept:
+            self._engine.swept = True
+            self._engine.wake.set()
+            path = self._settings.run_directory / "incarnation"
+            path.write_text(self._incarnation, "utf-8")
+
+    def _known_incarnation(self) -> bool:
+        self._settings.run_directory.mkdir(parents=True, exist_ok=True)
+        path = self._settings.run_directory / "incarnation"
+        return path.is_file() and path.read_text("utf-8") == self._incarnation
+
+    # --- the store's view
+
+    async def _follow(self) -> None:
+        store = self._parts.store
+        self._membership.restart(time.monotonic())
+        self._state = State.of(await store.read(ROOT))
+        await self._digest()
+        async for changes in store.watch(ROOT, self._state.revision):
+            for change in changes:
+                if change.value is None:
+                    self._state.drop(change.key, change.revision)
+                else:
+                    self._state.put(change.key, Entry(change.value, change.revision))
+            if any(not change.key.startswith(SYSTEMS) for change in changes):
+                await self._digest()
+                self._coordinator.wake.set()
+
+    async def _digest(self) -> None:
+        await self._take_configuration()
+        frozen = {name for name, intent in self._state.intents.items() if intent.frozen}
+        if frozenset(frozen) != self._frozen:
+            await self._link.frozen(sorted(frozen))
+            self._frozen = frozenset(frozen)
+        for name, group in self._engine.groups.items():
+            intent = self._state.intents.get(name)
+            guarded = name not in self._frozen
+            if intent != group.intent or guarded != group.guarded:
+                group.guarded = guarded
+                group.take(intent)
+                self._engine.changed(name)
+        for request in list(self._state.requests.values()):
+            self._perhaps_act(request)
+
+    async def _take_configuration(self) -> None:
+        record = self._state.config
+        if record is None:
+            return
+        text = json.dumps(dict(record.files), sort_keys=True)
+        if text == self._config_files:
+            return
+        await self._configure(build(record.files))
+        self._config_files = text
+        temporary = self._settings.run_directory / "config.json.new"
+        temporary.write_text(text, "utf-8")
+        temporary.replace(self._settings.run_directory / "config.json")
+
+    async def _restore_configuration(self) -> None:
+        """Begin with the configuration that was valid last: what an earlier incarnation left must go even if the store
+        cannot be reached."""
+        path = self._settings.run_directory / "config.json"
+        if path.is_file():
+            with contextlib.suppress(ValueError, KeyError, HoldfastError):
+                await self._configure(build(json.loads(path.read_text("utf-8"))))
+
+    async def _configure(self, configuration: Configuration) -> None:
+        wanted = {group.name: group for group in relevant(configuration, self._settings.name)}
+        for name, engine in list(self._engine.groups.items()):
+            if wanted.get(name) != engine.group:
+                await self._engine.drop(name)
+        for name, group in wanted.items():
+            if name in self._engine.groups:
+                continue
+            if name not in self._workloads:
+                self._workloads[name] = await self._link.workload(name, self._settings.whole_system)
+            last = self._state.facts.get((name, self._settings.name))
+            if last is None and self._engine.swept:
+                last = await self._own_fact(name)
+            self._engine.adopt(group, self._workloads[name], last).take(self._state.intents.get(name))
+            self._engine.changed(name)
+        self._configuration = configuration
+
+    async def _own_fact(self, name: str) -> GroupFact | None:
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._settings.lease_ttl_s):
+                state = State.of(await self._parts.store.read(f"{FACTS}{self._settings.name}/{name}"))
+                return state.facts.get((name, self._settings.name))
+        return None
+
+    # --- the engine
+
+    async def _work(self) -> None:
+        while True:
+            await self._engine.wake.wait()
+            self._engine.wake.clear()
+            self._engine.check_tasks()
+            self._engine.act()
+            await self._publish()
+
+    async def _publish(self) -> None:
+        dirty = sorted(self._engine.dirty)
+        if not dirty or not self._leased():
+            if dirty:
+                asyncio.get_running_loop().call_later(0.2, self._engine.wake.set)
+            return
+        self._engine.dirty.difference_update(dirty)
+        writes = [
+            Put(f"{FACTS}{self._settings.name}/{name}", encode(self._engine.groups[name].fact()))
+            for name in dirty
+            if name in self._engine.groups
+        ]
+        try:
+            async with asyncio.timeout(self._settings.lease_ttl_s):
+                await self._parts.store.transact([], writes)
+        except (Unavailable, TimeoutError):
+            self._engine.dirty.update(dirty)
+            raise
+        finally:
+            if self._engine.dirty:
+                self._engine.wake.set()
+
+    # --- coordination
+
+    async def _coordinate(self) -> None:
+        while True:
+            if self._leased() and self._configuration.groups and self._mode == "RUNNING":
+                async with asyncio.timeout(self._settings.lease_ttl_s * 2):
+                    await self._coordinator.round(self._configuration)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._coordinator.wake.wait(), self._settings.heartbeat_interval_s / 2)
+            self._coordinator.wake.clear()
+
+    # --- actions that only this system can carry out
+
+    def _perhaps_act(self, request: Request) -> None:
+        mine = request.operation in ("resource.action", "resource.probe") and request.system == self._settings.name
+        if mine and request.state is RequestState.PENDING and request.id not in self._acting:
+            self._acting.add(request.id)
+            task = asyncio.create_task(self._act(request), name=f"request {request.id}")
+            self._actions.add(task)
+            task.add_done_callback(self._actions.discard)
+
+    async def _act(self, request: Request) -> None:
+        revision = self._state.revisions.get(REQUESTS + request.id, 0)
+        engine = self._engine.groups.get(request.group)
+        if engine is None or request.resource not in engine.workers:
+            outcome = replace(
+                request, state=RequestState.REFUSED, code="no-resource",
+                reason=f"{self._settings.name} has no resource {request.resource!r}",
+            )  # fmt: skip
+        elif request.operation == "resource.probe":
+            engine.workers[request.resource].probe()
+            outcome = replace(request, state=RequestState.DONE)
+        else:
+            outcome = await self._act_on(request)
+        with contextlib.suppress(Unavailable):
+            compare = Compare(REQUESTS + request.id, revision)
+            await self._parts.store.transact([compare], [Put(REQUESTS + request.id, encode(outcome))])
+
+    async def _act_on(self, request: Request) -> Request:
+        arguments = [part for part in request.options.get("arguments", "").split("\n") if part]
+        try:
+            result = await self._engine.action(request.group, request.resource, request.options["name"], arguments)
+        except Refused as refused:
+            told = refused.refusal
+            return replace(
+                request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy
+            )
+        except (HoldfastError, OSError) as error:
+            return replace(request, state=RequestState.REFUSED, code="action-failed", reason=str(error))
+        output = (result.stdout + result.stderr).strip()
+        if result.ok:
+            return replace(request, state=RequestState.DONE, output=output)
+        reason = f"action {request.options['name']} ended with {result.code}: {output}"
+        return replace(request, state=RequestState.REFUSED, code="action-failed", reason=reason, output=output)
+
+    # --- leaving
+
+    async def _depart(self) -> None:
+        await self._leave.wait()
+        self.log("info", "leaving: taking groups offline")
+        self._mode, self._engine.leaving = "LEAVING", True
+        end = time.monotonic() + _LEAVE_LIMIT_S
+        self._engine.wake.set()
+        while time.monotonic() < end:
+            groups = [group for name, group in self._engine.groups.items() if name not in self._frozen]
+            if all(group.fact().offline for group in groups):
+                break
+            await asyncio.sleep(0.05)
+            self._engine.wake.set()
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._settings.lease_ttl_s):
+                self._engine.dirty.update(self._engine.groups)
+                await self._publish()
+                self._mode = "EXITED"
+                await self._renew()

@@ -1,0 +1,188 @@
+"""The local engine: carries out on this system what was decided for its groups.
+
+It holds a worker for each resource of each group that may run here. After every change (a new intent, a monitor's
+finding, a finished entry point) it asks ``plan.local`` which entry points may start, and gives the orders. It never
+decides where a group runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from holdfast.cluster.model.configuration import Configuration, Group
+from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
+from holdfast.cluster.plan.local import Charge, Mandate, charge, orders
+from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandResult, Commands
+from holdfast.cluster.service.worker import Surroundings, Worker
+from holdfast.kernel.errors import Refusal, Refused
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What the engine is given: who it is, the agents by type, and where things lie."""
+
+    system: str
+    incarnation: str
+    agents: Mapping[str, Agent]
+    run_directory: Path
+    devices: BlockDevices | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class GroupEngine:
+    """One group on this system."""
+
+    def __init__(self, group: Group, commands: Commands, given: Engines, engine: Engine) -> None:
+        self.group, self._commands, self._given, self._engine = group, commands, given, engine
+        self.intent: Intent | None = None
+        self.guarded, self._cleared = True, dict[str, int]()
+        self._first_clear = True
+        self.workers = {name: self._worker(name) for name in group.resources}
+
+    def _worker(self, name: str) -> Worker:
+        resource = self.group.resources[name]
+        agent = self._given.agents.get(resource.type.name)
+        if agent is None:
+            raise Refused(
+                Refusal("no-agent", f"no agent for type {resource.type.name} ({name})", "add it to [agents] plugins")
+            )
+        around = Surroundings(
+            context=lambda: self._context(name),
+            changed=lambda: self._engine.changed(self.group.name),
+            hands_off=lambda: self._charge().mandate is Mandate.HANDS_OFF,
+            quiet=lambda: self._charge().mandate in (Mandate.HANDS_OFF, Mandate.WISHES_ONLY),
+            may_start=lambda: self._engine.leased() and self._charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
+            threads=self._engine.threads(resource.type.name, resource.number("NumThreads", self._given.system)),
+            log=self._engine.log,
+        )
+        return Worker(resource, agent, self._given.system, around)
+
+    def _context(self, name: str) -> AgentContext:
+        directory = self._given.run_directory / "resources"
+        directory.mkdir(parents=True, exist_ok=True)
+        return AgentContext(
+            resource=name,
+            group=self.group.name,
+            system=self._given.system,
+            incarnation=self._given.incarnation,
+            attributes=self.group.resources[name].resolved(self._given.system),
+            commands=self._commands,
+            run_directory=directory,
+            devices=self._given.devices,
+            environment=self._given.environment,
+        )
+
+    def _charge(self) -> Charge:
+        if self._engine.leaving and not (self.intent is not None and self.intent.frozen):
+            return Charge(Mandate.STOP, "the system leaves the cluster")
+        return charge(self.intent, self._given.system, self._given.incarnation, self._engine.swept)
+
+    def facts(self) -> dict[str, ResourceFact]:
+        """What is known of each resource now."""
+        return {name: worker.fact for name, worker in self.workers.items()}
+
+    def fact(self) -> GroupFact:
+        """What this system reports of the group."""
+        serial = self.intent.serial if self.intent is not None else 0
+        return GroupFact(
+            self.group.name, self._given.system, self._given.incarnation, serial, self.guarded, self.facts()
+        )
+
+    def take(self, intent: Intent | None) -> None:
+        """Take in a new intent; clear what it says is to be cleared."""
+        self.intent = intent
+        clears = {} if intent is None else dict(intent.clears)
+        for key, count in clears.items():
+            system, _, resource = key.partition(":")
+            if system == self._given.system and self._cleared.get(key, 0) < count and not self._first_clear:
+                for name in self.workers if resource == "*" else [resource]:
+                    if name in self.workers:
+                        self.workers[name].clear()
+        self._cleared, self._first_clear = clears, False
+
+    def act(self) -> None:
+        """Give the orders that may be given now."""
+        given = self._charge()
+        wishes = {} if self.intent is None else self.intent.overrides
+        for order in orders(self.group, self.facts(), given, wishes):
+            worker = self.workers[order.resource]
+            if not worker.busy:
+                self._engine.log("info", f"{order.wanted.value} {order.resource} ordered: {order.reason}")
+                worker.order(order.wanted)
+
+
+class Engine:
+    """All groups of this system."""
+
+    def __init__(
+        self, given: Engines, log: Callable[[str, str], None], swept: bool, leased: Callable[[], bool]
+    ) -> None:
+        self.groups: dict[str, GroupEngine] = {}
+        self.swept, self.leaving, self.log, self.leased = swept, False, log, leased
+        self.dirty: set[str] = set()
+        self.wake = asyncio.Event()
+        self._given, self._tasks = given, dict[str, list[asyncio.Task[None]]]()
+        self._threads: dict[str, asyncio.Semaphore] = {}
+
+    def threads(self, kind: str, count: int) -> asyncio.Semaphore:
+        """Return the bound on how many resources of a type are worked on at once."""
+        return self._threads.setdefault(kind, asyncio.Semaphore(max(1, count)))
+
+    def changed(self, group: str) -> None:
+        """Note that something about ``group`` changed."""
+        self.dirty.add(group)
+        self.wake.set()
+
+    def adopt(self, group: Group, commands: Commands, last: GroupFact | None) -> GroupEngine:
+        """Begin to look after ``group``; ``last`` is what an earlier daemon of this incarnation reported."""
+        engine = GroupEngine(group, commands, self._given, self)
+        restored = last is not None and last.incarnation == self._given.incarnation
+        if restored and last is not None:
+            for name, fact in last.resources.items():
+                if name in engine.workers:
+                    engine.workers[name].restore(fact)
+        self.groups[group.name] = engine
+        self._tasks[group.name] = [
+            asyncio.create_task(worker.run(fresh=not restored), name=f"worker {name}")
+            for name, worker in engine.workers.items()
+        ]
+        return engine
+
+    async def drop(self, name: str) -> None:
+        """Stop looking after a group; its resources stay as they are."""
+        self.groups.pop(name, None)
+        for task in self._tasks.pop(name, []):
+            task.cancel()
+            await asyncio.wait([task])
+
+    def check_tasks(self) -> None:
+        """Raise what made a worker end: no resource may be left without one."""
+        for tasks in self._tasks.values():
+            for task in tasks:
+                if task.done():
+                    task.result()
+
+    def act(self) -> None:
+        """Give every order that may be given now."""
+        for group in self.groups.values():
+            group.act()
+
+    def probe(self, mounts: bool = False, addresses: bool = False) -> None:
+        """Monitor now what depends on the mount table or on addresses."""
+        for group in self.groups.values():
+            for worker in group.workers.values():
+                if (mounts and worker.watches_mounts) or (addresses and worker.watches_addresses):
+                    worker.probe()
+
+    async def action(self, group: str, resource: str, name: str, arguments: list[str]) -> CommandResult:
+        """Carry out an action on a resource of this system."""
+        worker = self.groups[group].workers[resource]
+        return await worker.act(name, arguments)
+
+
+def relevant(configuration: Configuration, system: str) -> list[Group]:
+    """The groups that may run on ``system``."""
+    return [group for group in configuration.groups.values() if system in group.priorities]

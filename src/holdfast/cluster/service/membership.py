@@ -1,0 +1,68 @@
+"""Who lives, by this observer's own monotonic clock over the heartbeats that it saw.
+
+The store's lease timers are not asked: after a change of its leader they start anew. A system is dead when nothing
+new was seen of it for its time to live and a margin; by then its guard, which counts from the start of the same
+renewal, has killed everything. Pure: the clock is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from holdfast.cluster.model.facts import Heartbeat, Life, SystemView
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    incarnation: str
+    session: str
+    sequence: int
+    seen: float
+    fresh: bool
+
+
+class Membership:
+    """Judges systems. ``ttl_s`` and ``margin_s`` are the cluster's; ``since`` is when this observer began."""
+
+    def __init__(self, ttl_s: float, margin_s: float, since: float) -> None:
+        self._limit_s, self._since = ttl_s + margin_s, since
+        self._signs: dict[str, _Sign] = {}
+        self._left: dict[str, str] = {}
+
+    def restart(self, now: float) -> None:
+        """Begin anew after a time without sight of the store: silence of our own making proves nothing."""
+        self._since = now
+        self._signs = {
+            name: _Sign(sign.incarnation, sign.session, sign.sequence, now, False)
+            for name, sign in self._signs.items()
+        }
+
+    def observe(self, beat: Heartbeat, now: float) -> None:
+        """Take in a heartbeat; only a new session or a higher sequence is a sign of life."""
+        last = self._signs.get(beat.system)
+        if beat.state == "EXITED":
+            self._left[beat.system] = beat.incarnation
+        elif self._left.get(beat.system) != beat.incarnation:
+            self._left.pop(beat.system, None)
+        if last is None:
+            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, False)
+        elif (last.session, last.sequence) != (beat.session, beat.sequence):
+            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, True)
+
+    def judge(self, names: Iterable[str], now: float, frozen: Mapping[str, bool]) -> dict[str, SystemView]:
+        """Return the view of each named system."""
+        return {name: self._judge(name, now, frozen.get(name, False)) for name in names}
+
+    def _judge(self, name: str, now: float, frozen: bool) -> SystemView:
+        sign = self._signs.get(name)
+        if sign is None:
+            silent_s = now - self._since
+            life = Life.DEAD if silent_s > self._limit_s else Life.UNCERTAIN
+            return SystemView(name, life, "", silent_s, frozen)
+        silent_s = now - sign.seen
+        left = self._left.get(name) == sign.incarnation
+        if left or silent_s > self._limit_s:
+            return SystemView(name, Life.DEAD, sign.incarnation, silent_s, frozen, left)
+        life = Life.ALIVE if sign.fresh else Life.UNCERTAIN
+        return SystemView(name, life, sign.incarnation, silent_s, frozen)

@@ -1,0 +1,153 @@
+"""The cluster's keys in the store, and the one way to read and write their values.
+
+``cluster/config``         the texts of main.cf and its includes
+``cluster/coordinator``    who decides, with the epoch; every commit compares this key's revision
+``cluster/systems/NAME``   the heartbeat, written each interval under a lease
+``cluster/groups/NAME``    the intent
+``cluster/facts/SYSTEM/GROUP``  what a system sees of a group
+``cluster/requests/ID``    what people asked for, and what became of it
+``cluster/notes/GROUP``    why a group is where it is
+``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
+``cluster.events/TIME``    history, bounded; outside ``cluster/`` so that no daemon has to read it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from holdfast.cluster.model.facts import (
+    CoordinatorRecord,
+    Event,
+    GroupFact,
+    Heartbeat,
+    Intent,
+    Note,
+    Request,
+)
+from holdfast.store.port import Entry, Snapshot
+
+ROOT = "cluster/"
+CONFIG = "cluster/config"
+COORDINATOR = "cluster/coordinator"
+SYSTEMS = "cluster/systems/"
+GROUPS = "cluster/groups/"
+FACTS = "cluster/facts/"
+REQUESTS = "cluster/requests/"
+NOTES = "cluster/notes/"
+CONFIRMED = "cluster/confirmed/"
+EVENTS = "cluster.events/"
+
+EVENT_LIMIT = 1000
+REQUEST_LIMIT = 200
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRecord:
+    """The committed configuration: file name → text."""
+
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A person's word that ``incarnation`` of a system is dead."""
+
+    system: str
+    incarnation: str
+    by: str
+    reason: str
+
+
+def encode(record: object) -> bytes:
+    """Return a record as JSON, so that people can read the store."""
+    return msgspec.json.encode(record)
+
+
+def decode(value: bytes, kind: type[Record]) -> Record:
+    """Return the record that ``value`` holds. Raises ``msgspec.ValidationError`` for anything else."""
+    return msgspec.json.decode(value, type=kind)
+
+
+def event_key(at_ns: int, place: int) -> str:
+    """Return the key of an event; keys sort by time."""
+    return f"{EVENTS}{at_ns:020d}-{place:03d}"
+
+
+@dataclass(slots=True)
+class State:
+    """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes."""
+
+    revision: int = 0
+    config: ConfigRecord | None = None
+    coordinator: CoordinatorRecord | None = None
+    heartbeats: dict[str, Heartbeat] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    facts: dict[tuple[str, str], GroupFact] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
+    confirmed: dict[str, Confirmation] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> State:
+        """Decode a snapshot of ``cluster/``."""
+        state = cls()
+        for key, entry in snapshot.entries.items():
+            state.put(key, entry)
+        state.revision = snapshot.revision
+        return state
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Take in one key's new value."""
+        self.revision = max(self.revision, entry.revision)
+        self.revisions[key] = entry.revision
+        if key == CONFIG:
+            self.config = decode(entry.value, ConfigRecord)
+        elif key == COORDINATOR:
+            self.coordinator = decode(entry.value, CoordinatorRecord)
+        elif key.startswith(FACTS):
+            fact = decode(entry.value, GroupFact)
+            self.facts[fact.group, fact.system] = fact
+        else:
+            self._put_named(key, entry)
+
+    def _put_named(self, key: str, entry: Entry) -> None:
+        name = key.rpartition("/")[2]
+        if key.startswith(SYSTEMS):
+            self.heartbeats[name] = decode(entry.value, Heartbeat)
+        elif key.startswith(GROUPS):
+            self.intents[name] = decode(entry.value, Intent)
+        elif key.startswith(REQUESTS):
+            self.requests[name] = decode(entry.value, Request)
+        elif key.startswith(NOTES):
+            self.notes[name] = decode(entry.value, Note)
+        elif key.startswith(CONFIRMED):
+            self.confirmed[name] = decode(entry.value, Confirmation)
+        elif key.startswith(EVENTS):
+            self.events[name] = decode(entry.value, Event)
+
+    def drop(self, key: str, revision: int) -> None:
+        """Forget a deleted key."""
+        self.revision = max(self.revision, revision)
+        self.revisions.pop(key, None)
+        name = key.rpartition("/")[2]
+        if key == COORDINATOR:
+            self.coordinator = None
+        elif key == CONFIG:
+            self.config = None
+        elif key.startswith(FACTS):
+            system, _, group = key[len(FACTS) :].partition("/")
+            self.facts.pop((group, system), None)
+        for prefix, table in (
+            (SYSTEMS, self.heartbeats), (GROUPS, self.intents), (REQUESTS, self.requests), (NOTES, self.notes),
+            (CONFIRMED, self.confirmed), (EVENTS, self.events),
+        ):  # fmt: skip
+            if key.startswith(prefix):
+                table.pop(name, None)
