@@ -57,7 +57,13 @@ class Sites(Protocol):
         """Give a host power, network and its service, and wait until the service says that it is ready."""
 
     def run(
-        self, host: str, argv: Sequence[str], *, timeout_s: float = 60.0, env: Mapping[str, str] | None = None
+        self,
+        host: str,
+        argv: Sequence[str],
+        *,
+        timeout_s: float = 60.0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
     ) -> Output:
         """Run a command on a host."""
 

@@ -154,12 +154,14 @@ class Service:
             self._process.wait(timeout=10)
 
 
-def run_on(machine: Machine, argv: Sequence[str], env: Mapping[str, str], timeout_s: float) -> Output:
+def run_on(
+    machine: Machine, argv: Sequence[str], env: Mapping[str, str], timeout_s: float, stdin: bytes = b""
+) -> Output:
     """Run a command on a host, return what it printed. Ends with code 124 when it takes longer than ``timeout_s``."""
     try:
         done = subprocess.run(
             machine.command(argv),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             env=dict(env),
             timeout=timeout_s,

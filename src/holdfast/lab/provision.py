@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.continuity.model.sites import Host, Layout, Link, Role
+from holdfast.replication.service.users import add_user
 from holdfast.runtime import authority
 from holdfast.runtime.secretfile import write_secret
 
@@ -37,6 +38,7 @@ def prepare(directory: Path, layout: Layout, root: bool) -> None:
     _programs(directory)
     _cluster_files(directory)
     for array in layout.of(Role.ARRAY):
+        add_user(host_directory(directory, array.name) / "users", "admin", DSCLI_PASSWORD)
         (host_directory(directory, array.name) / "array.toml").write_text(_array_config(directory, layout, array, root))
     for system in layout.of(Role.SYSTEM):
         (host_directory(directory, system.name) / "system.toml").write_text(
@@ -100,7 +102,8 @@ def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str
             path = str(home / "cluster.db")
             return [holdfast, "store", "serve", "--path", path, "--listen", listen, "--identity", str(home / "tls")]
         case Role.CLIENT:
-            return []
+            address, out = f"{layout.group_address}:{layout.ledger_port}", str(directory / "acknowledged")
+            return [sys.executable, "-m", "holdfast.lab.load", "--address", address, "--out", out]
 
 
 def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:

@@ -58,10 +58,16 @@ class LabSites:
             self._services[host].start()
 
     def run(
-        self, host: str, argv: Sequence[str], *, timeout_s: float = 60.0, env: Mapping[str, str] | None = None
+        self,
+        host: str,
+        argv: Sequence[str],
+        *,
+        timeout_s: float = 60.0,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
     ) -> Output:
         """Run a command on a host with the paths and the identity of that host."""
-        return run_on(self._machines[host], argv, {**self._environment(host), **(env or {})}, timeout_s)
+        return run_on(self._machines[host], argv, {**self._environment(host), **(env or {})}, timeout_s, stdin)
 
     def kill(self, host: str) -> None:
         """Take a host's network and power."""

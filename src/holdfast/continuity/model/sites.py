@@ -54,7 +54,7 @@ class Layout:
     hosts: tuple[Host, ...]
     group_address: str
     ledger_port: int = 7000
-    array_port: int = 7100
+    array_port: int = 7501
     nbd_port: int = 10809
     mirror_port: int = 7200
     store_port: int = 7400

@@ -19,6 +19,7 @@ from holdfast.continuity.ports import Output, Sites
 from holdfast.kernel.errors import HoldfastError, Unavailable
 
 POLL_S = 0.05
+LEDGER = "ledger.py serve"
 
 
 class StepFailed(HoldfastError):
@@ -118,6 +119,13 @@ class Stage:
         """Return the systems on which the group is online, as ``viewer`` sees it."""
         return [name for name, row in self.group(viewer)["systems"].items() if row["state"] == "ONLINE"]
 
+    def owner(self, viewer: str = "") -> str:
+        """Return the one system on which the group is online."""
+        seen = viewer or next(name for name in self.systems() if self.sites.alive(name))
+        online = self.online_on(seen)
+        self.insist(len(online) == 1, f"{GROUP} online on one system", online or "none", seen)
+        return online[0]
+
     def await_online(self, viewer: str, system: str, timeout_s: float = 30.0) -> None:
         """Wait until the group is online on ``system`` and nowhere else."""
         self.until(
@@ -138,6 +146,11 @@ class Stage:
         address = f"{self.layout.group_address}:{self.layout.ledger_port}"
         dumped = self.run("client", "python3", "-m", "holdfast.lab.ask", address, "DUMP", timeout_s=30)
         return set(dumped.split()) - {"END"}
+
+    def insist_one_writer(self) -> None:
+        """Insist that the service runs on one system only, and report how many systems run it."""
+        writers = [name for name in self.systems() if self.sites.alive(name) and self.sites.processes(name, LEDGER)]
+        self.insist(len(writers) == 1, "one system running the ledger", writers or "none", *writers)
 
     def lost_writes(self) -> int:
         """Return how many records were acknowledged and are not in the ledger."""
@@ -166,7 +179,8 @@ class LoadFile:
         """Return the records that were acknowledged, before a moment if given."""
         return {record for seconds, record in self.lines() if seconds < before}
 
-    def gap_after(self, moment: float) -> float | None:
-        """Return the seconds from ``moment`` to the first later acknowledgement."""
-        later = [seconds for seconds, _ in self.lines() if seconds > moment]
-        return min(later) - moment if later else None
+    def longest_gap(self, since: float) -> float:
+        """Return the longest time without an acknowledgement after ``since``: how long the service was away."""
+        moments = [since, *(seconds for seconds, _ in self.lines() if seconds > since)]
+        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        return round(max(gaps, default=0.0), 2)
