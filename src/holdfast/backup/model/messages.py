@@ -1,0 +1,88 @@
+"""The server's message texts, by id: the one table. [S] stands in a public source; [K] is recalled, number or text.
+
+``text("ANR2147E", name=...)`` renders one. Ids are stable: programs look for them.
+"""
+
+from __future__ import annotations
+
+TEXTS: dict[str, str] = {
+    # processes and sessions [S]
+    "ANR0984I": "Process {number} for {what} started in the {ground} at {time}.",
+    "ANR0985I": "Process {number} for {what} completed with completion state {state} at {time}.",
+    "ANR0406I": "Session {number} started for node {name} ({platform}).",
+    "ANR0403I": "Session {number} ended for node {name} ({platform}).",
+    "ANR0407I": "Session {number} started for administrator {name}.",
+    "ANR0405I": "Session {number} ended for administrator {name}.",
+    "ANR0424W": "Session {number} for {name} refused - invalid password submitted.",
+    "ANR0440W": "Protocol error on session {number} for node {name}: {reason}",
+    "ANR0480W": "Session {number} for node {name} terminated - connection with client severed.",  # [K]
+    "ANR0993I": "Server initialization complete.",
+    "ANR0990I": "Server restart-recovery in progress.",
+    "ANR8200I": "TCP/IP driver ready for connection with clients on {address}.",
+    # server sessions [K]
+    "ANR0408I": "Session {number} started for server {name} ({mode}).",
+    "ANR0409I": "Session {number} ended for server {name}.",
+    "ANR0422W": "Session {number} for node {name} refused - node name not registered.",
+    "ANR4373W": "Session {number} for server {name} is read-only: the verification code does not match.",
+    "ANR4374I": "The verification code of server {name} was reset by session {number} (FORCESYNC).",
+    "ANR4375I": "The verification code at server {name} will be reset (UPDATE SERVER FORCESYNC=YES).",
+    "ANR4376I": "The verification code of server {name} was established by session {number}.",
+    # administration
+    "ANR2017I": "Administrator {name} issued command: {text}",
+    "ANR1999I": "{what} completed successfully.",
+    "ANR2020E": "{what}: Invalid parameter - {value}.",  # [K]
+    "ANR2022E": "{what}: One or more parameters are missing - {value}.",  # [K]
+    "ANR2034E": "{what}: No match found using this criteria.",
+    "ANR2068I": "Administrator {name} registered.",
+    "ANR2060I": "Node {name} registered in policy domain {domain}.",  # [K]
+    "ANR2147E": "{what}: Node {name} is already registered.",  # [K]
+    "ANR1660I": "Server {name} defined.",  # [K]
+    "ANR1639I": "Attributes changed for server {name}: {attributes}.",
+    "ANR2200I": "Storage pool {name} defined (device class {devclass}).",  # [K]
+    "ANR2203I": "Device class {name} defined.",  # [K]
+    "ANR1500I": "Policy domain {name} defined.",  # [K]
+    "ANR1510I": "Policy set {name} defined in policy domain {domain}.",  # [K]
+    "ANR1520I": "Management class {name} defined in policy domain {domain}, set {policyset}.",  # [K]
+    "ANR1530I": "Backup copy group STANDARD defined in policy domain {domain}, set {policyset}, class {name}.",  # [K]
+    "ANR1535I": "Archive copy group STANDARD defined in policy domain {domain}, set {policyset}, class {name}.",  # [K]
+    "ANR1538I": "Default management class set to {name} for policy domain {domain}, set {policyset}.",  # [K]
+    "ANR1514I": "Policy set {name} activated in policy domain {domain}.",  # [K]
+    "ANR1515I": "Policy set {name} validated in domain {domain} (ready for activation).",  # [K]
+    "ANR1554W": "Default management class {name} in policy set {domain} {policyset} has no archive copy group.",  # [K]
+    "ANR2101E": "{what}: {kind} {name} is already defined.",  # [K]
+    "ANR2102E": "{what}: {kind} {name} is not defined.",  # [K]
+    "ANR2103E": "{what}: {reason}",  # [K]
+    # pools [K]
+    "ANR1210I": "Backup of primary storage pool {primary} to copy storage pool {copy} started as process {number}.",
+    "ANR1212I": "Backup of primary storage pool {primary} to copy storage pool {copy} has ended. Groups: {groups}, "
+    "bytes: {bytes}, unreadable groups: {bad}.",
+    "ANR1230I": "Restore of primary storage pool {primary} has ended. Groups: {groups}, unreadable: {bad}.",
+    "ANR1229W": "Volume {volume} cannot be read: {reason}",
+    "ANR2314I": "Audit volume {name} has ended. Groups inspected: {groups}, damaged: {bad}, missing: {missing}.",
+    "ANR1341I": "Scratch volume {name} has been deleted from storage pool {pool}.",
+    "ANR1340I": "Scratch volume {name} is now defined in storage pool {pool}.",
+    # database backup
+    "ANR2280I": "Full database backup started as process {number}.",
+    "ANR4550I": "Full database backup (process {number}) complete, {pages} pages copied.",
+    "ANR2281I": "Incremental database backup started as process {number}.",  # [K]
+    "ANR4551I": "Incremental database backup (process {number}) complete, {pages} pages copied.",  # [K]
+    "ANR4552I": "No full backup to build on: this incremental database backup becomes a full one.",  # [K]
+    "ANR2462I": "Volume history written.",  # [K]
+    "ANR2467I": "DELETE VOLHISTORY: {count} sequential volume history entries were successfully deleted.",
+    # expiration
+    "ANR0811I": "Inventory client file expiration started as process {number}.",
+    "ANR0812I": "Inventory file expiration process {number} completed: {objects} objects and {archives} archive files "
+    "deleted.",  # [K]
+    # reconciliation [K]
+    "ANR0470I": "RECONCILE VOLUMES {devclass}: {name}: {reason}.",
+    "ANR0471I": "RECONCILE VOLUMES {devclass}: {name}: {action}.",
+    "ANR0472I": "RECONCILE VOLUMES {devclass} ended: {found} found, {settled} settled.",
+    # client statistics as the server keeps them
+    "ANE4961I": "(Node: {node}) Total number of bytes transferred: {bytes}",
+    "ANE4954I": "(Node: {node}) Total number of objects backed up: {objects}",
+}
+
+
+def text(id: str, /, **values: object) -> str:
+    """Return the message with its id."""
+    return f"{id} {TEXTS[id].format(**values)}"

@@ -1,0 +1,106 @@
+"""From an operation's name to its function, and from what happens there to a return code."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from holdfast.backup.model import messages
+from holdfast.backup.service.admin import define, query
+from holdfast.backup.service.admin.processes import PROCESSES
+from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Reply, choice
+from holdfast.backup.service.core import Core
+from holdfast.backup.session import messages as m
+from holdfast.kernel.errors import HoldfastError, InputError, Refused
+
+Operation = Callable[[Core, Args], Reply]
+
+COMMANDS: dict[str, Operation] = {
+    "register node": define.register_node,
+    "register admin": define.register_admin,
+    "define domain": define.define_domain,
+    "define policyset": define.define_policyset,
+    "define mgmtclass": define.define_mgmtclass,
+    "define copygroup": define.define_copygroup,
+    "update copygroup": define.update_copygroup,
+    "assign defmgmtclass": define.assign_defmgmtclass,
+    "validate policyset": define.validate_policyset,
+    "activate policyset": define.activate_policyset,
+    "define devclass": define.define_devclass,
+    "define stgpool": define.define_stgpool,
+    "define server": define.define_server,
+    "update server": define.update_server,
+    "query stgpool": query.query_stgpool,
+    "query volume": query.query_volume,
+    "query node": query.query_node,
+    "query server": query.query_server,
+    "query volhistory": query.query_volhistory,
+    "query actlog": query.query_actlog,
+    "query db": query.query_db,
+    "query devclass": query.query_devclass,
+    "query filespace": query.query_filespace,
+    "query domain": query.query_domain,
+}
+
+
+def run_operation(core: Core, _admin: str, request: m.Run) -> m.Outcome:
+    """Carry out one operation; every refusal is an answer with its return code."""
+    reply = perform(core, request.operation, request.args)
+    figures = {name: msgspec.Raw(msgspec.msgpack.encode(value)) for name, value in reply.figures.items()}
+    return m.Outcome(request.seq, reply.code, tuple(reply.messages), reply.columns, tuple(reply.rows), figures)
+
+
+def perform(core: Core, operation: str, args: Args) -> Reply:
+    """Carry out an operation by name. Long ones run as a numbered process, in the background unless WAIT=YES."""
+    try:
+        if operation in PROCESSES:
+            return _process(core, operation, args)
+        command = COMMANDS.get(operation)
+        if command is None:
+            return Reply([f"ANR2000E Unknown command - {operation.upper()}."], code=SYNTAX)
+        return command(core, args)
+    except HoldfastError as error:
+        return _failure(error)
+
+
+def _process(core: Core, operation: str, args: Args) -> Reply:
+    process, what = PROCESSES[operation], operation.upper()
+    number = core.next_process()
+    foreground = choice(args, "wait", "YES" if operation in _ALWAYS_WAIT else "NO", "YES", "NO") == "YES"
+    ground = "FOREGROUND" if foreground else "BACKGROUND"
+    started = core.log("ANR0984I", process=number, number=number, what=what, ground=ground, time=query.stamp(core.now_ns()))
+    if foreground:
+        reply = _attempt(core, process, operation, args, number)
+        reply.messages.insert(0, started)
+        return reply
+    thread = threading.Thread(target=_attempt, args=(core, process, operation, args, number), name=what, daemon=True)
+    thread.start()
+    return Reply([started])
+
+
+_ALWAYS_WAIT = frozenset({"reconcile volumes", "delete volume", "delete volhistory"})
+
+
+def _attempt(core: Core, process: Callable[[Core, Args, int], Reply], operation: str, args: Args, number: int) -> Reply:
+    try:
+        reply = process(core, args, number)
+    except HoldfastError as error:
+        reply = _failure(error)
+        for text in reply.messages:
+            core.log_text(text, process=number)
+    state = "SUCCESS" if reply.code == 0 else "FAILURE"
+    time = query.stamp(core.now_ns())
+    reply.messages.append(
+        core.log("ANR0985I", process=number, number=number, what=operation.upper(), state=state, time=time)
+    )
+    return reply
+
+
+def _failure(error: HoldfastError) -> Reply:
+    code = SYNTAX if isinstance(error, InputError) else ERROR
+    if isinstance(error, Refused):
+        code = CODES.get(error.refusal.code, ERROR)
+    text = error.message if error.message.startswith("AN") else messages.text("ANR2103E", what="Command", reason=error.message)
+    return Reply([text, *([f"remedy: {error.remedy}"] if error.remedy else [])], code=code)

@@ -1,0 +1,231 @@
+"""Queries: every answer is a table of text in the C locale, its columns those of section 8."""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from holdfast.backup.model import messages
+from holdfast.backup.service.admin.reply import NOTFOUND, Args, Reply
+from holdfast.backup.service.catalog.schema import (
+    actlog,
+    devclasses,
+    domains,
+    filespaces,
+    nodes,
+    policysets,
+    pools,
+    servers,
+    versions,
+    volhistory,
+    volumes,
+)
+from holdfast.backup.service.core import Core
+from holdfast.kernel.sizes import MIB
+
+_NS = 1_000_000_000
+
+
+def stamp(at_ns: int) -> str:
+    """Return a time as people of this field read it: ``mm/dd/yyyy hh:mm:ss``, local time."""
+    if not at_ns:
+        return ""
+    return datetime.datetime.fromtimestamp(at_ns / _NS).strftime("%m/%d/%Y %H:%M:%S")
+
+
+def days_since(core: Core, at_ns: int) -> str:
+    """Return whole days since a time; ``<1`` for today."""
+    days = (core.now_ns() - at_ns) // (86_400 * _NS) if at_ns else 0
+    return str(days) if days else "<1"
+
+
+def _answer(what: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Reply:
+    if not rows:
+        return Reply([messages.text("ANR2034E", what=what)], columns, [], {}, NOTFOUND)
+    return Reply([], columns, rows)
+
+
+def _matching(args: Args, key: str = "name") -> Callable[[str], bool]:
+    patterns = [word.upper() for word in args.get(key, "*").split(",")]
+    return lambda name: any(fnmatch.fnmatchcase(name.upper(), pattern) for pattern in patterns)
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / MIB:.1f} M"
+
+
+def query_stgpool(core: Core, args: Args) -> Reply:
+    """QUERY STGPOOL."""
+    columns = (
+        "Storage Pool Name", "Device Class Name", "Estimated Capacity", "Pct Util", "Pct Migr", "High Mig Pct",
+        "Low Mig Pct", "Next Storage Pool",
+    )  # fmt: skip
+    matches, rows = _matching(args), []
+    with core.database.read() as connection:
+        for pool in connection.execute(select(pools).order_by(pools.c.name)).all():
+            if matches(pool.name):
+                rows.append(_stgpool(connection, pool))
+    return _answer("QUERY STGPOOL", columns, rows)
+
+
+def _stgpool(connection: Connection, pool: Any) -> tuple[str, ...]:
+    used, count = connection.execute(
+        select(func.coalesce(func.sum(volumes.c.size_bytes), 0), func.count()).where(volumes.c.pool == pool.name)
+    ).one()
+    unit = connection.execute(select(devclasses.c.capacity_bytes).where(devclasses.c.name == pool.devclass)).scalar() or 1
+    capacity = unit * max(pool.maxscratch or count, 1)
+    percent = f"{100 * used / capacity:.1f}"
+    copy = pool.type == "COPY"
+    migration = ("", "", "") if copy else (percent, str(pool.highmig), str(pool.lowmig))
+    return (pool.name, pool.devclass, _mb(capacity), percent, *migration, pool.next_pool)
+
+
+def query_volume(core: Core, args: Args) -> Reply:
+    """QUERY VOLUME [name] [STGPOOL=]."""
+    columns = (
+        "Volume Name", "Storage Pool Name", "Device Class Name", "Estimated Capacity", "Pct Util", "Volume Status",
+        "Access",
+    )  # fmt: skip
+    matches, of_pool = _matching(args), _matching(args, "stgpool")
+    statement = select(volumes, devclasses.c.capacity_bytes).join(devclasses, devclasses.c.name == volumes.c.devclass)
+    with core.database.read() as connection:
+        found = connection.execute(statement.order_by(volumes.c.name)).all()
+    rows = [
+        (v.name, v.pool, v.devclass, _mb(v.capacity_bytes), f"{100 * v.size_bytes / v.capacity_bytes:.1f}", v.status, v.access)
+        for v in found
+        if matches(v.name) and of_pool(v.pool)
+    ]
+    return _answer("QUERY VOLUME", columns, rows)
+
+
+def query_node(core: Core, args: Args) -> Reply:
+    """QUERY NODE."""
+    columns = (
+        "Node Name", "Platform", "Policy Domain Name", "Days Since Last Access", "Days Since Password Set", "Locked?",
+        "Type",
+    )  # fmt: skip
+    matches = _matching(args)
+    with core.database.read() as connection:
+        found = connection.execute(select(nodes).order_by(nodes.c.name)).all()
+    rows = [
+        (n.name, n.platform or "(?)", n.domain, days_since(core, n.access_ns), days_since(core, n.registered_ns), "No", n.type)
+        for n in found
+        if matches(n.name)
+    ]
+    return _answer("QUERY NODE", columns, rows)
+
+
+def query_server(core: Core, args: Args) -> Reply:
+    """QUERY SERVER."""
+    columns = (
+        "Server Name", "Comm. Method", "High-level Address", "Low-level Address", "Days Since Last Access",
+        "Virtual Volume Password Set",
+    )  # fmt: skip
+    matches = _matching(args)
+    with core.database.read() as connection:
+        found = connection.execute(select(servers).order_by(servers.c.name)).all()
+    kept = core.keys.secrets.servers
+    rows = [
+        (s.name, "TCPIP", s.hladdress, s.lladdress, days_since(core, s.access_ns), "Yes" if s.name in kept else "No")
+        for s in found
+        if matches(s.name)
+    ]
+    return _answer("QUERY SERVER", columns, rows)
+
+
+def query_volhistory(core: Core, args: Args) -> Reply:
+    """QUERY VOLHISTORY [TYPE=]."""
+    columns = (
+        "Date/Time", "Volume Type", "Backup Series", "Backup Operation", "Volume Seq", "Device Class", "Volume Name",
+    )  # fmt: skip
+    wanted = args.get("type", "ALL").upper()
+    with core.database.read() as connection:
+        found = connection.execute(select(volhistory).order_by(volhistory.c.id)).all()
+    rows = [
+        (stamp(h.at_ns), h.type, str(h.series), str(h.operation), str(h.sequence), h.devclass, h.volume)
+        for h in found
+        if "ALL".startswith(wanted) or h.type.startswith(wanted) or ("DBBACKUP".startswith(wanted) and h.type[:6] == "BACKUP")
+    ]
+    return _answer("QUERY VOLHISTORY", columns, rows)
+
+
+def query_actlog(core: Core, args: Args) -> Reply:
+    """QUERY ACTLOG [MSGNO=] [SEARCH=]: the last hour unless BEGINDATE=-n says more days."""
+    hours = 1
+    if args.get("begindate", "").lstrip("-").isdigit():
+        hours = 24 * (int(args["begindate"].lstrip("-")) + 1)
+    since = core.now_ns() - hours * 3_600 * _NS
+    wanted, id = args.get("search", "").upper(), args.get("msgno", "")
+    with core.database.read() as connection:
+        found = connection.execute(select(actlog).where(actlog.c.at_ns >= since).order_by(actlog.c.id)).all()
+    rows = []
+    for line in found:
+        suffix = f" (SESSION: {line.session})" if line.session else ""
+        suffix += f" (PROCESS: {line.process})" if line.process else ""
+        if wanted in line.message.upper() and (not id or line.message[3:7] == id.zfill(4)):
+            rows.append((stamp(line.at_ns), line.message + suffix))
+    return _answer("QUERY ACTLOG", ("Date/Time", "Message"), rows)
+
+
+def query_db(core: Core, _args: Args) -> Reply:
+    """QUERY DB."""
+    with core.database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+        size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        objects = connection.execute(select(func.count()).select_from(versions)).scalar_one()
+    columns = ("Database Name", "Total Pages", "Usable Pages", "Used Pages", "Free Pages", "Page Size", "Versions")
+    row = ("CATALOG", str(pages), str(pages), str(pages - free), str(free), str(size), str(objects))
+    return Reply([], columns, [row])
+
+
+def query_devclass(core: Core, args: Args) -> Reply:
+    """QUERY DEVCLASS."""
+    columns = (
+        "Device Class Name", "Device Access Strategy", "Storage Pool Count", "Device Type", "Format",
+        "Est/Max Capacity (MB)", "Mount Limit",
+    )  # fmt: skip
+    matches, rows = _matching(args), []
+    with core.database.read() as connection:
+        for item in connection.execute(select(devclasses).order_by(devclasses.c.name)).all():
+            used = connection.execute(select(func.count()).where(pools.c.devclass == item.name)).scalar_one()
+            if matches(item.name):
+                capacity = f"{item.capacity_bytes / MIB:.1f}"
+                rows.append((item.name, "Sequential", str(used), item.type, "", capacity, str(item.mountlimit)))
+    return _answer("QUERY DEVCLASS", columns, rows)
+
+
+def query_filespace(core: Core, args: Args) -> Reply:
+    """QUERY FILESPACE [node] [name]."""
+    columns = ("Node Name", "Filespace Name", "FSID", "Filespace Type", "Last Backup Start", "Last Backup Completion")
+    matches, of_node = _matching(args, "filespace"), _matching(args, "node")
+    with core.database.read() as connection:
+        found = connection.execute(select(filespaces).order_by(filespaces.c.node, filespaces.c.name)).all()
+    rows = [
+        (f.node, f.name, str(f.id), f.type, stamp(f.started_ns), stamp(f.ended_ns))
+        for f in found
+        if matches(f.name) and of_node(f.node)
+    ]
+    return _answer("QUERY FILESPACE", columns, rows)
+
+
+def query_domain(core: Core, args: Args) -> Reply:
+    """QUERY DOMAIN."""
+    columns = (
+        "Policy Domain Name", "Activated Policy Set", "Activated Default Mgmt Class", "Number of Registered Nodes",
+        "Description",
+    )  # fmt: skip
+    matches, rows = _matching(args), []
+    with core.database.read() as connection:
+        for domain in connection.execute(select(domains).order_by(domains.c.name)).all():
+            where = (policysets.c.domain == domain.name, policysets.c.name == "ACTIVE")
+            active = connection.execute(select(policysets).where(*where)).first()
+            count = connection.execute(select(func.count()).where(nodes.c.domain == domain.name)).scalar_one()
+            if matches(domain.name):
+                names = (active.activated_from, active.default_class) if active else ("", "")
+                rows.append((domain.name, *names, str(count), domain.description))
+    return _answer("QUERY DOMAIN", columns, rows)

@@ -1,0 +1,202 @@
+"""One commit of a backup session as statements: groups, chunks, versions, inactivations, in one transaction.
+
+Bulk statements only: a commit of a hundred thousand versions is a handful of executemany calls. Counts of policy
+(VEREXISTS, VERDELETED) are applied here, to the objects that changed and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
+from holdfast.backup.plan.expiration import Version, over_count
+from holdfast.backup.service.catalog.schema import chunks, groups, places, versions
+from holdfast.backup.service.volumeformat import GroupIndex
+from holdfast.backup.session.messages import NewVersion
+from holdfast.kernel.errors import Refusal, Refused
+
+_BATCH = 500
+_T = TypeVar("_T")
+_pack = msgspec.msgpack.Encoder().encode
+_Staged = Sequence[tuple[str, GroupIndex, Any]]
+
+
+def batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield slices small enough for one statement's parameters."""
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]
+
+
+class CommitBatch:
+    """Writes one commit of one filespace. ``fresh``: the filespace has no versions, so nothing needs looking up."""
+
+    def __init__(
+        self, connection: Connection, filespace: int, fresh: bool, classes: Mapping[str, ClassBinding], now_ns: int
+    ) -> None:
+        self._connection, self._filespace, self._fresh = connection, filespace, fresh
+        self._classes, self._now_ns = classes, now_ns
+        self._default = next((name for name, binding in classes.items() if binding.default), "")
+
+    def store(self, staged: _Staged, new: Sequence[NewVersion]) -> None:
+        """Insert groups with their chunks and places, then the versions that use them."""
+        names = insert_groups(self._connection, staged)
+        if not new:
+            return
+        self._resolve(new, names)
+        before = self._before([version.key for version in new])
+        next_id = (self._connection.execute(select(func.max(versions.c.id))).scalar() or 0) + 1
+        rows = []
+        for number, version in enumerate(new):
+            active = next((row for row in before.get(version.key, ()) if row.inactive_ns is None), None)
+            rows.append(self._row(next_id + number, version, names, active))
+        self.inactivate([key for key in before], prune=False)
+        self._connection.execute(insert(versions), rows)
+        self._prune([version.key for version in new if version.key in before])
+
+    def inactivate(self, keys: Sequence[bytes], prune: bool = True) -> None:
+        """Make active versions inactive as of now; with ``prune`` apply the version counts at once."""
+        if not keys:
+            return
+        statement = (
+            update(versions)
+            .where(
+                versions.c.filespace == self._filespace,
+                versions.c.key == bindparam("the_key"),
+                versions.c.inactive_ns.is_(None),
+            )
+            .values(inactive_ns=self._now_ns)
+        )
+        self._connection.execute(statement, [{"the_key": key} for key in keys])
+        if prune:
+            self._prune(keys)
+
+    def rebind(self, keys: Sequence[bytes], mgmtclass: str) -> None:
+        """Let every version of these objects follow another management class."""
+        self._group(mgmtclass)
+        for part in batches(keys):
+            where = (versions.c.filespace == self._filespace, versions.c.key.in_(part))
+            self._connection.execute(update(versions).where(*where).values(mgmtclass=mgmtclass))
+        self._prune(keys)
+
+    def _resolve(self, new: Sequence[NewVersion], names: dict[tuple[str, bytes], int]) -> None:
+        wanted = {
+            (self._group(version.mgmtclass).destination, piece.chunk)
+            for version in new
+            for piece in version.pieces or ()
+            if piece.chunk
+        }
+        missing = wanted.difference(names)
+        names.update(kept_chunks(self._connection, missing))
+        if any(name not in names for name in missing):
+            raise Refused(Refusal("missing-chunk", "a version names content that was never stored", "run it again"))
+
+    def _row(self, id: int, version: NewVersion, names: Mapping[tuple[str, bytes], int], active: Any) -> dict[str, Any]:
+        pool = self._group(version.mgmtclass).destination
+        if version.pieces is not None:
+            content = _pack([(names[pool, p.chunk] if p.chunk else 0, p.length) for p in version.pieces])
+        elif active is not None:
+            content = active.content
+        else:
+            raise Refused(Refusal("protocol", "an update needs an active version", "run the incremental again"))
+        return {
+            "id": id,
+            "filespace": self._filespace,
+            "key": version.key,
+            "kind": int(version.kind),
+            "stat": _pack(version.stat),
+            "extra": _pack(version.extra),
+            "digest": version.digest,
+            "content": content,
+            "mgmtclass": version.mgmtclass,
+            "size_bytes": version.stat.size,
+            "stored_ns": self._now_ns,
+            "inactive_ns": None,
+        }
+
+    def _before(self, keys: Sequence[bytes]) -> dict[bytes, list[Any]]:
+        found: dict[bytes, list[Any]] = {}
+        if self._fresh:
+            return found
+        for part in batches(keys):
+            where = (versions.c.filespace == self._filespace, versions.c.key.in_(part))
+            for row in self._connection.execute(select(versions).where(*where)):
+                found.setdefault(row.key, []).append(row)
+        return found
+
+    def _prune(self, keys: Sequence[bytes]) -> None:
+        doomed: list[int] = []
+        for rows in self._before(keys).values():
+            newest = max(rows, key=lambda row: (row.inactive_ns is None, row.stored_ns))
+            group = self._group(newest.mgmtclass)
+            doomed.extend(over_count([Version(row.id, row.stored_ns, row.inactive_ns) for row in rows], group))
+        delete_versions(self._connection, doomed)
+
+    def _group(self, mgmtclass: str) -> BackupCopyGroup:
+        binding = self._classes.get(mgmtclass)
+        if binding is None or binding.backup is None:
+            reason = f"management class {mgmtclass} has no backup copy group in the active policy set"
+            if self._default and mgmtclass != self._default:
+                return self._group(self._default)
+            raise Refused(Refusal("policy", reason, "DEFINE COPYGROUP, then ACTIVATE POLICYSET"))
+        return binding.backup
+
+
+def delete_versions(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove versions by id."""
+    for part in batches(ids):
+        connection.execute(delete(versions).where(versions.c.id.in_(part)))
+
+
+def keeps_all(group: BackupCopyGroup) -> bool:
+    """Return whether policy never removes a version."""
+    return min(group.verexists, group.verdeleted, group.retextra_days, group.retonly_days) >= NOLIMIT
+
+
+def kept_chunks(connection: Connection, wanted: Iterable[tuple[str, bytes]]) -> dict[tuple[str, bytes], int]:
+    """Return the ids of those (pool, name) that the catalog knows."""
+    by_pool: dict[str, list[bytes]] = {}
+    for pool, name in wanted:
+        by_pool.setdefault(pool, []).append(name)
+    found = {}
+    for pool, names in by_pool.items():
+        for part in batches(names):
+            where = (chunks.c.pool == pool, chunks.c.name.in_(part))
+            for name, id in connection.execute(select(chunks.c.name, chunks.c.id).where(*where)):
+                found[pool, name] = id
+    return found
+
+
+def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, bytes], int]:
+    """Insert groups, places and new chunks; return the ids of all chunks the groups hold."""
+    if not staged:
+        return {}
+    first = (connection.execute(select(func.max(groups.c.id))).scalar() or 0) + 1
+    group_rows, place_rows = [], []
+    for number, (pool, index, place) in enumerate(staged, first):
+        group_rows.append(
+            {"id": number, "uuid": index.uuid, "pool": pool, "raw_bytes": index.raw_bytes, "stored_bytes": place.length}
+        )
+        place_rows.append(
+            {"grp": number, "volume": place.volume, "offset": place.offset, "length": place.length, "damaged": False}
+        )
+    connection.execute(insert(groups), group_rows)
+    connection.execute(insert(places), place_rows)
+    names = kept_chunks(connection, {(pool, name) for pool, index, _ in staged for name in index.names})
+    next_id = (connection.execute(select(func.max(chunks.c.id))).scalar() or 0) + 1
+    rows: list[dict[str, Any]] = []
+    for number, (pool, index, _) in enumerate(staged, first):
+        at = 0
+        for name, length in zip(index.names, index.lengths, strict=True):
+            if (pool, name) not in names:
+                names[pool, name] = next_id + len(rows)
+                rows.append(
+                    {"id": names[pool, name], "pool": pool, "name": name, "grp": number, "offset": at, "length": length}
+                )
+            at += length
+    if rows:
+        connection.execute(insert(chunks), rows)
+    return names

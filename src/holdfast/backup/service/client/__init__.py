@@ -1,0 +1,1 @@
+"""The backup client: options, scanner, content, backup pipeline, restore."""

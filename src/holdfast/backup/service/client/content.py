@@ -1,0 +1,101 @@
+"""Reading content: a file becomes pieces (chunks by name, holes by length), and new chunks are handed on.
+
+Files up to the average chunk size are one chunk; larger ones are cut by content, extent by extent, so holes are never
+read. A file that changes while it is read is read again, at most four times (SHRSTATIC), and is then left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from blake3 import blake3
+from pyfastcdc import FastCDC
+
+from holdfast.backup.model.objects import Piece
+from holdfast.kernel.sizes import KIB, MIB
+
+AVERAGE_BYTES = 256 * KIB
+_READ_BYTES = 16 * MIB
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+Keep = Callable[[bytes, bytes | memoryview], None]
+"""Takes a chunk's name and bytes; it decides whether the chunk is new."""
+
+
+class Changed(Exception):
+    """The file kept changing while it was read (ANS4037E)."""
+
+
+class Reader:
+    """Reads files of one filespace into pieces. ``retries`` counts the files that had to be read again."""
+
+    def __init__(self, naming: bytes, keep: Keep, tries: int) -> None:
+        self._naming, self._keep, self._tries = naming, keep, tries
+        self._cutter = FastCDC(avg_size=AVERAGE_BYTES, min_size=AVERAGE_BYTES // 4, max_size=AVERAGE_BYTES * 4)
+        self.retries = 0
+
+    def read(self, directory: int, name: bytes) -> tuple[tuple[Piece, ...], os.stat_result]:
+        """Return the pieces and the facts that were true throughout. Raises :class:`Changed` or OSError."""
+        for attempt in range(self._tries):
+            self.retries += attempt > 0
+            descriptor = os.open(name, _FLAGS, dir_fd=directory)
+            try:
+                before = os.fstat(descriptor)
+                pieces = tuple(self._pieces(descriptor, before))
+                after = os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+            if _same(before, after) and sum(piece.length for piece in pieces) == after.st_size:
+                return pieces, after
+        raise Changed
+
+    def _pieces(self, descriptor: int, found: os.stat_result) -> Iterator[Piece]:
+        size = found.st_size
+        if size == 0:
+            return
+        if found.st_blocks * 512 >= size:
+            yield from self._extent(descriptor, 0, size)
+            return
+        at = 0
+        while at < size:
+            try:
+                start = os.lseek(descriptor, at, os.SEEK_DATA)
+                end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
+            except OSError:  # no more data: the rest is a hole
+                start = end = size
+            start = min(start, size)
+            if start > at:
+                yield Piece(b"", start - at)
+            if end > start:
+                yield from self._extent(descriptor, start, end)
+            at = max(end, start)
+
+    def _extent(self, descriptor: int, start: int, end: int) -> Iterator[Piece]:
+        if end - start <= AVERAGE_BYTES:
+            data = os.pread(descriptor, end - start, start)
+            if data:
+                yield self._piece(data)
+            return
+        rest = b""
+        at = start
+        while at < end:
+            data = os.pread(descriptor, min(_READ_BYTES, end - at), at)
+            if not data:
+                break
+            at += len(data)
+            buffer = rest + data if rest else data
+            cuts = [memoryview(chunk.data) for chunk in self._cutter.cut_buf(buffer)]
+            rest = bytes(cuts.pop()) if at < end else b""
+            for cut in cuts:
+                yield self._piece(cut)
+        if rest:
+            yield self._piece(rest)
+
+    def _piece(self, data: bytes | memoryview) -> Piece:
+        name = blake3(data, key=self._naming).digest()
+        self._keep(name, data)
+        return Piece(name, len(data))
+
+
+def _same(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (after.st_size, after.st_mtime_ns, after.st_ctime_ns)

@@ -1,0 +1,73 @@
+"""From options to an open session: address, TLS identity, node name, password file.
+
+The password lies in a file of mode 600 named after node and server in PASSWORDDIR, so nodes and servers never mix.
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.backup.service.client.options import ClientOptions
+from holdfast.backup.service.connection import Session
+from holdfast.backup.session import messages as m
+from holdfast.kernel.errors import InputError
+from holdfast.runtime.authority import Identity
+from holdfast.runtime.rpc import RpcClient
+from holdfast.runtime.secretfile import read_secret, write_secret
+
+DEFAULT_PORT = "1500"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to sign on, and as whom."""
+
+    address: str
+    server: str
+    identity: Path
+    node: str
+    password_file: Path
+
+    @classmethod
+    def of(cls, options: ClientOptions, file: str, node: str = "") -> Login:
+        """Return the login that the options describe. Raises ``InputError`` for what is missing."""
+        server = options.get("TLSSERVERNAME") or options.get("SERVERNAME")
+        name = (node or options.get("NODENAME") or socket.gethostname()).upper()
+        directory = Path(options.need("PASSWORDDIR", file))
+        address = f"{options.need('TCPSERVERADDRESS', file)}:{options.get('TCPPORT', DEFAULT_PORT)}"
+        identity = Path(options.need("TLSIDENTITY", file))
+        return cls(address, server, identity, name, password_path(directory, name, server))
+
+    def open(self) -> Session:
+        """Open a client session. Raises ``Refused`` for a wrong password, ``Unavailable`` when nobody answers."""
+        if not self.password_file.exists():
+            raise InputError(
+                f"no password for node {self.node} at {self.server}",
+                file=str(self.password_file),
+                remedy="holdfast backup set-password --optfile FILE --password-file FILE",
+            )
+        password = read_secret(self.password_file).rstrip(b"\r\n")
+        client = RpcClient(self.address, peer_of(self.server), Identity.load(self.identity))
+        request = m.SignOn(self.node, f"Linux {platform.machine()}")
+        return Session(client, "backup", request, password)
+
+
+def peer_of(server: str) -> str:
+    """Return the name in a backup server's certificate: ``server:DELHI``. A name with a colon is taken as it is."""
+    return server if ":" in server else f"server:{server.upper()}"
+
+
+def password_path(directory: Path, node: str, server: str) -> Path:
+    """Return the password file of a node at a server."""
+    return directory / f"{node.upper()}@{server.upper().replace(':', '_')}.password"
+
+
+def save_password(directory: Path, node: str, server: str, password: bytes) -> Path:
+    """Keep a node's password for a server; return the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = password_path(directory, node, server)
+    write_secret(path, password.rstrip(b"\r\n"))
+    return path

@@ -1,0 +1,167 @@
+"""Client options as TSM clients keep them: ``dsm.opt`` names a server, ``dsm.sys`` holds a stanza for it (11.3).
+
+Keywords may be shortened to their capitals. Options that this client reads and does not act on stand in the table too,
+so that an existing file is accepted; a word that stands nowhere is an error with its place, and nothing is done.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from holdfast.backup.plan.inclexcl import Statement, parse_list, parse_statement
+from holdfast.kernel.errors import InputError
+
+DEFAULT_SYSFILE = "/opt/tivoli/tsm/client/ba/bin/dsm.sys"
+KEYWORDS = (
+    "SErvername", "NODename", "TCPServeraddress", "TCPPort", "COMMMethod", "PASSWORDAccess", "PASSWORDDIR",
+    "INCLExcl", "DOMain", "ERRORLOGName", "SCHEDLOGName", "ERRORLOGRetention", "SCHEDLOGRetention", "SCHEDMODe",
+    "MANAGEDServices", "HTTPport", "TCPCLIENTAddress", "TCPCLIENTPort", "CHAngingretries", "COMPRESSIon", "SUbdir",
+    "QUIET", "DATEformat", "REPlace", "DEFAULTServer", "CLUSTERnode", "QUERYSCHedperiod", "RETRYPeriod",
+    "MAXCMDRetries", "PRESchedulecmd", "POSTSchedulecmd", "SCHEDCMDDisabled", "SESSIONINITiation", "SCHEDLOGRet",
+    "RESOURceutilization", "TESTFlag", "TCPBuffsize", "TCPWindowsize", "TXNBytelimit", "VIRTUALMountpoint",
+    "TLSIDENTITY", "TLSSERVERNAME", "ALLLOCALROOT",
+)  # fmt: skip
+"""The last three are Holdfast's: identity directory, name in the server's certificate, roots of ALL-LOCAL."""
+_MANY = frozenset({"DOMAIN", "INCLEXCL", "ALLLOCALROOT", "TESTFLAG", "VIRTUALMOUNTPOINT"})
+
+
+@dataclass(slots=True)
+class ClientOptions:
+    """The options in effect; ``values`` holds those that appear once, by full name in capitals."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return an option's value."""
+        return self.values.get(name, default)
+
+    def need(self, name: str, file: str) -> str:
+        """Return an option's value or raise ``InputError``."""
+        if not self.values.get(name):
+            raise InputError(f"option {name} is missing", file=file, remedy=f"add {name} to the server's stanza")
+        return self.values[name]
+
+    def set(self, name: str, value: str) -> None:
+        """Take one option."""
+        if name in _MANY:
+            self.lists.setdefault(name, []).append(value)
+        else:
+            self.values[name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    keyword: str
+    value: str
+    file: str
+    number: int
+    column: int
+    text: str
+
+
+def load_options(optfile: Path, sysfile: Path | None = None) -> ClientOptions:
+    """Read ``dsm.opt``, then the stanza it names in ``dsm.sys``. Raises ``InputError`` with file, line and column."""
+    user = _read(optfile)
+    sysfile = sysfile or find_sysfile(optfile)
+    system = _read(sysfile)
+    wanted = next((line.value for line in user if line.keyword == "SERVERNAME"), "")
+    wanted = wanted or next((line.value for line in system if line.keyword == "DEFAULTSERVER"), "")
+    stanza = _stanza(system, wanted, sysfile)
+    options = ClientOptions()
+    for line in (*stanza, *user):
+        _take(options, line)
+    options.values["SERVERNAME"] = wanted or options.get("SERVERNAME")
+    return options
+
+
+def find_sysfile(optfile: Path) -> Path:
+    """Return the ``dsm.sys`` in effect: that of DSM_DIR, else beside the option file, else the usual place."""
+    candidates = [optfile.parent / "dsm.sys", Path(DEFAULT_SYSFILE)]
+    if os.environ.get("DSM_DIR"):
+        candidates.insert(0, Path(os.environ["DSM_DIR"]) / "dsm.sys")
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def _read(path: Path) -> list[_Line]:
+    try:
+        text = path.read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise InputError(f"option file cannot be read: {error.strerror}", file=str(path)) from error
+    lines = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        match = re.match(r"\s*(\S+)\s*(.*?)\s*$", raw)
+        if match is None or match[1].startswith("*"):
+            continue
+        value = match[2][1:-1] if re.fullmatch(r'"[^"]*"|\'[^\']*\'', match[2]) else match[2]
+        keyword = _keyword(match[1], str(path), number, match.start(1) + 1)
+        lines.append(_Line(keyword, value, str(path), number, match.start(1) + 1, raw.strip()))
+    return lines
+
+
+def _keyword(word: str, file: str, line: int, column: int) -> str:
+    upper = word.upper()
+    if upper.partition(".")[0] in ("INCLUDE", "EXCLUDE"):
+        return "INCLUDE"
+    for known in KEYWORDS:
+        shortest = re.match(r"[A-Z]+", known)
+        assert shortest is not None
+        if known.upper().startswith(upper) and len(upper) >= len(shortest[0]):
+            return known.upper()
+    raise InputError(f"unknown option {word!r}", file=file, line=line, column=column, remedy="correct or remove it")
+
+
+def _stanza(lines: list[_Line], wanted: str, sysfile: Path) -> list[_Line]:
+    stanza: list[_Line] = []
+    inside = found = False
+    for line in lines:
+        if line.keyword == "SERVERNAME":
+            inside = not found and (not wanted or line.value.upper() == wanted.upper())
+            found = found or inside
+        elif line.keyword == "DEFAULTSERVER":
+            continue
+        elif not found and not inside and not any(other.keyword == "SERVERNAME" for other in lines[: lines.index(line)]):
+            raise InputError(
+                f"{line.keyword} stands outside a stanza",
+                file=line.file,
+                line=line.number,
+                column=line.column,
+                remedy="begin the stanza with SERVERNAME",
+            )
+        if inside:
+            stanza.append(line)
+    if not found:
+        raise InputError(f"no stanza for server {wanted!r}", file=str(sysfile), remedy="SERVERNAME names a stanza")
+    return stanza
+
+
+def _take(options: ClientOptions, line: _Line) -> None:
+    if line.keyword == "INCLUDE":
+        options.statements.append(parse_statement(line.text, line.file, line.number))
+        return
+    if not line.value:
+        raise InputError(
+            f"{line.keyword} has no value", file=line.file, line=line.number, column=line.column, remedy="give it one"
+        )
+    if line.keyword == "TCPPORT" and not line.value.isdigit():
+        raise InputError(
+            f"{line.value!r} is not a port", file=line.file, line=line.number, column=line.column, remedy="1 to 65535"
+        )
+    if line.keyword == "INCLEXCL":
+        path = Path(line.value)
+        try:
+            text = path.read_text("utf-8", "surrogateescape")
+        except OSError as error:
+            raise InputError(
+                f"INCLEXCL {path} cannot be read: {error.strerror}",
+                file=line.file,
+                line=line.number,
+                column=line.column,
+                remedy="create the file; it may be empty",
+            ) from error
+        options.statements.extend(parse_list(text, str(path)))
+    options.set(line.keyword, line.value)

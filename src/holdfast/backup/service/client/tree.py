@@ -1,0 +1,155 @@
+"""Writing objects into a tree without ever following a link: every directory is reached by descriptors from the top.
+
+Attributes come back in the order that keeps them: content, owner, mode, extended attributes (ACLs and capabilities after
+the owner, which would clear them), times last; directories when all below them is done, deepest first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections import OrderedDict
+
+from holdfast.backup.model.objects import Extra, Kind, Stat
+
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CACHED = 128
+
+
+class Tree:
+    """The destination of a restore. Keys are those of objects; errors are OSError."""
+
+    def __init__(self, root: str) -> None:
+        os.makedirs(root, exist_ok=True)
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._cache: OrderedDict[bytes, int] = OrderedDict()
+        self._privileged = os.geteuid() == 0
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        for descriptor in self._cache.values():
+            os.close(descriptor)
+        self._cache.clear()
+        os.close(self._root)
+
+    def parent(self, key: bytes) -> tuple[int, bytes]:
+        """Return the directory descriptor and the name under which ``key`` is reached."""
+        above, _, name = key.rpartition(b"\0")
+        return self._directory(above), name
+
+    def _directory(self, key: bytes) -> int:
+        if not key:
+            return self._root
+        known = self._cache.get(key)
+        if known is not None:
+            self._cache.move_to_end(key)
+            return known
+        above, _, name = key.rpartition(b"\0")
+        parent = self._directory(above)
+        try:
+            descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+        except FileNotFoundError:
+            os.mkdir(name, 0o700, dir_fd=parent)
+            descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+        self._cache[key] = descriptor
+        while len(self._cache) > _CACHED:
+            oldest = next(iter(self._cache))
+            if key.startswith(oldest):
+                self._cache.move_to_end(oldest)
+                break
+            os.close(self._cache.pop(oldest))
+        return descriptor
+
+    def make_directory(self, key: bytes) -> None:
+        """Make a directory that only we can enter until its attributes are set; an existing directory is kept."""
+        if not key:
+            return
+        parent, name = self.parent(key)
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+                os.unlink(name, dir_fd=parent)
+                os.mkdir(name, 0o700, dir_fd=parent)
+
+    def create(self, key: bytes) -> int:
+        """Create an empty file in place of whatever is not a directory there; return its descriptor."""
+        parent, name = self.parent(key)
+        self._clear(parent, name)
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
+
+    def reopen(self, key: bytes) -> int:
+        """Open a file that this restore created, to write more of it."""
+        parent, name = self.parent(key)
+        return os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+
+    def link(self, key: bytes, first: bytes) -> None:
+        """Make ``key`` a hard link to ``first``."""
+        parent, name = self.parent(key)
+        self._clear(parent, name)
+        old_parent, old_name = self.parent(first)
+        os.link(old_name, name, src_dir_fd=old_parent, dst_dir_fd=parent, follow_symlinks=False)
+
+    def make_special(self, key: bytes, kind: Kind, facts: Stat, extra: Extra) -> None:
+        """Make a link, FIFO or device with its attributes."""
+        parent, name = self.parent(key)
+        self._clear(parent, name)
+        if kind is Kind.SYMLINK:
+            os.symlink(extra.target, name, dir_fd=parent)
+        elif kind is Kind.FIFO:
+            os.mkfifo(name, 0o600, dir_fd=parent)
+        else:
+            os.mknod(name, stat.S_IFMT(facts.mode) | 0o600, facts.rdev, dir_fd=parent)
+        self.set_attributes(key, kind, facts, extra)
+
+    def remove(self, key: bytes) -> None:
+        """Remove a file that could not be completed."""
+        parent, name = self.parent(key)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=parent)
+
+    def exists(self, key: bytes) -> bool:
+        """Return whether something is there."""
+        parent, name = self.parent(key)
+        try:
+            os.lstat(name, dir_fd=parent)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def finish_file(self, descriptor: int, facts: Stat, extra: Extra) -> None:
+        """Set size and attributes of an open file."""
+        os.ftruncate(descriptor, facts.size)
+        if self._privileged:
+            os.fchown(descriptor, facts.uid, facts.gid)
+        os.fchmod(descriptor, stat.S_IMODE(facts.mode))
+        for name, value in extra.xattrs:
+            self._set_xattr(descriptor, name, value)
+        os.utime(descriptor, ns=(facts.mtime_ns, facts.mtime_ns))
+
+    def set_attributes(self, key: bytes, kind: Kind, facts: Stat, extra: Extra) -> None:
+        """Set the attributes of anything but a regular file."""
+        parent, name = self.parent(key) if key else (self._root, b".")
+        if self._privileged:
+            os.chown(name, facts.uid, facts.gid, dir_fd=parent, follow_symlinks=False)
+        if kind is not Kind.SYMLINK:
+            os.chmod(name, stat.S_IMODE(facts.mode), dir_fd=parent)
+        place = b"/proc/self/fd/%d/%s" % (parent, name)
+        for attribute, value in extra.xattrs:
+            self._set_xattr(place, attribute, value)
+        os.utime(name, ns=(facts.mtime_ns, facts.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def _set_xattr(self, place: int | bytes, name: bytes, value: bytes) -> None:
+        try:
+            if isinstance(place, int):
+                os.setxattr(place, name, value)
+            else:
+                os.setxattr(place, name, value, follow_symlinks=False)
+        except PermissionError:
+            if self._privileged or name.startswith(b"user."):
+                raise
+
+    def _clear(self, parent: int, name: bytes) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=parent)

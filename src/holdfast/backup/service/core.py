@@ -1,0 +1,156 @@
+"""The server's core: what every session and process of one server shares.
+
+It owns the catalog, the key ring, the media of each device class, the clock that never runs back, and the activity log.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from holdfast.backup.model import messages
+from holdfast.backup.ports import Clock, Database, Media
+from holdfast.backup.service.catalog.schema import actlog, devclasses, pools, settings, volumes
+from holdfast.backup.service.keys import KeyRing
+from holdfast.kernel.errors import Refusal, Refused
+
+RemoteMedia = Callable[["Core", str, str], Media]
+"""Builds the media of a SERVER device class: core, server name, name prefix."""
+FileMedia = Callable[[Path], Media]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDrivers:
+    """The drivers that the composition root hands in."""
+
+    files: FileMedia
+    remote: RemoteMedia
+
+
+class Core:
+    """Shared state of one server process."""
+
+    def __init__(
+        self, name: str, directory: Path, database: Database, keys: KeyRing, clock: Clock, drivers: MediaDrivers
+    ) -> None:
+        self.name, self.directory, self.database, self.keys = name, directory, database, keys
+        self._clock, self._drivers = clock, drivers
+        self._last_ns = 0
+        self._lock = threading.RLock()
+        self._media: dict[str, Media] = {}
+        self._sessions, self._processes = itertools.count(1), itertools.count(1)
+        self.mounted: set[int] = set()
+        """Volumes that a session is appending to now."""
+        self.exclusive = threading.Lock()
+        """Held by processes that remove chunks or volumes; taken without waiting by those that must not meet them."""
+        self.client_sessions = 0
+        with database.read() as connection:
+            self._last_ns = connection.execute(select(actlog.c.at_ns).order_by(actlog.c.id.desc()).limit(1)).scalar() or 0
+
+    def now_ns(self) -> int:
+        """Return the wall clock, strictly rising within this server: two commits never share a time."""
+        with self._lock:
+            self._last_ns = max(self._last_ns + 1, self._clock())
+            return self._last_ns
+
+    def next_session(self) -> int:
+        """Return a new session number."""
+        return next(self._sessions)
+
+    def next_process(self) -> int:
+        """Return a new process number."""
+        return next(self._processes)
+
+    def log(self, id: str, /, *, session: int = 0, process: int = 0, **values: object) -> str:
+        """Write a message to the activity log and return its text."""
+        text = messages.text(id, **values)
+        self.log_text(text, session=session, process=process)
+        return text
+
+    def log_text(self, text: str, *, session: int = 0, process: int = 0) -> None:
+        """Write a rendered message to the activity log."""
+        with self.database.write() as connection:
+            connection.execute(
+                insert(actlog), {"at_ns": self.now_ns(), "message": text, "session": session, "process": process}
+            )
+
+    def media_of_class(self, name: str) -> Media:
+        """Return the media of a device class. Raises ``Refused`` when the class is not defined."""
+        with self._lock:
+            if name not in self._media:
+                with self.database.read() as connection:
+                    row = connection.execute(select(devclasses).where(devclasses.c.name == name)).first()
+                if row is None:
+                    raise Refused(Refusal("not-found", f"device class {name} is not defined", "DEFINE DEVCLASS"))
+                self._media[name] = self._make_media(row)
+            return self._media[name]
+
+    def _make_media(self, row: Any) -> Media:
+        if row.type == "SERVER":
+            return self._drivers.remote(self, row.server, row.prefix)
+        return self._drivers.files(Path(row.directory))
+
+    def forget_media(self, server: str = "") -> None:
+        """Drop cached media, so that changed definitions (a new address, a new code) take effect."""
+        with self._lock:
+            cached, self._media = self._media, {}
+        for media in cached.values():
+            media.close()
+
+    def file_media(self, directory: Path) -> Media:
+        """Return media over a directory of this server."""
+        return self._drivers.files(directory)
+
+    def close(self) -> None:
+        """Close media and catalog."""
+        self.forget_media()
+        self.database.close()
+
+
+def pool_row(connection: Connection, name: str) -> Any:
+    """Return a pool's row. Raises ``Refused`` when there is none."""
+    row = connection.execute(select(pools).where(pools.c.name == name)).first()
+    if row is None:
+        raise Refused(Refusal("not-found", f"storage pool {name} is not defined", "DEFINE STGPOOL"))
+    return row
+
+
+def setting(connection: Connection, name: str) -> str:
+    """Return a server setting, or an empty text."""
+    return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar() or "")
+
+
+def set_setting(connection: Connection, name: str, value: str) -> None:
+    """Write a server setting."""
+    connection.execute(settings.delete().where(settings.c.name == name))
+    connection.execute(insert(settings), {"name": name, "value": value})
+
+
+def next_volume_number(connection: Connection, now_ns: int) -> int:
+    """Return a volume number never used before: it follows the clock, so a restored database cannot reuse one."""
+    number = max(int(setting(connection, "volume_number") or 0) + 1, now_ns // 1_000_000_000 % 1_000_000_000)
+    set_setting(connection, "volume_number", str(number))
+    return number
+
+
+@contextmanager
+def exclusive(core: Core, what: str) -> Iterator[None]:
+    """Run a process that removes data: one at a time, and never while a client stores."""
+    if not core.exclusive.acquire(blocking=False):
+        raise Refused(Refusal("in-use", f"{what}: another process holds the inventory", "try again later"))
+    try:
+        yield
+    finally:
+        core.exclusive.release()
+
+
+def volume_by_name(connection: Connection, name: str) -> Any:
+    """Return a volume's row, or None."""
+    return connection.execute(select(volumes).where(volumes.c.name == name)).first()

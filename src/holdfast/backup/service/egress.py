@@ -1,0 +1,118 @@
+"""Query and restore sessions, the server's side: lists of versions, where their chunks lie, and the groups themselves.
+
+The reader pages and pulls, so a slow client holds nothing here. A group that cannot be read is an answer, not a
+failure: the client names every object it concerns and restores the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, and_, func, or_, select
+
+from holdfast.backup.model.objects import Extra, Kind, Stat
+from holdfast.backup.service.catalog.commit import batches
+from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
+from holdfast.backup.service.core import Core
+from holdfast.backup.service.ingest import pack
+from holdfast.backup.service.pool import Unreadable, read_group
+from holdfast.backup.session import messages as m
+from holdfast.kernel.errors import Refusal, Refused
+
+_stat = msgspec.msgpack.Decoder(Stat)
+_extra = msgspec.msgpack.Decoder(Extra)
+_content = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
+
+
+class Egress:
+    """Answers the queries of one node."""
+
+    def __init__(self, core: Core, node: str) -> None:
+        self._core, self._node = core, node
+
+    def filespaces(self, message: m.ListFilespaces) -> m.Page:
+        """List the node's filespaces."""
+        with self._core.database.read() as connection:
+            rows = connection.execute(
+                select(filespaces).where(filespaces.c.node == self._node).order_by(filespaces.c.name)
+            ).all()
+        return m.Page(message.seq, pack([m.FilespaceRow(r.name, r.type, r.started_ns, r.ended_ns) for r in rows]), True)
+
+    def versions(self, message: m.ListVersions) -> m.Page:
+        """List versions of one filespace in key order."""
+        with self._core.database.read() as connection:
+            filespace = connection.execute(
+                select(filespaces.c.id).where(
+                    filespaces.c.node == self._node, filespaces.c.name == message.filespace
+                )
+            ).scalar()
+            if filespace is None:
+                raise Refused(
+                    Refusal("not-found", f"ANS4000E node {self._node} has no filespace {message.filespace}", "query filespace")
+                )
+            rows = list(connection.execute(self._statement(message, filespace)).all())
+        last = len(rows) < message.limit
+        if not last and message.inactive:
+            rows = _whole_objects(rows)
+        return m.Page(message.seq, pack([self._stored(row, message.contents) for row in rows]), last)
+
+    def _statement(self, message: m.ListVersions, filespace: int) -> Select[Any]:
+        v = versions.c
+        where = [v.filespace == filespace]
+        if message.under:
+            prefix = message.under + b"\0"
+            where.append(or_(v.key == message.under, and_(v.key >= prefix, v.key < message.under + b"\x01")))
+        if message.after is not None:
+            where.append(v.key > message.after)
+        if message.pit_ns is not None:
+            where.append(v.stored_ns <= message.pit_ns)
+            where.append(or_(v.inactive_ns.is_(None), v.inactive_ns > message.pit_ns))
+        elif message.latest:
+            other = versions.alias()
+            newer = select(func.max(other.c.id)).where(other.c.filespace == filespace, other.c.key == v.key)
+            where.append(v.id == newer.scalar_subquery())
+        elif not message.inactive:
+            where.append(v.inactive_ns.is_(None))
+        return select(versions).where(*where).order_by(v.key, v.stored_ns).limit(message.limit)
+
+    def _stored(self, row: Any, contents: bool) -> m.StoredVersion:
+        return m.StoredVersion(
+            row.id,
+            row.key,
+            Kind(row.kind),
+            _stat.decode(row.stat),
+            _extra.decode(row.extra) if contents else Extra(),
+            row.mgmtclass,
+            row.stored_ns,
+            row.inactive_ns,
+            _content.decode(row.content) if contents else (),
+        )
+
+    def locate(self, message: m.Locate) -> m.Located:
+        """Say where chunks lie, in the order asked."""
+        found: dict[int, tuple[int, int, int]] = {}
+        with self._core.database.read() as connection:
+            for part in batches(message.chunks):
+                statement = select(chunks.c.id, chunks.c.grp, chunks.c.offset, chunks.c.length).where(chunks.c.id.in_(part))
+                for id, group, offset, length in connection.execute(statement):
+                    found[id] = (group, offset, length)
+        missing = [chunk for chunk in message.chunks if chunk not in found]
+        if missing:
+            raise Refused(Refusal("damaged", f"the catalog has lost {len(missing)} chunks", "AUDIT VOLUME"))
+        return m.Located(message.seq, tuple(found[chunk] for chunk in message.chunks))
+
+    def fetch(self, message: m.Fetch) -> m.Fetched:
+        """Return one group, or why it cannot be read and which volumes should have held it."""
+        try:
+            index, data = read_group(self._core, message.group)
+        except Unreadable as error:
+            return m.Fetched(message.seq, (), (), b"", error.message, ", ".join(error.volumes))
+        return m.Fetched(message.seq, index.names, index.lengths, data)
+
+
+def _whole_objects(rows: list[Any]) -> list[Any]:
+    """Drop the last object's rows from a full page, so that paging by key never splits an object's versions."""
+    last = rows[-1].key
+    whole = [row for row in rows if row.key != last]
+    return whole or rows

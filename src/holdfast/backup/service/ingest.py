@@ -1,0 +1,162 @@
+"""Backup sessions, the server's side: groups into volumes, versions into the catalog, then the acknowledgement.
+
+A commit is the unit of success: all that came since the last one becomes durable together, or nothing of it counts.
+Every group is checked against the names its chunks claim before it is kept, so that no client can plant content under
+another's name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+import zstandard
+from blake3 import blake3
+from sqlalchemy import insert, select, update
+
+from holdfast.backup.model.objects import Known, Stat
+from holdfast.backup.model.policy import ClassBinding
+from holdfast.backup.service.catalog.commit import CommitBatch
+from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
+from holdfast.backup.service.core import Core
+from holdfast.backup.service.keys import chunk_key
+from holdfast.backup.service.pool import Place, PoolWriter
+from holdfast.backup.service.volumeformat import GroupIndex, seal
+from holdfast.backup.session import messages as m
+from holdfast.kernel.errors import Refusal, Refused
+
+_GROUP_LIMIT_BYTES = 32 * 1024 * 1024
+_BATCH = 500
+_stat = msgspec.msgpack.Decoder(Stat)
+_versions = msgspec.msgpack.Decoder(list[m.NewVersion])
+
+
+def pack(rows: Sequence[object]) -> bytes:
+    """Return rows as they travel: msgpack, compressed."""
+    return zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(rows))
+
+
+class Ingest:
+    """The open filespace of one client session and what is staged since the last commit."""
+
+    def __init__(self, core: Core, node: str, session: int, classes: Sequence[ClassBinding]) -> None:
+        self._core, self._node, self._session = core, node, session
+        self._classes = {binding.name: binding for binding in classes}
+        self._filespace = 0
+        self._fresh = False
+        self._writers: dict[str, PoolWriter] = {}
+        self._groups: list[tuple[str, GroupIndex, Place]] = []
+        self._versions: list[m.NewVersion] = []
+        self._expired: list[bytes] = []
+        self._rebound: list[m.Rebind] = []
+        self._decompress = zstandard.ZstdDecompressor()
+        self._pools = {binding.backup.destination for binding in classes if binding.backup is not None}
+
+    def open(self, message: m.OpenFilespace) -> m.FilespaceOpened:
+        """Find or create the filespace; note the start of the incremental."""
+        with self._core.database.write() as connection:
+            where = (filespaces.c.node == self._node, filespaces.c.name == message.filespace)
+            row = connection.execute(select(filespaces).where(*where)).first()
+            if row is None:
+                connection.execute(
+                    insert(filespaces), {"node": self._node, "name": message.filespace, "type": message.type}
+                )
+            connection.execute(update(filespaces).where(*where).values(started_ns=self._core.now_ns()))
+            self._filespace = connection.execute(select(filespaces.c.id).where(*where)).scalar_one()
+            any_version = select(versions.c.id).where(versions.c.filespace == self._filespace).limit(1)
+            self._fresh = connection.execute(any_version).first() is None
+            known = select(chunks.c.id).where(chunks.c.pool.in_(sorted(self._pools))).limit(1)
+            pool_empty = connection.execute(known).first() is None
+        return m.FilespaceOpened(message.seq, self._fresh, pool_empty)
+
+    def page(self, message: m.ListActive) -> m.Page:
+        """Return the next active versions in key order."""
+        statement = (
+            select(versions.c.key, versions.c.kind, versions.c.stat, versions.c.digest, versions.c.mgmtclass)
+            .where(versions.c.filespace == self._filespace, versions.c.inactive_ns.is_(None))
+            .order_by(versions.c.key)
+            .limit(message.limit)
+        )
+        if message.after is not None:
+            statement = statement.where(versions.c.key > message.after)
+        with self._core.database.read() as connection:
+            rows = connection.execute(statement).all()
+        known = [Known(row[0], row[1], _stat.decode(row[2]), row[3], row[4]) for row in rows]
+        return m.Page(message.seq, pack(known), len(rows) < message.limit)
+
+    def have(self, message: m.Have) -> m.HaveReply:
+        """Say which chunks the pool keeps."""
+        found: set[bytes] = set()
+        with self._core.database.read() as connection:
+            for start in range(0, len(message.names), _BATCH):
+                part = message.names[start : start + _BATCH]
+                where = (chunks.c.pool == message.pool, chunks.c.name.in_(part))
+                found.update(connection.execute(select(chunks.c.name).where(*where)).scalars())
+        return m.HaveReply(message.seq, bytes(name in found for name in message.names))
+
+    def group(self, message: m.Group) -> None:
+        """Check, encrypt and append a group. Not durable before the commit."""
+        if message.pool not in self._pools:
+            raise Refused(Refusal("protocol", f"pool {message.pool} is no destination of this node's classes"))
+        raw = self._verified(message)
+        key = self._core.keys.pool(message.pool)
+        index = GroupIndex(os.urandom(16), key.id, raw, message.names, message.lengths)
+        writer = self._writers.setdefault(message.pool, PoolWriter(self._core, message.pool))
+        self._groups.append((message.pool, index, writer.append(seal(index, message.data, key.cipher))))
+
+    def _verified(self, message: m.Group) -> int:
+        total = sum(message.lengths)
+        if total > _GROUP_LIMIT_BYTES or len(message.names) != len(message.lengths):
+            raise Refused(Refusal("protocol", "the group is malformed"))
+        try:
+            plain = memoryview(self._decompress.decompress(message.data, max_output_size=total))
+        except zstandard.ZstdError as error:
+            raise Refused(Refusal("protocol", f"the group does not decompress: {error}")) from error
+        naming = chunk_key(self._core.keys.pool(message.pool).naming)
+        at = 0
+        for name, length in zip(message.names, message.lengths, strict=True):
+            if blake3(plain[at : at + length], key=naming).digest() != name:
+                raise Refused(Refusal("protocol", "a chunk's content does not match its name"))
+            at += length
+        if at != len(plain):
+            raise Refused(Refusal("protocol", "the group's lengths do not add up"))
+        return total
+
+    def stage(self, message: m.Versions | m.Expire | m.Rebind) -> None:
+        """Hold versions, expirations and rebindings until the commit."""
+        if isinstance(message, m.Versions):
+            self._versions.extend(_versions.decode(self._decompress.decompress(message.rows)))
+        elif isinstance(message, m.Expire):
+            self._expired.extend(message.keys)
+        else:
+            self._rebound.append(message)
+
+    def commit(self, message: m.Commit) -> m.Committed:
+        """Make everything staged durable: volumes first, then one catalog transaction."""
+        for writer in self._writers.values():
+            writer.sync()
+        now = self._core.now_ns()
+        stored = sum(place.length for _, _, place in self._groups)
+        with self._core.database.write() as connection:
+            for writer in self._writers.values():
+                writer.record(connection)
+            batch = CommitBatch(connection, self._filespace, self._fresh, self._classes, now)
+            batch.store(self._groups, self._versions)
+            batch.inactivate(self._expired)
+            for rebind in self._rebound:
+                batch.rebind(rebind.keys, rebind.mgmtclass)
+            if message.end:
+                mine = filespaces.c.id == self._filespace
+                connection.execute(update(filespaces).where(mine).values(ended_ns=now))
+        for writer in self._writers.values():
+            writer.release_full()
+        objects = len(self._versions)
+        self._fresh = False
+        self._groups, self._versions, self._expired, self._rebound = [], [], [], []
+        return m.Committed(message.seq, stored, objects)
+
+    def close(self) -> None:
+        """End the session; what was not committed is dropped."""
+        for writer in self._writers.values():
+            writer.close()

@@ -1,0 +1,129 @@
+"""Pool volumes: self-describing, append-only containers of encrypted groups.
+
+Layout, all numbers big-endian::
+
+    volume header   "HFVOLUM1"  u32 length  msgpack VolumeHeader
+    record          "HFRC"  u32 index_bytes  u32 data_bytes  12-byte nonce
+                    index  (msgpack GroupIndex, readable: what the record holds, which key)
+                    data   (AES-256-GCM of the zstd frame; the index is authenticated with it)
+    record ...
+
+A record needs nothing outside the volume and the key file, so the catalog can be rebuilt from volumes, and a volume
+copied byte for byte (to a copy pool, to another server) stays good. A torn tail is seen as such and ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from holdfast.kernel.errors import HoldfastError
+
+MAGIC = b"HFVOLUM1"
+RECORD_MAGIC = b"HFRC"
+_RECORD = struct.Struct(">4sII12s")
+_TAG_BYTES = 16
+_LENGTH = struct.Struct(">I")
+_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class VolumeHeader(msgspec.Struct, array_like=True, frozen=True):
+    """Whose volume this is."""
+
+    name: str
+    server: str
+    pool: str
+    created_ns: int
+
+
+class GroupIndex(msgspec.Struct, array_like=True, frozen=True):
+    """What one record holds. ``names`` and ``lengths`` describe the chunks in order; ``note`` is the owner's."""
+
+    uuid: bytes
+    key_id: str
+    raw_bytes: int
+    names: tuple[bytes, ...]
+    lengths: tuple[int, ...]
+    note: bytes = b""
+
+
+class Damaged(HoldfastError):
+    """A record does not hold what it should: wrong magic, torn, or the authentication failed."""
+
+
+def pack_header(header: VolumeHeader) -> bytes:
+    """Return the bytes that open a volume."""
+    body = msgspec.msgpack.encode(header)
+    return MAGIC + _LENGTH.pack(len(body)) + body
+
+
+def unpack_header(data: bytes) -> tuple[VolumeHeader, int]:
+    """Return the header and the offset of the first record. Raises :class:`Damaged`."""
+    if data[:8] != MAGIC or len(data) < 12:
+        raise Damaged("not a pool volume: the magic is wrong")
+    end = 12 + _LENGTH.unpack_from(data, 8)[0]
+    try:
+        return msgspec.msgpack.decode(data[12:end], type=VolumeHeader), end
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"the volume header is damaged: {error}") from error
+
+
+def seal(index: GroupIndex, data: bytes, key: bytes) -> bytes:
+    """Return a record: ``data`` (a zstd frame) encrypted and bound to ``index``."""
+    header = msgspec.msgpack.encode(index)
+    size = len(data) + _TAG_BYTES
+    start = _RECORD.size + len(header)
+    record = bytearray(start + size)
+    nonce = os.urandom(12)
+    _RECORD.pack_into(record, 0, RECORD_MAGIC, len(header), size, nonce)
+    record[_RECORD.size : start] = header
+    AESGCM(key).encrypt_into(nonce, data, header, memoryview(record)[start:])
+    return bytes(record)
+
+
+def unseal(record: bytes, keys: Callable[[str], bytes]) -> tuple[GroupIndex, bytes]:
+    """Return what a record holds. Raises :class:`Damaged` when one bit of it is not as it was written."""
+    index, start, end, nonce, header = _frame(record)
+    if end != len(record):
+        raise Damaged("the record's length is wrong")
+    try:
+        return index, AESGCM(keys(index.key_id)).decrypt(nonce, record[start:end], header)
+    except InvalidTag as error:
+        raise Damaged("the record fails its authentication") from error
+
+
+def _frame(record: bytes) -> tuple[GroupIndex, int, int, bytes, bytes]:
+    if len(record) < _RECORD.size:
+        raise Damaged("the record is torn")
+    magic, index_bytes, data_bytes, nonce = _RECORD.unpack_from(record)
+    if magic != RECORD_MAGIC or index_bytes + data_bytes > _LIMIT_BYTES:
+        raise Damaged("the record does not begin as a record")
+    start = _RECORD.size + index_bytes
+    header = record[_RECORD.size : start]
+    try:
+        index = msgspec.msgpack.decode(header, type=GroupIndex)
+    except msgspec.MsgspecError as error:
+        raise Damaged("the record's index is damaged") from error
+    return index, start, start + data_bytes, nonce, header
+
+
+def scan(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[int, int, GroupIndex]]:
+    """Yield (offset, length, index) of every whole record of a volume; stop at a torn tail."""
+    _, at = unpack_header(read(0, min(size_bytes, 64 * 1024)))
+    while at + _RECORD.size <= size_bytes:
+        head = read(at, _RECORD.size)
+        magic, index_bytes, data_bytes, _ = _RECORD.unpack(head)
+        length = _RECORD.size + index_bytes + data_bytes
+        if magic != RECORD_MAGIC or at + length > size_bytes:
+            return
+        try:
+            index = msgspec.msgpack.decode(read(at + _RECORD.size, index_bytes), type=GroupIndex)
+        except msgspec.MsgspecError:
+            return
+        yield at, length, index
+        at += length

@@ -1,0 +1,399 @@
+"""Every message of a backup session, as tagged msgpack arrays.
+
+A request that wants an answer carries ``seq``; its reply carries the same. ``Group``, ``Versions``, ``Expire`` and
+``Append`` want none: what they brought counts, or is refused, with the commit that follows. Lists are paged by their
+reader (``after``), so neither side ever waits for the other to drain.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdfast.backup.model.objects import Extra, Kind, Piece, Stat
+from holdfast.kernel.errors import Refusal, Refused
+
+
+class Message(msgspec.Struct, tag=True, tag_field="message", array_like=True, frozen=True):
+    """The base of all messages; the tag is the class name."""
+
+
+# --- sign-on, every kind of session -----------------------------------------------------------------------------
+
+
+class SignOn(Message):
+    """Who wants a session. ``verification`` and ``reset`` are for servers only."""
+
+    name: str
+    platform: str = ""
+    verification: bytes = b""
+    reset: bool = False
+
+
+class Challenge(Message):
+    """What the proof must be computed over."""
+
+    salt: bytes
+    nonce: bytes
+
+
+class Proof(Message):
+    """Shows knowledge of the password without sending it."""
+
+    proof: bytes
+
+
+class BoundClass(msgspec.Struct, array_like=True, frozen=True):
+    """A management class a client may bind to, and the pool that receives it ("" when it takes no backups).
+
+    ``naming`` keys the names of that pool's chunks."""
+
+    name: str
+    default: bool
+    pool: str
+    naming: bytes
+    tries: int = 4
+
+
+class Welcome(Message):
+    """The session is open. ``mode`` is ``read-write`` or ``read-only``."""
+
+    server: str
+    session: int
+    mode: str = "read-write"
+    classes: tuple[BoundClass, ...] = ()
+    server_time_ns: int = 0
+    last_access_ns: int = 0
+    level: str = ""
+
+
+# --- client backup ----------------------------------------------------------------------------------------------
+
+
+class OpenFilespace(Message):
+    """Begin an incremental of one filespace."""
+
+    seq: int
+    filespace: str
+    type: str
+
+
+class FilespaceOpened(Message):
+    """``empty``: no active versions; ``pool_empty``: no chunks at all, so asking which are kept is useless."""
+
+    seq: int
+    empty: bool
+    pool_empty: bool
+
+
+class ListActive(Message):
+    """Ask for active versions after ``after`` (None: from the start)."""
+
+    seq: int
+    after: bytes | None
+    limit: int
+
+
+class Page(Message):
+    """One page of a list: msgpack rows, compressed. ``last`` ends the list."""
+
+    seq: int
+    rows: bytes
+    last: bool
+
+
+class Have(Message):
+    """Ask which chunks the pool keeps already."""
+
+    seq: int
+    pool: str
+    names: tuple[bytes, ...]
+
+
+class HaveReply(Message):
+    """One byte per name: 1 when kept."""
+
+    seq: int
+    kept: bytes
+
+
+class Group(Message):
+    """A compressed group of chunks: ``names`` and ``lengths`` in order; ``data`` is one zstd frame."""
+
+    pool: str
+    names: tuple[bytes, ...]
+    lengths: tuple[int, ...]
+    data: bytes
+
+
+class NewVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A version to store. ``pieces`` is None when only attributes changed: the content stays the active version's."""
+
+    key: bytes
+    kind: Kind
+    stat: Stat
+    extra: Extra
+    digest: bytes
+    mgmtclass: str
+    pieces: tuple[Piece, ...] | None
+
+
+class Versions(Message):
+    """Versions to store: a compressed msgpack list of :class:`NewVersion`."""
+
+    rows: bytes
+
+
+class Expire(Message):
+    """Objects that are gone or newly excluded: their active versions become inactive."""
+
+    keys: tuple[bytes, ...]
+
+
+class Rebind(Message):
+    """Objects whose versions follow a changed management class."""
+
+    keys: tuple[bytes, ...]
+    mgmtclass: str
+
+
+class Commit(Message):
+    """Make all since the last commit durable."""
+
+    seq: int
+    end: bool = False
+
+
+class Committed(Message):
+    """It is durable. Figures of this commit."""
+
+    seq: int
+    stored_bytes: int
+    objects: int
+
+
+class DropFilespace(Message):
+    """Not offered to clients: kept so that the refusal is explicit (clients cannot delete what policy keeps)."""
+
+    seq: int
+    filespace: str
+
+
+# --- client query and restore -----------------------------------------------------------------------------------
+
+
+class ListFilespaces(Message):
+    """Ask for the node's filespaces."""
+
+    seq: int
+
+
+class ListVersions(Message):
+    """Ask for versions: as of ``pit_ns``, or the active ones, or (``inactive``) all. ``latest`` adds the newest
+    inactive version of objects that have no active one."""
+
+    seq: int
+    filespace: str
+    pit_ns: int | None
+    inactive: bool
+    latest: bool
+    under: bytes
+    after: bytes | None
+    limit: int
+    contents: bool
+
+
+class StoredVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A version as the server lists it. ``pieces`` holds (chunk id or 0 for a hole, length)."""
+
+    id: int
+    key: bytes
+    kind: Kind
+    stat: Stat
+    extra: Extra
+    mgmtclass: str
+    stored_ns: int
+    inactive_ns: int | None
+    pieces: tuple[tuple[int, int], ...]
+
+
+class FilespaceRow(msgspec.Struct, array_like=True, frozen=True):
+    """A filespace as the server lists it."""
+
+    name: str
+    type: str
+    started_ns: int
+    ended_ns: int
+
+
+class Locate(Message):
+    """Ask where chunks lie."""
+
+    seq: int
+    chunks: tuple[int, ...]
+
+
+class Located(Message):
+    """For each chunk asked, in order: group id, offset in the group, sequence of the group in its pool."""
+
+    seq: int
+    places: tuple[tuple[int, int, int], ...]
+
+
+class Fetch(Message):
+    """Ask for one group."""
+
+    seq: int
+    group: int
+
+
+class Fetched(Message):
+    """The group, compressed; or ``damage`` says why not, and ``volume`` where it should have been."""
+
+    seq: int
+    names: tuple[bytes, ...]
+    lengths: tuple[int, ...]
+    data: bytes
+    damage: str = ""
+    volume: str = ""
+
+
+# --- administration ---------------------------------------------------------------------------------------------
+
+
+class Run(Message):
+    """Run one operation. ``text`` is what the administrator wrote, for the activity log (passwords masked)."""
+
+    seq: int
+    operation: str
+    args: dict[str, str]
+    text: str
+
+
+class Outcome(Message):
+    """What came of it: return code (section 1), messages, and at most one table."""
+
+    seq: int
+    code: int
+    messages: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    figures: dict[str, msgspec.Raw] = {}
+
+
+# --- server to server -------------------------------------------------------------------------------------------
+
+
+class OpenVolume(Message):
+    """Open an archive object to grow from ``at_bytes``; 0 creates it."""
+
+    seq: int
+    name: str
+    at_bytes: int
+
+
+class Append(Message):
+    """More bytes of the open object."""
+
+    data: bytes
+
+
+class CommitVolume(Message):
+    """Make the open object durable at ``size_bytes`` with the source's date."""
+
+    seq: int
+    size_bytes: int
+    written_ns: int
+    close: bool
+
+
+class ReadVolume(Message):
+    """Ask for a range of an object."""
+
+    seq: int
+    name: str
+    offset: int
+    length: int
+
+
+class Bytes(Message):
+    """The range asked for; ``missing`` says why not."""
+
+    seq: int
+    data: bytes
+    missing: str = ""
+
+
+class ListFiles(Message):
+    """Ask for all archive objects of this node whose name starts with ``prefix``."""
+
+    seq: int
+    prefix: str
+
+
+class RemoteFile(msgspec.Struct, array_like=True, frozen=True):
+    """An archive object at the target."""
+
+    name: str
+    size_bytes: int
+    written_ns: int
+    marked: bool
+    present: bool
+
+
+class Files(Message):
+    """The answer to :class:`ListFiles`."""
+
+    seq: int
+    files: tuple[RemoteFile, ...]
+
+
+class MarkFile(Message):
+    """Mark an object for deletion, or (``active``) make a marked one active again."""
+
+    seq: int
+    name: str
+    active: bool
+    grace_days: int = 5
+
+
+class Done(Message):
+    """It happened and is durable."""
+
+    seq: int
+
+
+class Failed(Message):
+    """The request was refused; the session goes on."""
+
+    seq: int
+    code: str
+    reason: str
+    remedy: str
+
+
+class SignOff(Message):
+    """The session ends in good order."""
+
+
+AnyMessage = (
+    SignOn | Challenge | Proof | Welcome | OpenFilespace | FilespaceOpened | ListActive | Page | Have | HaveReply
+    | Group | Versions | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions | Locate
+    | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes | ListFiles
+    | Files | MarkFile | Done | Failed | SignOff
+)  # fmt: skip
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> AnyMessage:
+    """Return the message in ``data``; raises ``Refused`` (code ``protocol``) for bytes that are none."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Refused(Refusal("protocol", f"ANR0440W Protocol error: {error}")) from error
