@@ -158,3 +158,126 @@ def test_group_starts_switches_and_refuses(cluster: Cluster) -> None:
     assert refused.value.refusal.code == "same-system"
     cluster.request("group.offline")
     assert not apps(cluster.directory)
+
+
+def test_killed_application_is_restarted_in_place_at_once(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    (victim,) = apps(cluster.directory)
+    began = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    cluster.until(lambda state: apps(cluster.directory) not in ([], [victim]))
+    assert time.monotonic() - began < 2.0, "the end of the process is an event, not the next poll"
+    state = cluster.until(cluster.online_on("alpha"))
+    assert state.facts["web", "alpha"].resources["app"].restarts == 1
+    (again,) = apps(cluster.directory)
+    os.kill(again, signal.SIGKILL)
+    state = cluster.until(cluster.online_on("beta"))
+    fact = state.facts["web", "alpha"]
+    assert fact.resources["app"].faulted
+    assert fact.resources["flag"].state is ResourceState.OFFLINE
+
+
+def test_services_survive_a_killed_daemon(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    before = cluster.until(cluster.online_on("alpha"))
+    service = apps(cluster.directory)
+    os.kill(cluster.daemon_pid("alpha"), signal.SIGKILL)
+    session = before.heartbeats["alpha"].session
+    after = cluster.until(lambda state: state.heartbeats["alpha"].session != session)
+    assert after.heartbeats["alpha"].incarnation == before.heartbeats["alpha"].incarnation
+    time.sleep(2.0)
+    assert cluster.online_on("alpha")(cluster.state())
+    assert apps(cluster.directory) == service
+    cluster.request("group.switch", system="beta")
+    cluster.until(cluster.online_on("beta"))
+
+
+def test_dead_system_is_taken_over_on_evidence(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    for pid in cluster.tree("alpha"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    state = cluster.until(cluster.online_on("beta"))
+    assert time.monotonic() - began < 5.0
+    evidence = state.intents["web"].evidence
+    assert evidence is not None
+    assert evidence.kind.value == "guard deadline past"
+    assert len(apps(cluster.directory)) == 1
+
+
+def test_hung_daemon_its_guard_kills_the_services(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    before = cluster.until(cluster.online_on("alpha"))
+    (victim,) = apps(cluster.directory)
+    os.kill(cluster.daemon_pid("alpha"), signal.SIGSTOP)
+    began = time.monotonic()
+    while Path(f"/proc/{victim}").exists() and victim in apps(cluster.directory):
+        assert time.monotonic() - began < 1.25, "killed by the deadline of the last renewal"
+        time.sleep(0.01)
+    after = cluster.until(lambda state: state.heartbeats["alpha"].incarnation != before.heartbeats["alpha"].incarnation)
+    cluster.until(lambda state: cluster.online_on("alpha")(state) or cluster.online_on("beta")(state))
+    assert after.intents["web"].wanted is Wanted.ONLINE
+
+
+def test_stopped_system_wakes_up_to_nothing(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    (victim,) = apps(cluster.directory)
+    stopped = cluster.tree("alpha")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    cluster.until(cluster.online_on("beta"))
+    assert (cluster.directory / "alpha.flag").exists()
+    for pid in stopped:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    cluster.until(lambda _: victim not in apps(cluster.directory), 1.0)
+    cluster.until(lambda _: not (cluster.directory / "alpha.flag").exists(), 5.0)
+    assert cluster.online_on("beta")(cluster.state())
+    assert len(apps(cluster.directory)) == 1
+    cluster.request("group.switch", system="alpha")
+    cluster.until(cluster.online_on("alpha"))
+
+
+def test_orderly_stop_hands_the_group_over(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    os.kill(cluster.guards["alpha"].pid, signal.SIGTERM)
+    assert cluster.guards["alpha"].wait(10) == 0
+    state = cluster.until(cluster.online_on("beta"))
+    evidence = state.intents["web"].evidence
+    assert evidence is not None
+    assert evidence.kind.value == "offline confirmed"
+
+
+def test_frozen_group_is_left_alone_by_its_own_guard(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    cluster.request("group.freeze")
+    cluster.until(lambda state: not state.facts["web", "alpha"].guarded)
+    service = apps(cluster.directory)
+    os.kill(cluster.daemon_pid("alpha"), signal.SIGSTOP)
+    time.sleep(2.5)
+    assert apps(cluster.directory) == service
+    cluster.until(lambda state: state.facts["web", "alpha"].incarnation == state.intents["web"].incarnation)
+    cluster.request("group.unfreeze")
+    cluster.until(lambda state: state.facts["web", "alpha"].guarded)
+    cluster.until(cluster.online_on("alpha"))
+    assert apps(cluster.directory) == service
+
+
+def test_maintenance_leaves_by_itself_and_restores_the_intent(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    cluster.request("group.maintenance", options={"mode": "on", "for_s": "2"})
+    cluster.request("resource.offline", resource="app")
+    assert not apps(cluster.directory)
+    with pytest.raises(Refused) as refused:
+        cluster.request("group.maintenance", options={"mode": "off"})
+    assert "app is OFFLINE" in refused.value.refusal.reason
+    cluster.until(lambda state: not state.intents["web"].in_maintenance)
+    cluster.until(cluster.online_on("alpha"))
+    assert len(apps(cluster.directory)) == 1

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
-from holdfast.cluster.model.facts import GroupFact, Heartbeat, Request, RequestState
+from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request, RequestState
 from holdfast.cluster.ports import Agent, BlockDevices, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.engine import Engine, Engines, relevant
@@ -187,6 +187,7 @@ class SystemDaemon:
         if frozenset(frozen) != self._frozen:
             await self._link.frozen(sorted(frozen))
             self._frozen = frozenset(frozen)
+            (self._settings.run_directory / "frozen").write_text("\n".join(sorted(frozen)), "utf-8")
         for name, group in self._engine.groups.items():
             intent = self._state.intents.get(name)
             guarded = name not in self._frozen
@@ -212,7 +213,11 @@ class SystemDaemon:
 
     async def _restore_configuration(self) -> None:
         """Begin with the configuration that was valid last: what an earlier incarnation left must go even if the store
-        cannot be reached."""
+        cannot be reached. Groups that were frozen then stay untouched until the store says otherwise."""
+        frozen = self._settings.run_directory / "frozen"
+        if frozen.is_file():
+            self._frozen = frozenset(frozen.read_text("utf-8").split())
+            self._state.intents = {name: Intent(name, frozen=True) for name in self._frozen}
         path = self._settings.run_directory / "config.json"
         if path.is_file():
             with contextlib.suppress(ValueError, KeyError, HoldfastError):
@@ -231,7 +236,9 @@ class SystemDaemon:
             last = self._state.facts.get((name, self._settings.name))
             if last is None and self._engine.swept:
                 last = await self._own_fact(name)
-            self._engine.adopt(group, self._workloads[name], last).take(self._state.intents.get(name))
+            engine = self._engine.adopt(group, self._workloads[name], last)
+            engine.guarded = name not in self._frozen
+            engine.take(self._state.intents.get(name))
             self._engine.changed(name)
         self._configuration = configuration
 

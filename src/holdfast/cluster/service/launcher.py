@@ -196,6 +196,9 @@ class Workload:
             _, descriptor = await self._ask({"op": "pidfd", "pid": pid})
         except HoldfastError:
             return None
+        if not self._space and not self._inside(str(pid)):
+            os.close(descriptor)
+            return None
         return descriptor
 
     async def find(self, pattern: str, user: str = "") -> int | None:
@@ -303,8 +306,11 @@ class Workload:
     def _inside(self, pid: str) -> bool:
         if self._space:
             return os.readlink(f"/proc/{pid}/ns/pid") == self._space
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"{MARK}={self._mark}".encode() in file.read().split(b"\0")
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                return f"{MARK}={self._mark}".encode() in file.read().split(b"\0")
+        except OSError:
+            return False
 
 
 def _space(pid: int) -> str:
