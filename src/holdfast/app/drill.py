@@ -24,7 +24,7 @@ from holdfast.lab.narrate import LiveNarrator, SilentNarrator, print_report
 from holdfast.lab.sites import LabSites
 from holdfast.lab.supervisor import REPORT, supervise
 
-PROGRAMS = ("unshare", "nsenter", "setpriv", "ip", "nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "rsync")
+PROGRAMS = ("nsenter", "setpriv", "ip", "nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "rsync")
 
 _HELP = """Show every part of Holdfast at work on two sites on this machine, and check each claim.
 

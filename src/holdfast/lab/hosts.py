@@ -108,8 +108,11 @@ class NamespaceMachine:
 class Service:
     """The long-running program of a host, its log, and whether it said that it is ready."""
 
-    def __init__(self, machine: Machine, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, machine: Machine, argv: Sequence[str], env: Mapping[str, str], log: Path, says_ready: bool = True
+    ) -> None:
         self._machine, self._argv, self._env, self.log = machine, list(argv), dict(env), log
+        self._says_ready = says_ready
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -118,7 +121,7 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the program and wait for its line ``ready``."""
+        """Start the program and wait for its line ``ready``, if it is one that says so."""
         with self.log.open("ab") as log:
             place = log.tell()
             self._process = subprocess.Popen(
@@ -130,7 +133,7 @@ class Service:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < deadline:
+        while self._says_ready and time.monotonic() < deadline:
             with self.log.open("rb") as log:
                 log.seek(place)
                 if any(line.strip() == b"ready" for line in log):
@@ -138,7 +141,8 @@ class Service:
             if not self.running:
                 break
             time.sleep(0.01)
-        raise HoldfastError(f"{self._machine.host.name} did not become ready", f"see {self.log}")
+        if self._says_ready:
+            raise HoldfastError(f"{self._machine.host.name} did not become ready", f"see {self.log}")
 
     def crash(self) -> None:
         """SIGKILL the program itself, not what it started."""

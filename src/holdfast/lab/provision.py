@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from holdfast.continuity.model.sites import Host, Layout, Link, Role
+from holdfast.continuity.model.sites import Host, Layout, Role
 from holdfast.replication.service.users import add_user
 from holdfast.runtime import authority
 from holdfast.runtime.secretfile import write_secret
@@ -81,7 +81,7 @@ def environment(directory: Path, layout: Layout, host: str, root: bool) -> dict[
         "HOLDFAST_IDENTITY": str(home / "tls"),
         "HOLDFAST_SYSTEM_CONFIG": str(home / "system.toml"),
         "HOLDFAST_SYSTEM": host,
-        "LEDGER_PID_FILE": "/run/ledger.pid" if root else str(home / "ledger.pid"),
+        "LEDGER_PID_FILE": pid_file(directory, host, root),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
@@ -182,19 +182,40 @@ def _system_config(directory: Path, layout: Layout, system: Host, root: bool) ->
     arrays = "\n".join(f'"{a.name}" = "{a.address}:{layout.array_port}"' for a in layout.of(Role.ARRAY))
     return f"""name = "{system.name}"
 store = "{store_url(layout, system.name, root)}"
+run_directory = "{home / "run"}"
+heartbeat_interval_s = 0.5
+lease_ttl_s = 3.0
+margin_s = 0.5
+
+[environment]
+PATH = "{directory / "bin"}:{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
+HOLDFAST_IDENTITY = "{home / "tls"}"
+HOLDFAST_SYSTEM_CONFIG = "{home / "system.toml"}"
+LEDGER_PID_FILE = "{pid_file(directory, system.name, root)}"
+
+[agents]
+plugins = ["holdfast.continuity.agents.metromirror:MetroMirror"]
+
+[plugins]
+devices = "holdfast.app.continuity:block_devices"
+standings = "holdfast.app.continuity:pair_standings"
+
+[plugins.fences]
+"*" = "holdfast.app.continuity:array_fence"
+
+[settings]
+system = "{system.name}"
+store = "{store_url(layout, system.name, root)}"
 identity = "{home / "tls"}"
 run_directory = "{home / "run"}"
-
-[array]
 storage_image = "{own.name}"
 nbd = "{own.address}:{layout.nbd_port}"
 
-[arrays]
+[settings.arrays]
 {arrays}
 """
 
 
-def cut_hosts(layout: Layout, link: Link) -> tuple[str, ...]:
-    """Return the hosts that a link connects to the witness."""
-    site = {Link.SITE1: 1, Link.SITE2: 2}.get(link, 0)
-    return tuple(host.name for host in layout.hosts if host.site == site)
+def pid_file(directory: Path, host: str, root: bool) -> str:
+    """Return where the ledger on a host keeps its process id."""
+    return "/run/ledger.pid" if root else str(host_directory(directory, host) / "ledger.pid")

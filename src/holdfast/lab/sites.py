@@ -148,7 +148,8 @@ class LabSites:
         if not argv:
             raise HoldfastError(f"{host.name} has no service")
         wrapped = [*self._wrap[host.role], *argv] if host.role in self._wrap else argv
-        return Service(self._machines[host.name], wrapped, self._environment(host.name), self.log(host.name))
+        ready = host.role is not Role.SYSTEM
+        return Service(self._machines[host.name], wrapped, self._environment(host.name), self.log(host.name), ready)
 
     def _environment(self, host: str) -> dict[str, str]:
         return provision.environment(self.directory, self.layout, host, self.root) | {processes.MARK: self._mark(host)}

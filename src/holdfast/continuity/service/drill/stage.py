@@ -7,6 +7,7 @@ expected, what was seen and where the logs are.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -182,5 +183,5 @@ class LoadFile:
     def longest_gap(self, since: float) -> float:
         """Return the longest time without an acknowledgement after ``since``: how long the service was away."""
         moments = [since, *(seconds for seconds, _ in self.lines() if seconds > since)]
-        gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
         return round(max(gaps, default=0.0), 2)
