@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import time
@@ -11,17 +10,14 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import backup_lab
+
 from holdfast.backup.plan.inclexcl import Rules, parse_list
 from holdfast.backup.service.client.incremental import Figures, Incremental, Source
 from holdfast.backup.service.client.restore import Restore, RestoreFigures, Selection
 from holdfast.kernel.errors import Refused
-
-_spec = importlib.util.spec_from_file_location("backup_lab", Path(__file__).with_name("backup_lab.py"))
-assert _spec is not None and _spec.loader is not None
-backup_lab = importlib.util.module_from_spec(_spec)
-sys.modules["backup_lab"] = backup_lab
-_spec.loader.exec_module(backup_lab)
-
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[backup_lab.Lab]:

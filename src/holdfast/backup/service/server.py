@@ -58,6 +58,7 @@ class Server:
         self._note(who)
         core.log("ANR0406I", session=who.session, number=who.session, name=node, platform=who.request.platform)
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
+        core.client_sessions += 1
         try:
             for data in requests:
                 message = m.decode(data)
@@ -73,6 +74,7 @@ class Server:
             )
             raise
         finally:
+            core.client_sessions -= 1
             ingest.close()
             core.log("ANR0403I", session=who.session, number=who.session, name=node, platform=who.request.platform)
 

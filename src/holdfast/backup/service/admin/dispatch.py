@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from holdfast.backup.model import messages
-from holdfast.backup.service.admin import define, query
+from holdfast.backup.service.admin import define, objects, query
 from holdfast.backup.service.admin.processes import PROCESSES
 from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Reply, choice
 from holdfast.backup.service.core import Core
@@ -42,6 +42,9 @@ COMMANDS: dict[str, Operation] = {
     "query devclass": query.query_devclass,
     "query filespace": query.query_filespace,
     "query domain": query.query_domain,
+    "query object": objects.query_object,
+    "mark object": objects.mark,
+    "copy object": objects.copy,
 }
 
 

@@ -1,0 +1,74 @@
+"""Rebuilding the chunk index from the volumes: what the self-describing format is for.
+
+Reads the record headers of every volume file in a pool's directory and enters groups, places and chunks that the catalog
+does not know. Nothing is removed. Versions are not in the volumes: they come back with the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from holdfast.backup.model.pools import VolumeAccess, VolumeStatus
+from holdfast.backup.service.catalog.commit import insert_groups
+from holdfast.backup.service.catalog.schema import devclasses, groups, volumes
+from holdfast.backup.service.core import Core, pool_row, volume_by_name
+from holdfast.backup.service.pool import Place
+from holdfast.backup.service.volumeformat import Damaged, GroupIndex, scan
+
+
+@dataclass(slots=True)
+class RebuildFigures:
+    """What a rebuild entered."""
+
+    volumes: int = 0
+    groups: int = 0
+    damaged: tuple[str, ...] = ()
+
+
+def rebuild_pool(core: Core, pool: str) -> RebuildFigures:
+    """Enter everything that the volume files of a FILE pool hold and the catalog does not know."""
+    figures = RebuildFigures()
+    with core.database.read() as connection:
+        devclass = connection.execute(
+            select(devclasses).where(devclasses.c.name == pool_row(connection, pool).devclass)
+        ).one()
+    media = core.media_of_class(devclass.name)
+    for path in sorted(Path(devclass.directory).iterdir()):
+        if not path.is_file():
+            continue
+        size = path.stat().st_size
+        try:
+            found = list(scan(lambda offset, length, n=path.name: media.read(n, offset, length), size))  # type: ignore[misc]
+        except Damaged:
+            figures.damaged += (path.name,)
+            continue
+        with core.database.write() as connection:
+            figures.groups += _enter(connection, core, pool, devclass.name, path.name, found)
+        figures.volumes += 1
+    return figures
+
+
+def _enter(
+    connection: Connection, core: Core, pool: str, devclass: str, name: str, found: list[tuple[int, int, GroupIndex]]
+) -> int:
+    row = volume_by_name(connection, name)
+    if row is None:
+        end = max((offset + length for offset, length, _ in found), default=0)
+        values = {
+            "name": name,
+            "pool": pool,
+            "devclass": devclass,
+            "status": VolumeStatus.FULL.value,
+            "access": VolumeAccess.READONLY.value,
+            "size_bytes": end,
+            "created_ns": core.now_ns(),
+        }
+        connection.execute(insert(volumes), values)
+        row = volume_by_name(connection, name)
+    known = set(connection.execute(select(groups.c.uuid)).scalars())
+    staged = [(pool, index, Place(row.id, at, length)) for at, length, index in found if index.uuid not in known]
+    insert_groups(connection, staged)
+    return len(staged)
