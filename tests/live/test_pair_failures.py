@@ -43,7 +43,7 @@ def check(client: NbdClient, acknowledged: dict[int, bytes]) -> None:
 
 
 def test_every_acknowledged_write_survives_the_death_of_the_source(lab: Lab) -> None:
-    lab.mirror()
+    lab.mirror(64 << 20)
     writer = Writer(lab.a.open())
     writer.start()
     time.sleep(0.7)

@@ -1,0 +1,121 @@
+"""What dscli prints: message ids, texts, columns and exit codes, in one place.
+
+Ids and layouts marked ``S`` come from public sources. Those marked ``K`` are unconfirmed: they are the sensible choice,
+kept only here so that one edit corrects them, and nothing claims fidelity for them. The numbers in ``FAILURES`` are
+synthetic: no public list of the error numbers of copy services exists. Programs should match ids, never text.
+"""
+
+from __future__ import annotations
+
+VERSION = "7.7.10.317"
+PROMPT = "dscli> "
+
+RC_OK, RC_SYNTAX, RC_CONNECTION, RC_SERVER, RC_LOGIN, RC_APPLICATION = 0, 2, 3, 4, 5, 6
+
+DONE: dict[str, tuple[str, str]] = {
+    "mkflash": ("CMUC00137I", "FlashCopy pair {0} successfully created."),  # S
+    "mkpprc": ("CMUC00153I", "Remote Mirror and Copy volume pair relationship {0} successfully created."),  # S
+    "resyncflash": ("CMUC00168I", "FlashCopy volume pair {0} successfully resynchronized."),  # S
+    "rmflash": ("CMUC00140I", "FlashCopy pair {0} successfully removed."),  # K
+    "mkpprcpath": ("CMUC00149I", "Remote Mirror and Copy path {0} successfully established."),  # K
+    "rmpprcpath": ("CMUC00150I", "Remote Mirror and Copy path {0} successfully removed."),  # K
+    "rmpprc": ("CMUC00155I", "Remote Mirror and Copy volume pair {0} relationship successfully withdrawn."),  # K
+    "pausepprc": ("CMUC00157I", "Remote Mirror and Copy volume pair {0} relationship successfully paused."),  # K
+    "resumepprc": (
+        "CMUC00158I",
+        "Remote Mirror and Copy volume pair {0} relationship successfully resumed. "
+        "This message is being returned before the copy completes.",
+    ),  # K
+    "failoverpprc": ("CMUC00196I", "Remote Mirror and Copy pair {0} successfully reversed."),  # K
+    "failbackpprc": ("CMUC00197I", "Remote Mirror and Copy pair {0} successfully failed back."),  # K
+    "mkfbvol": ("CMUC00025I", "FB volume {0} successfully created."),  # K
+    "rmfbvol": ("CMUC00028I", "FB volume {0} successfully deleted."),  # K
+}
+"""Command → the message for each object that was done."""
+
+PROMPTS: dict[str, tuple[str, str]] = {
+    "rmflash": ("CMUC00144W", "Are you sure you want to remove the FlashCopy pair {0}:? [y/n]: "),  # S
+    "rmpprc": (
+        "CMUC00160W",
+        "Are you sure you want to delete the Remote Mirror and Copy volume pair relationship {0}:? [y/n]: ",
+    ),  # K
+    "rmpprcpath": ("CMUC00152W", "Are you sure you want to remove the Remote Mirror and Copy path {0}:? [y/n]: "),  # K
+    "rmfbvol": ("CMUC00027W", "Are you sure you want to delete FB volume {0}? [y/n]: "),  # K
+}
+"""Command → the question it asks for each object unless ``-quiet`` is given."""
+
+EMPTY = "CMUC00234I"
+NOTHING: dict[str, str] = {
+    "lsflash": "No Flash Copy found.",  # S
+    "lspprc": "No Remote Mirror and Copy found.",  # S
+    "lspprcpath": "No Remote Mirror and Copy path found.",  # K
+    "lsfbvol": "No FB Volume found.",  # S
+    "lssi": "No Storage Image found.",  # K
+}
+
+BAD_LOGIN = ("CMUC00191E", "Authentication failure: the user name or password is not valid.")  # S
+NO_CONNECTION = ("CMUN00018E", "Unable to connect to the management console server.")  # S
+SYNTAX = "CMUC00001E"  # K
+UNKNOWN_COMMAND = "CMUC00002E"  # K
+PWFILE_CREATED = ("CMUC00205I", "Password file {0} successfully created.")  # K
+PWFILE_ADDED = ("CMUC00206I", "Record {0} successfully added to password file {1}.")  # K
+
+FAILURES: dict[str, str] = {
+    "flash-state": "CMUN03027E",  # S number, K text
+    "not-recording": "CMUN03901E",
+    "no-flash": "CMUN03902E",
+    "flash-size": "CMUN03903E",
+    "cascade": "CMUN03904E",
+    "too-many": "CMUN03905E",
+    "second-record": "CMUN03906E",
+    "target-paired": "CMUN03907E",
+    "no-volume": "CMUN03910E",
+    "exists": "CMUN03911E",
+    "in-relation": "CMUN03912E",
+    "bad-size": "CMUN03913E",
+    "no-pair": "CMUN03920E",
+    "paired": "CMUN03921E",
+    "flash-target": "CMUN03922E",
+    "target-small": "CMUN03923E",
+    "pair-state": "CMUN03924E",
+    "not-suspended": "CMUN03925E",
+    "path-down": "CMUN03926E",
+    "is-source": "CMUN03927E",
+    "not-source": "CMUN03928E",
+    "stale": "CMUN03930E",
+    "no-record": "CMUN03931E",
+    "newer": "CMUN03932E",
+    "wrong-array": "CMUN03940E",
+    "no-authority": "CMUN03941E",
+    "path-configured": "CMUN03942E",
+}
+"""Refusal code of the software array → synthetic error id."""
+OTHER_FAILURE = "CMUN03999E"
+
+LSFBVOL = [
+    *("Name", "ID", "accstate", "datastate", "configstate", "deviceMTM", "datatype", "extpool"),
+    *("cap (2^30B)", "cap (10^9B)", "cap (blocks)"),
+]  # S
+LSSI = ["Name", "ID", "Storage Unit", "Model", "WWNN", "State", "ESSNet"]  # S
+LSPPRC = ["ID", "State", "Reason", "Type", "SourceLSS", "Timeout (secs)", "Critical Mode", "First Pass Status"]  # K
+LSPPRC_LONG = [
+    *("ID", "State", "Reason", "Type", "Out Of Sync Tracks", "Tgt Read", "Src Cascade", "Tgt Cascade"),
+    *("Date Suspended", "SourceLSS", "Timeout (secs)", "Critical Mode", "First Pass Status", "Incremental Resync"),
+    *("Tgt Write", "GMIR CG", "PPRC CG", "isTgtSE", "DisableAutoResync"),
+]  # K
+LSFLASH = [
+    *("ID", "SrcLSS", "SequenceNum", "Timeout", "ActiveCopy", "Recording", "Persistent", "Revertible"),
+    *("SourceWriteEnabled", "TargetWriteEnabled", "BackgroundCopy"),
+]  # K
+LSFLASH_LONG = [
+    *LSFLASH,
+    "OutOfSyncTracks",
+    "DateCreated",
+    "DateSynced",
+    "State",
+    "AllowTgtSE",
+    "isTgtSE",
+]  # S for five
+LSPPRCPATH = ["Src", "Tgt", "State", "SS", "Port", "Attached Port", "Tgt WWNN"]  # S for positions 5 and 6
+
+PATH_PORT, PATH_SS = "I0000", "FF12"  # K
