@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from holdfast.cluster.model.attributes import Value
 from holdfast.cluster.model.facts import CleanReason, Evidence, ResourceState, Standing
@@ -81,6 +81,9 @@ class Commands(Protocol):
     async def find(self, pattern: str, user: str = "") -> int | None:
         """Return a pidfd for a process whose command line equals ``pattern``, or None; the caller closes it."""
 
+    async def using(self, path: str) -> tuple[int, ...]:
+        """Return pidfds of the workload's processes that use anything under ``path``; the caller closes them."""
+
 
 class BlockDevices(Protocol):
     """Turns ``volume:1260`` into a device path on this system. Attaching twice gives the same path."""
@@ -90,6 +93,22 @@ class BlockDevices(Protocol):
 
     async def detach(self, spec: str, commands: Commands) -> None:
         """Release the device; nothing happens if it is not attached, or if what served it is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceHealth:
+    """``trouble`` is empty when the device answers; ``pidfd`` (or -1) is of the process that serves it, to be watched."""
+
+    trouble: str = ""
+    pidfd: int = -1
+
+
+@runtime_checkable
+class InspectsDevices(Protocol):
+    """What a :class:`BlockDevices` may offer beyond attaching: a look at a device without touching its content."""
+
+    async def inspect(self, spec: str, commands: Commands) -> DeviceHealth:
+        """Return whether the attached device still answers. Never hangs: bounded by the implementation."""
 
 
 class Fence(Protocol):
@@ -112,7 +131,8 @@ class Standings(Protocol):
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
     """What a monitor saw. The engine watches ``pidfds`` (and closes them) and monitors again when one ends;
-    ``watch_mounts`` asks for the same when the mount table changes, ``watch_addresses`` for addresses."""
+    ``watch_mounts`` asks for the same when the mount table changes, ``watch_addresses`` for addresses. ``broken``:
+    it is there but does not work, so it must be cleaned before anything else."""
 
     state: ResourceState
     confidence: int = 100
@@ -120,6 +140,7 @@ class MonitorResult:
     pidfds: tuple[int, ...] = ()
     watch_mounts: bool = False
     watch_addresses: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True)

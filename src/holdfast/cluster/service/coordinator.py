@@ -32,6 +32,7 @@ from holdfast.cluster.service.records import (
     EVENT_LIMIT,
     EVENTS,
     GROUPS,
+    JUDGED,
     NOTES,
     REQUEST_LIMIT,
     REQUESTS,
@@ -191,6 +192,9 @@ class Coordinator:
             writes.append(Put(REQUESTS + request.id, encode(request)))
         writes += self._notes(state, decision, stamp)
         writes += self._surplus_requests(state)
+        judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}
+        if judged != state.judged:
+            writes += self._judgement(state, judged, stamp)
         if not writes:
             return
         await self._seat.store.transact(compares, writes)
@@ -211,6 +215,16 @@ class Coordinator:
                 event = Event(time.time(), note.code, text, note.group, reason=note.remedy, revision=state.revision)
                 writes.append(Put(event_key(stamp, 500 + place), encode(event)))
                 self._seat.log("info", f"{note.group}: {text}")
+        return writes
+
+    def _judgement(self, state: State, judged: dict[str, str], stamp: int) -> list[Write]:
+        writes: list[Write] = [Put(JUDGED, encode(judged))]
+        for place, (name, life) in enumerate(judged.items()):
+            if state.judged.get(name) != life:
+                text = f"{name} is {life}"
+                event = Event(time.time(), "system", text, system=name, revision=state.revision)
+                writes.append(Put(event_key(stamp, 800 + place), encode(event)))
+                self._seat.log("info", text)
         return writes
 
     def _surplus_requests(self, state: State) -> list[Write]:

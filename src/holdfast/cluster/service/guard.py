@@ -79,12 +79,11 @@ class _Guard:
         self._argv: list[str] = settings["daemon"]
         self._on_expiry: str = settings.get("on_expiry", "kill")
         self._reboot: list[str] = settings.get("reboot_command", ["/sbin/reboot", "-f"])
-        self._asleep: bool = bool(settings.get("asleep", False))
         self._namespaced = self._can_isolate(settings.get("isolation", "auto"))
         self._homes: dict[str, _Home] = {}
         self._frozen: frozenset[str] = frozenset()
         self._deadline = 0.0
-        self._incarnation = _new_incarnation()
+        self._incarnation = _new_incarnation("")
         self._daemon, self._socket = 0, socket.socket()
         self._started, self._failures, self._restart_at = 0.0, 0, 0.0
         self._stopping = 0.0
@@ -123,8 +122,6 @@ class _Guard:
             self._listen()
         if clock() < self._deadline:
             return
-        if self._asleep:
-            return
         found = clock()
         late_ms = (found - self._deadline) * 1000
         self._kill_all(spared=self._frozen)
@@ -135,7 +132,7 @@ class _Guard:
         if self._on_expiry == "reboot":
             _say("error", "rebooting as configured")
             os.execvp(self._reboot[0], self._reboot)
-        self._incarnation = _new_incarnation()
+        self._incarnation = _new_incarnation(self._incarnation)
 
     def _kill_all(self, spared: frozenset[str]) -> None:
         for group in [group for group in self._homes if group not in spared]:
@@ -152,7 +149,7 @@ class _Guard:
 
     def _patience_ms(self) -> int:
         ends = [end for end in (self._deadline, 0.0 if self._daemon else self._restart_at, self._stopping) if end]
-        if not ends or (self._asleep and self._daemon):
+        if not ends:
             return 1000
         return max(0, min(1000, int((min(ends) - clock()) * 1000) + 1))
 
@@ -272,8 +269,10 @@ class _Guard:
         return True
 
 
-def _new_incarnation() -> str:
-    return f"{int(time.time() * 1000):x}-{os.urandom(4).hex()}"
+def _new_incarnation(last: str) -> str:
+    """Return a name that sorts after ``last`` by its number, which is hexadecimal milliseconds of wall-clock time."""
+    number = int(last.partition("-")[0] or "0", 16)
+    return f"{max(int(time.time() * 1000), number + 1):x}-{os.urandom(4).hex()}"
 
 
 def _say(level: str, text: str) -> None:

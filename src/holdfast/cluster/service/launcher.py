@@ -209,6 +209,14 @@ class Workload:
                 return os.pidfd_open(pid)
         return None
 
+    async def using(self, path: str) -> tuple[int, ...]:
+        """See ``Commands.using``."""
+        found: list[int] = []
+        for pid in await asyncio.to_thread(self._users, path):
+            with contextlib.suppress(OSError):
+                found.append(os.pidfd_open(pid))
+        return tuple(found)
+
     async def ended(self, request: str, pidfd: int) -> int:
         """Wait for the process behind ``pidfd``; return the exit code that the workload reported."""
         future = self._exits[request]
@@ -302,6 +310,25 @@ class Workload:
             except OSError:
                 continue
         return found
+
+    def _users(self, path: str) -> list[int]:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and self._uses(name, path)]
+
+    def _uses(self, pid: str, path: str) -> bool:
+        """Look at links only: reading them never touches the file system they point to."""
+        try:
+            if not self._inside(pid):
+                return False
+            links = [f"/proc/{pid}/cwd", f"/proc/{pid}/root", f"/proc/{pid}/exe"]
+            links += [f"/proc/{pid}/fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
+            with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+                targets = {line.split(None, 5)[5].strip() for line in maps if line.count(" /") or line.count("\t/")}
+        except (OSError, IndexError):
+            return False
+        for link in links:
+            with contextlib.suppress(OSError):
+                targets.add(os.readlink(link))
+        return any(target == path or target.startswith(f"{path.rstrip('/')}/") for target in targets)
 
     def _inside(self, pid: str) -> bool:
         if self._space:

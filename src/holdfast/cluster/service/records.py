@@ -8,6 +8,7 @@
 ``cluster/requests/ID``    what people asked for, and what became of it
 ``cluster/notes/GROUP``    why a group is where it is
 ``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
+``cluster/judged``         what the coordinator makes of each system
 ``cluster.events/TIME``    history, bounded; outside ``cluster/`` so that no daemon has to read it
 """
 
@@ -39,6 +40,7 @@ FACTS = "cluster/facts/"
 REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
 CONFIRMED = "cluster/confirmed/"
+JUDGED = "cluster/judged"
 EVENTS = "cluster.events/"
 
 EVENT_LIMIT = 1000
@@ -93,6 +95,7 @@ class State:
     notes: dict[str, Note] = field(default_factory=dict)
     confirmed: dict[str, Confirmation] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
+    judged: dict[str, str] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -112,6 +115,8 @@ class State:
             self.config = decode(entry.value, ConfigRecord)
         elif key == COORDINATOR:
             self.coordinator = decode(entry.value, CoordinatorRecord)
+        elif key == JUDGED:
+            self.judged = msgspec.json.decode(entry.value, type=dict[str, str])
         elif key.startswith(FACTS):
             fact = decode(entry.value, GroupFact)
             self.facts[fact.group, fact.system] = fact

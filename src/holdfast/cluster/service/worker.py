@@ -124,7 +124,9 @@ class Worker:
         before = self.fact.state
         result = await self._monitor()
         seen = None if result is None else result.state
-        if self._around.quiet() or (not self.fact.probed and before is not ResourceState.ONLINE):
+        if result is not None and result.broken and not self._around.quiet():
+            before, seen = ResourceState.ONLINE, ResourceState.OFFLINE
+        elif self._around.quiet() or (not self.fact.probed and before is not ResourceState.ONLINE):
             self._settle(result)
             return
         finding = judge(self.resource, before, seen, self._counters)
@@ -230,7 +232,7 @@ class Worker:
         end, step = loop.time() + limit_s, 0
         while True:
             result = await self._monitor()
-            if result is not None and result.state is wanted:
+            if result is not None and result.state is wanted and not result.broken:
                 return None
             if loop.time() >= end:
                 detail = "monitor ran out of time" if result is None else result.detail

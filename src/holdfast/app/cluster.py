@@ -1,0 +1,288 @@
+"""The cluster's composition root for front ends: binds each operation to the store, for ``holdfast`` and for VCS.
+
+Handlers read one state or put one request; they hold no state of their own. ``open_store`` is called per command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from holdfast.app.store import open_store
+from holdfast.cli import cluster as cluster_cli
+from holdfast.cli import group as group_cli
+from holdfast.cli import resource as resource_cli
+from holdfast.cli import system as system_cli
+from holdfast.cli.cluster import Answer, Wire
+from holdfast.cli.frame import table
+from holdfast.cluster.config.files import load, read_files
+from holdfast.cluster.config.writer import dump
+from holdfast.cluster.model.facts import Request
+from holdfast.cluster.service.client import ClusterClient, configuration_of
+from holdfast.cluster.service.records import State
+from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
+from holdfast.kernel.errors import InputError, Refusal, Refused
+
+Result = TypeVar("Result")
+
+
+def store_url(given: str) -> str:
+    """Return the store to use: as given, from HOLDFAST_STORE, or from the file that HOLDFAST_SYSTEM_CONFIG names."""
+    url = given or os.environ.get("HOLDFAST_STORE", "")
+    file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
+    if not url and file:
+        try:
+            url = str(tomllib.loads(Path(file).read_text("utf-8")).get("store", ""))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"cannot be read: {error}", file=file, remedy="set HOLDFAST_STORE") from error
+    if not url:
+        raise InputError("no store is named", remedy="give --store or set HOLDFAST_STORE, e.g. embedded:///PATH")
+    return url
+
+
+def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]]) -> Result:
+    """Open the store, do ``work`` with a client, close."""
+
+    async def run() -> Result:
+        opened = open_store(store_url(store))
+        try:
+            return await work(ClusterClient(opened, _person()))
+        finally:
+            await opened.close()
+
+    return asyncio.run(run())
+
+
+def _person() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def read_state(store: str) -> State:
+    """Return the state of the cluster."""
+    return with_client(store, lambda client: client.state())
+
+
+def submit(store: str, request: Request, wait_s: float) -> Request:
+    """Put a request and wait as asked; resource requests find their group, and their system if none is named."""
+
+    async def work(client: ClusterClient) -> Request:
+        return await client.ask(await _complete(client, request), wait_s)
+
+    return with_client(store, work)
+
+
+async def _complete(client: ClusterClient, request: Request) -> Request:
+    if not request.operation.startswith("resource."):
+        return request
+    state = await client.state()
+    group = configuration_of(state).group_of(request.resource)
+    if group is None:
+        raise Refused(
+            Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list")
+        )
+    intent = state.intents.get(group.name)
+    system = request.system
+    if not system and request.operation in ("resource.action", "resource.probe"):
+        system = intent.owner if intent is not None else ""
+        if not system:
+            raise Refused(Refusal("no-owner", f"{group.name} has no owner", "name a system with --system"))
+    return Request("", request.operation, group.name, request.resource, system, request.options)
+
+
+def _change(operation: str) -> Callable[[str, Mapping[str, Any]], Answer]:
+    def run(store: str, values: Mapping[str, Any]) -> Answer:
+        options = {
+            "mode": str(values.get("mode") or ""),
+            "for_s": str(values.get("for") or 600.0),
+            "force": "1" if values.get("force") else "",
+            "accept_data_loss": "1" if values.get("accept_data_loss") else "",
+            "reason": str(values.get("reason") or ""),
+            "name": str(values.get("name") or ""),
+            "arguments": "\n".join(values.get("arguments") or ()),
+        }
+        if operation == "group.maintenance" and options["mode"] not in ("on", "off"):
+            raise InputError(f"maintenance is on or off, not {options['mode']!r}", remedy="write on or off")
+        request = Request(
+            "", operation, str(values.get("group") or ""), str(values.get("resource") or ""),
+            str(values.get("system") or values.get("to") or ""), {key: text for key, text in options.items() if text},
+        )  # fmt: skip
+        done = submit(store, request, float(values.get("wait") or 0.0))
+        return Answer(done, done.output or f"{operation.replace('.', ' ')}: {done.state.value}")
+
+    return run
+
+
+def _group_list(store: str, _values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    reports = [group_report(state, group) for group in configuration_of(state).groups.values()]
+    rows = [(one.name, one.owner or "-", one.wanted, _states(one.systems), one.note.text) for one in reports]
+    return Answer(reports, table(("group", "owner", "wanted", "state", "note"), rows))
+
+
+def _states(systems: Mapping[str, tuple[str, ...]]) -> str:
+    return " ".join(f"{name}={'|'.join(flags)}" for name, flags in systems.items())
+
+
+def _group_state(store: str, values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    group = configuration_of(state).groups.get(values["group"])
+    if group is None:
+        raise Refused(Refusal("no-group", f"there is no group {values['group']!r}", "holdfast group list"))
+    report = group_report(state, group)
+    lines = [
+        f"group    {report.name}",
+        f"owner    {report.owner or '-'}",
+        f"wanted   {report.wanted}{', frozen' if report.frozen else ''}{', maintenance' if report.maintenance else ''}",
+        f"because  {report.reason or '-'}",
+        f"evidence {report.evidence.kind.value + ': ' + report.evidence.text if report.evidence else '-'}",
+    ]
+    if report.note.code:
+        lines.append(f"now      {report.note.text}")
+        lines += [f"         not {name}: {why}" for name, why in report.note.rejected.items()]
+        lines += [f"remedy   {report.note.remedy}"] if report.note.remedy else []
+    systems = list(report.systems)
+    rows: list[list[object]] = [["(group)", "", *("|".join(report.systems[name]) for name in systems)]]
+    rows += [
+        [one.name, one.type, *("|".join(one.systems.get(name, ())) for name in systems)] for one in report.resources
+    ]
+    return Answer(report, "\n".join([*lines, "", table(["resource", "type", *systems], rows)]))
+
+
+def _resource_list(store: str, values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    reports = [
+        resource_report(state, group, name)
+        for group in configuration_of(state).groups.values()
+        if not values.get("group") or group.name == values["group"]
+        for name in group.resources
+    ]
+    rows = [(one.name, one.type, one.group, _states(one.systems)) for one in reports]
+    return Answer(reports, table(("resource", "type", "group", "state"), rows))
+
+
+def _resource_state(store: str, values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    group = configuration_of(state).group_of(values["resource"])
+    if group is None:
+        raise Refused(Refusal("no-resource", f"there is no resource {values['resource']!r}", "holdfast resource list"))
+    report = resource_report(state, group, values["resource"])
+    rows = [(name, "|".join(flags), report.details.get(name, "")) for name, flags in report.systems.items()]
+    return Answer(report, table(("system", "state", "detail"), rows))
+
+
+def _system_list(store: str, _values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    reports = [system_report(state, name) for name in configuration_of(state).systems]
+    rows = [(one.name, one.state, "yes" if one.coordinator else "", " ".join(one.owns)) for one in reports]
+    return Answer(reports, table(("system", "state", "coordinates", "owns"), rows))
+
+
+def _system_state(store: str, values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    if values["system"] not in configuration_of(state).systems:
+        raise Refused(Refusal("no-system", f"there is no system {values['system']!r}", "holdfast system list"))
+    report = system_report(state, values["system"])
+    lines = [f"system       {report.name}", f"state        {report.state}", f"incarnation  {report.incarnation or '-'}"]
+    return Answer(report, "\n".join([*lines, f"owns         {' '.join(report.owns) or '-'}"]))
+
+
+def _cluster_state(store: str, values: Mapping[str, Any]) -> Answer:
+    systems, groups = _system_list(store, values), _group_list(store, values)
+    return Answer({"systems": systems.value, "groups": groups.value}, f"{systems.text}\n\n{groups.text}")
+
+
+def _cluster_verify(_store: str, values: Mapping[str, Any]) -> Answer:
+    found = load(Path(values["path"]))
+    counts = {"cluster": found.name, "systems": len(found.systems), "groups": len(found.groups)}
+    return Answer(counts, f"good: cluster {found.name}, {len(found.systems)} systems, {len(found.groups)} groups")
+
+
+def _cluster_load(store: str, values: Mapping[str, Any]) -> Answer:
+    files = read_files(Path(values["path"]))
+    found = with_client(store, lambda client: client.load(files))
+    value = {"cluster": found.name, "systems": list(found.systems), "groups": list(found.groups)}
+    return Answer(value, f"loaded: cluster {found.name}, {len(found.systems)} systems, {len(found.groups)} groups")
+
+
+def _cluster_dump(store: str, _values: Mapping[str, Any]) -> Answer:
+    text = dump(configuration_of(read_state(store)))
+    return Answer({"main.cf": text}, text.rstrip("\n"))
+
+
+def _cluster_events(store: str, values: Mapping[str, Any]) -> Answer:
+    events = with_client(store, lambda client: client.events(int(values["limit"])))
+    return Answer(events, table(("when", "what", "group", "system", "by", "text"), event_rows(events)))
+
+
+def _fence_confirm(store: str, values: Mapping[str, Any]) -> Answer:
+    word = with_client(store, lambda client: client.confirm_dead(values["system"], values["reason"] or ""))
+    return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
+
+
+_CHANGES = (
+    "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
+    "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
+    "resource action",
+)  # fmt: skip
+
+
+def wire() -> Wire:
+    """Return the handlers of every operation of the cluster domain."""
+    return Wire(
+        {
+            **{name: _change(name.replace(" ", ".")) for name in _CHANGES},
+            "group list": _group_list,
+            "group state": _group_state,
+            "resource list": _resource_list,
+            "resource state": _resource_state,
+            "system list": _system_list,
+            "system state": _system_state,
+            "cluster state": _cluster_state,
+            "cluster verify": _cluster_verify,
+            "cluster load": _cluster_load,
+            "cluster dump": _cluster_dump,
+            "cluster events": _cluster_events,
+            "fence confirm": _fence_confirm,
+        }
+    )
+
+
+def _run_system(path: Path) -> None:
+    from holdfast.app.system import become_guard
+
+    become_guard(path)
+
+
+def group_commands() -> click.Group:
+    """Return the commands of ``holdfast group``."""
+    return group_cli.commands(wire())
+
+
+def resource_commands() -> click.Group:
+    """Return the commands of ``holdfast resource``."""
+    return resource_cli.commands(wire())
+
+
+def system_commands() -> click.Group:
+    """Return the commands of ``holdfast system``."""
+    return system_cli.commands(wire(), _run_system)
+
+
+def cluster_commands() -> click.Group:
+    """Return the commands of ``holdfast cluster``."""
+    return cluster_cli.commands(wire())
+
+
+def fence_commands() -> click.Group:
+    """Return the commands of ``holdfast fence``."""
+    return cluster_cli.fence_commands(wire())

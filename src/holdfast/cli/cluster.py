@@ -1,0 +1,82 @@
+"""Commands of the cluster domain, rendered from its table of operations: ``cluster`` and ``fence``, and the renderer.
+
+A command's parameters, help and examples come from the table; what it does is a handler that the composition root
+binds by the operation's name. Nothing here knows the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from holdfast.cli.frame import emit
+from holdfast.cluster.operations import of_noun
+from holdfast.kernel.operation import Operation, Param
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler returns: ``value`` for programs, ``text`` for people."""
+
+    value: Any
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Handlers by operation name; each takes the store's URL and the parameters by name."""
+
+    handlers: Mapping[str, Callable[[str, Mapping[str, Any]], Answer]]
+
+
+_STORE_HELP = "The cluster's store; default: HOLDFAST_STORE, or the store of HOLDFAST_SYSTEM_CONFIG."
+
+
+def render(noun: str, summary: str, wire: Wire, extra: Sequence[click.Command] = ()) -> click.Group:
+    """Return the click group of ``noun`` with one command per operation, and ``extra`` commands."""
+    group = click.Group(noun, help=summary)
+    for operation in of_noun(noun):
+        group.add_command(_command(operation, wire))
+    for command in extra:
+        group.add_command(command)
+    return group
+
+
+def _command(operation: Operation, wire: Wire) -> click.Command:
+    def run(store: str, as_json: bool, **values: Any) -> None:
+        found = {name.removesuffix("_"): value for name, value in values.items()}
+        answer = wire.handlers[operation.name](store, found)
+        emit(answer.value, as_json, answer.text)
+
+    hidden = operation.name == "cluster verify"
+    params = [_param(param) for param in operation.params]
+    params.append(click.Option(["--store"], envvar="HOLDFAST_STORE", default="", help=_STORE_HELP, hidden=hidden))
+    params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."))
+    example = "\n\n".join(f"Example: {text}" for text in operation.examples)
+    return click.Command(operation.verb, callback=run, params=params, help=f"{operation.summary}\n\n{example}")
+
+
+def _param(param: Param) -> click.Parameter:
+    name = param.name + ("_" if param.name in ("for", "list") else "")
+    if param.positional:
+        return click.Argument([name], required=param.required)
+    flag = f"--{param.name.replace('_', '-')}"
+    if param.kind == "bool":
+        return click.Option([flag, name], is_flag=True, help=param.help)
+    if param.kind == "list":
+        return click.Option([flag, name], multiple=True, help=param.help)
+    kind: Any = {"int": int, "float": float}.get(param.kind, str)
+    return click.Option([flag, name], type=kind, required=param.required, default=param.default, help=param.help)
+
+
+def commands(wire: Wire) -> click.Group:
+    """Return the commands of ``holdfast cluster``."""
+    return render("cluster", "The cluster's configuration and state.", wire)
+
+
+def fence_commands(wire: Wire) -> click.Group:
+    """Return the commands of ``holdfast fence``."""
+    return render("fence", "Evidence that a system is dead.", wire)

@@ -1,0 +1,12 @@
+"""``holdfast resource``: resources of service groups, rendered from the cluster's table of operations."""
+
+from __future__ import annotations
+
+import click
+
+from holdfast.cli.cluster import Wire, render
+
+
+def commands(wire: Wire) -> click.Group:
+    """Return the commands of ``holdfast resource``."""
+    return render("resource", "Resources of service groups.", wire)

@@ -1,0 +1,128 @@
+"""IP: an address on a network device, announced to the neighbours when it arrives.
+
+Works on netlink directly; the address change is also the event that makes the engine look again. The gratuitous ARP
+is sent several times because the first may be lost while a switch learns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.cluster.model.facts import CleanReason, ResourceState
+from holdfast.cluster.ports import AgentBase, AgentContext, MonitorResult
+from holdfast.kernel.errors import HoldfastError, InputError
+
+_ARP_PAUSES_S = (0.0, 0.05, 0.2)
+_ETHERTYPE_ARP = 0x0806
+_BROADCAST = b"\xff" * 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    device: str
+    address: str
+    prefix_bits: int
+
+
+class IP(AgentBase):
+    """Attributes Device, Address, NetMask or PrefixLen."""
+
+    async def online(self, context: AgentContext) -> float:
+        """Add the address and announce it."""
+        wanted = _address(context)
+        await asyncio.to_thread(_change, wanted, "add")
+        for pause_s in _ARP_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            await asyncio.to_thread(_announce, wanted)
+        return 0.0
+
+    async def offline(self, context: AgentContext) -> float:
+        """Remove the address."""
+        await asyncio.to_thread(_change, _address(context), "del")
+        return 0.0
+
+    async def monitor(self, context: AgentContext) -> MonitorResult:
+        """Online while the device has the address; broken while the device is down."""
+        wanted = _address(context)
+        present = await asyncio.to_thread(_present, wanted)
+        if not present:
+            return MonitorResult(ResourceState.OFFLINE, 0, watch_addresses=True)
+        trouble = "" if _is_up(wanted.device) else f"{wanted.device} is down"
+        return MonitorResult(
+            ResourceState.ONLINE, detail=trouble, watch_addresses=True, broken=bool(trouble)
+        )
+
+    async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
+        """Remove the address; done when it is gone."""
+        wanted = _address(context)
+        await asyncio.to_thread(_change, wanted, "del")
+        return not await asyncio.to_thread(_present, wanted)
+
+
+def _address(context: AgentContext) -> _Address:
+    address, mask, bits = context.text("Address"), context.text("NetMask"), context.number("PrefixLen")
+    try:
+        found = ipaddress.ip_address(address)
+        if not bits:
+            default = "32" if found.version == 4 else "128"
+            bits = ipaddress.ip_network(f"{'0.0.0.0' if found.version == 4 else '::'}/{mask or default}").prefixlen
+    except ValueError as error:
+        raise InputError(f"{context.resource}: {error}", remedy="correct Address, NetMask or PrefixLen") from error
+    if not context.text("Device"):
+        raise InputError(f"{context.resource} has no Device", remedy="set Device, for example eth0")
+    return _Address(context.text("Device"), address, bits)
+
+
+def _change(wanted: _Address, verb: str) -> None:
+    from pyroute2 import IPRoute, NetlinkError
+
+    with IPRoute() as route:
+        links = route.link_lookup(ifname=wanted.device)
+        if not links:
+            if verb == "del":
+                return
+            raise HoldfastError(f"there is no device {wanted.device}", "ip link")
+        try:
+            route.addr(verb, index=links[0], address=wanted.address, prefixlen=wanted.prefix_bits)
+        except NetlinkError as error:
+            if error.code not in (errno.EEXIST, errno.EADDRNOTAVAIL):
+                raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}") from error
+
+
+def _present(wanted: _Address) -> bool:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        links = route.link_lookup(ifname=wanted.device)
+        if not links:
+            return False
+        return any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
+
+
+def _is_up(device: str) -> bool:
+    try:
+        return bool(int(Path(f"/sys/class/net/{device}/flags").read_text("ascii"), 16) & 1)
+    except (OSError, ValueError):
+        return True
+
+
+def _announce(wanted: _Address) -> None:
+    """Send one gratuitous ARP; an address that nobody hears of is still good, so failures are not errors."""
+    if ":" in wanted.address or wanted.device == "lo":
+        return
+    try:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE_ARP)) as raw:
+            raw.bind((wanted.device, _ETHERTYPE_ARP))
+            own = raw.getsockname()[4]
+            address = socket.inet_aton(wanted.address)
+            header = _BROADCAST + own + struct.pack("!H", _ETHERTYPE_ARP)
+            body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + own + address + b"\0" * 6 + address
+            raw.send(header + body)
+    except OSError:
+        return

@@ -1,0 +1,132 @@
+"""The cluster domain's operations, declared once; command line, dialects and documentation derive from this table."""
+
+from __future__ import annotations
+
+from holdfast.kernel.operation import Operation, Param
+
+_GROUP = Param("group", "The service group.", required=True, positional=True)
+_RESOURCE = Param("resource", "The resource.", required=True, positional=True)
+_WAIT = Param("wait", "Wait up to so many seconds for the end.", kind="float", default=0.0)
+
+
+def _system(help_text: str, required: bool = False) -> Param:
+    return Param("system", help_text, required=required)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("group list", "List the groups and where they are.", (), ("holdfast group list",), changes=False),
+    Operation(
+        "group state", "Show a group: owner, evidence, resources, and why it is where it is.", (_GROUP,),
+        ("holdfast group state VCS_Cluster",), changes=False,
+    ),
+    Operation(
+        "group online", "Bring a group online.", (_GROUP, _system("Where; default: the best system."), _WAIT),
+        ("holdfast group online VCS_Cluster --system hosta --wait 60",),
+    ),
+    Operation(
+        "group offline", "Take a group offline.", (_GROUP, _system("Where it is now."), _WAIT),
+        ("holdfast group offline VCS_Cluster --wait 60",),
+    ),
+    Operation(
+        "group switch", "Move a group to another system.",
+        (_GROUP, Param("to", "The system that is to get it; default: the best one."), _WAIT),
+        ("holdfast group switch VCS_Cluster --to hostb --wait 60",),
+    ),
+    Operation(
+        "group freeze", "Stop planning and acting for a group; its services stay as they are.", (_GROUP,),
+        ("holdfast group freeze VCS_Cluster",),
+    ),
+    Operation("group unfreeze", "Plan and act for a group again.", (_GROUP,), ("holdfast group unfreeze VCS_Cluster",)),
+    Operation(
+        "group clear", "Forget the faults of a group.", (_GROUP, _system("Only there.")),
+        ("holdfast group clear VCS_Cluster --system hosta",),
+    ),
+    Operation(
+        "group maintenance", "Let people work on the resources: the engine reacts to nothing until it is over.",
+        (
+            _GROUP,
+            Param("mode", "on or off.", required=True, positional=True),
+            Param("for", "Seconds after which it ends by itself.", kind="float", default=600.0),
+            Param("force", "Leave although facts differ from the intent; the engine then restores the intent.", "bool"),
+        ),
+        ("holdfast group maintenance VCS_Cluster on --for 300", "holdfast group maintenance VCS_Cluster off"),
+    ),
+    Operation(
+        "group takeover", "Decide as a person that a system takes a group from a dead owner.",
+        (
+            _GROUP, _system("The system that takes it.", required=True),
+            Param("accept_data_loss", "Although its data is not recorded as current.", "bool"),
+            Param("reason", "Why; it is recorded with your name.", required=True), _WAIT,
+        ),
+        ("holdfast group takeover VCS_Cluster --system hostc --accept-data-loss --reason 'site 1 burned down'",),
+    ),
+    Operation(
+        "resource list", "List the resources of all groups or of one.", (Param("group", "Only of this group."),),
+        ("holdfast resource list --group VCS_Cluster",), changes=False,
+    ),
+    Operation(
+        "resource state", "Show a resource on every system.", (_RESOURCE,), ("holdfast resource state mnt_VCS",),
+        changes=False,
+    ),
+    Operation(
+        "resource online", "Bring a resource online where its group is.", (_RESOURCE, _system("Where."), _WAIT),
+        ("holdfast resource online mnt_VCS --wait 30",),
+    ),
+    Operation(
+        "resource offline", "Take a resource offline where its group is.", (_RESOURCE, _system("Where."), _WAIT),
+        ("holdfast resource offline mnt_VCS --wait 30",),
+    ),
+    Operation(
+        "resource clear", "Forget the fault of a resource.", (_RESOURCE, _system("Only there.")),
+        ("holdfast resource clear mnt_VCS",),
+    ),
+    Operation(
+        "resource probe", "Monitor a resource now.", (_RESOURCE, _system("Where; default: the owner.")),
+        ("holdfast resource probe mnt_VCS --system hosta",),
+    ),
+    Operation(
+        "resource action", "Run an action of a resource's agent.",
+        (
+            _RESOURCE, Param("name", "The action.", required=True, positional=True),
+            _system("Where; default: the owner."), Param("arguments", "An argument; may be repeated.", "list"), _WAIT,
+        ),
+        ("holdfast resource action ora_mmir failback --system hostc --wait 60",),
+    ),
+    Operation("system list", "List the systems.", (), ("holdfast system list",), changes=False),
+    Operation(
+        "system state", "Show a system and its groups.",
+        (Param("system", "Its name.", required=True, positional=True),),
+        ("holdfast system state hosta",), changes=False,
+    ),
+    Operation(
+        "cluster verify", "Check a main.cf; nothing is changed.",
+        (Param("path", "main.cf or its directory.", required=True, positional=True),),
+        ("holdfast cluster verify examples/two-sites",), changes=False,
+    ),
+    Operation(
+        "cluster load", "Check a main.cf and commit it to the store.",
+        (Param("path", "main.cf or its directory.", required=True, positional=True),),
+        ("holdfast cluster load examples/two-sites --store embedded:///var/lib/holdfast/cluster.db",),
+    ),
+    Operation("cluster state", "Show systems, groups and what is being waited for.", (), changes=False,
+              examples=("holdfast cluster state",)),
+    Operation("cluster dump", "Print the committed configuration as main.cf.", (), changes=False,
+              examples=("holdfast cluster dump",)),
+    Operation(
+        "cluster events", "Show what happened and why.", (Param("limit", "How many.", kind="int", default=50),),
+        ("holdfast cluster events --limit 20",), changes=False,
+    ),
+    Operation(
+        "fence confirm", "Give your word that a silent system is dead and can do no harm.",
+        (
+            Param("system", "Its name.", required=True, positional=True),
+            Param("reason", "How you know; it is recorded with your name.", default=""),
+        ),
+        ("holdfast fence confirm hosta --reason 'powered off by hand'",),
+    ),
+)  # fmt: skip
+
+
+def of_noun(noun: str) -> tuple[Operation, ...]:
+    """Return the operations of ``noun`` in the order of the table."""
+    return tuple(operation for operation in OPERATIONS if operation.noun == noun)
