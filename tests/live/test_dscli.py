@@ -98,13 +98,14 @@ def test_the_life_of_a_pair_in_dscli(lab: Lab, dscli: Dscli) -> None:
 def test_stdin_mode_flash_as_cluster_software_drives_it(lab: Lab, dscli: Dscli) -> None:
     a = lab.a.management
     lab.a.create("1260", "1360")
-    script = "setenv -banner off -header on -format delim\nlsflash -l -dev {0} 1260:1360\n".format(A)
+    script = f"setenv -banner off -header on -format delim\nlsflash -l -dev {A} 1260:1360\n"
     done = dscli.at(a, stdin=script)
     assert (done.returncode, done.stderr) == (0, "")
     assert "No Flash Copy found" in done.stdout
     done = dscli.at(
         a,
-        stdin=f"mkflash -dev {A} -record -persist 1260:1360\nresyncflash -dev {A} -persist -record -cp 1260:1360\nquit\n",
+        stdin=f"mkflash -dev {A} -record -persist 1260:1360\n"
+        f"resyncflash -dev {A} -persist -record -cp 1260:1360\nquit\n",
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.replace("dscli> ", "").splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from holdfast.cli.array import Connect, array_option, done, show
@@ -28,8 +30,10 @@ def commands(connect: Connect) -> click.Group:
         @click.option("--force", is_flag=True, hidden=not force, help="Accept that acknowledged data are lost.")
         @array_option
         def act(pairs: tuple[str, ...], remote: str, force: bool, address: str, as_json: bool) -> None:
-            options = {"remote": remote} if remote else {}
-            connect(address).change(verb, list(pairs), **options, **({"force": True} if force else {}))
+            options: dict[str, Any] = {"remote": remote} if remote else {}
+            if force:
+                options["force"] = True
+            connect(address).change(verb, list(pairs), **options)
             done(verb, pairs, as_json)
 
     add("create", "mkpair", "Start to mirror volumes.")

@@ -104,7 +104,9 @@ class _Session:
             if option == Option.ABORT:
                 self._reply(option, OptionReply.ACK)
                 return False
-            if option in (Option.GO, Option.INFO):
+            if option == Option.INFO and nbd.decode_go(data).upper() in self._engine.image.volumes:
+                self._describe(option, nbd.decode_go(data).upper())
+            elif option in (Option.GO, Option.INFO):
                 if self._go(option, nbd.decode_go(data)) and option == Option.GO:
                     return True
             elif option == Option.LIST:
@@ -135,16 +137,21 @@ class _Session:
             return refused.reason
         return export, size
 
+    def _describe(self, option: int, volume: str) -> None:
+        """Tell size and flags; a bare volume name as LIST gives it can be looked at but not opened."""
+        size = self._engine.image.volumes[volume].size_bytes
+        self._reply(option, OptionReply.INFO, nbd.export_info(size))
+        self._reply(option, OptionReply.INFO, nbd.block_info())
+        self._reply(option, OptionReply.ACK)
+
     def _go(self, option: int, name: str) -> bool:
         opened = self._open(name)
         if isinstance(opened, str):
             known = nbd.parse_export(name) is not None
             self._reply(option, OptionReply.ERR_POLICY if known else OptionReply.ERR_UNKNOWN, opened.encode())
             return False
-        export, size = opened
-        self._reply(option, OptionReply.INFO, nbd.export_info(size))
-        self._reply(option, OptionReply.INFO, nbd.block_info())
-        self._reply(option, OptionReply.ACK)
+        export, _ = opened
+        self._describe(option, export.volume)
         if option == Option.GO:
             self.export = export
         return True

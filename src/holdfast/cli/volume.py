@@ -1,0 +1,118 @@
+"""``holdfast volume``: volumes of an array, and block devices made of them on this system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import click
+
+from holdfast.cli.array import Connect, array_option, done, show
+from holdfast.kernel.sizes import parse_size
+
+_COLUMNS = ("id", "name", "size_bytes", "pool", "tracks", "writable")
+
+
+class Device(Protocol):
+    """An attached volume."""
+
+    @property
+    def path(self) -> Path:
+        """The block device."""
+
+    @property
+    def pid(self) -> int:
+        """The process that serves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """``connect(address)``, ``attach(uri, run directory)`` and ``detach(run directory)``."""
+
+    connect: Connect
+    attach: Callable[[str, Path], Device]
+    detach: Callable[[Path], None]
+
+
+def _uri(wire: Wire, address: str, volume: str, host: str, key: int) -> str:
+    return f"nbd://{wire.connect(address).run('info').rows[0]['nbd']}/{host}.{key}/{volume.upper()}"
+
+
+def commands(wire: Wire) -> click.Group:
+    """Return the group."""
+
+    @click.group("volume", help="Volumes of an array, and block devices made of them.")
+    def volume() -> None:
+        """Group only."""
+
+    @volume.command("list", help="List volumes.\n\nExample: holdfast volume list --array 10.77.1.20 --json")
+    @array_option
+    def list_volumes(address: str, as_json: bool) -> None:
+        show(wire.connect(address).run("volumes").rows, _COLUMNS, as_json)
+
+    @volume.command("create", help="Create volumes.\n\nExample: holdfast volume create 1260 1261 --size 64M")
+    @click.argument("volumes", nargs=-1, required=True)
+    @click.option("--size", required=True, help="Size of each, for example 64M.")
+    @array_option
+    def create(volumes: tuple[str, ...], size: str, address: str, as_json: bool) -> None:
+        wire.connect(address).change("mkvolume", list(volumes), size_bytes=parse_size(size))
+        done("create", volumes, as_json)
+
+    @volume.command("remove", help="Remove volumes and their data.\n\nExample: holdfast volume remove 1299")
+    @click.argument("volumes", nargs=-1, required=True)
+    @array_option
+    def remove(volumes: tuple[str, ...], address: str, as_json: bool) -> None:
+        wire.connect(address).change("rmvolume", list(volumes))
+        done("remove", volumes, as_json)
+
+    @volume.command("digest", help="Print the BLAKE3 of volumes' bytes.\n\nExample: holdfast volume digest 1260")
+    @click.argument("volumes", nargs=-1, required=True)
+    @array_option
+    def digest(volumes: tuple[str, ...], address: str, as_json: bool) -> None:
+        show(wire.connect(address).run("digest", list(volumes)).rows, ("id", "blake3"), as_json)
+
+    _add_host_commands(volume, wire)
+    return volume
+
+
+def _add_host_commands(volume: click.Group, wire: Wire) -> None:
+    host = click.option("--host", required=True, help="This system's name at the array.")
+    key = click.option("--key", required=True, type=int, help="This system's key (incarnation).")
+    run_dir = click.option(
+        "--run-dir", required=True, type=click.Path(path_type=Path), help="One directory per volume."
+    )
+
+    @volume.command(
+        "uri", help="Print where a host reaches a volume.\n\nExample: holdfast volume uri 1260 --host h --key 1"
+    )
+    @click.argument("name")
+    @host
+    @key
+    @array_option
+    def uri(name: str, host: str, key: int, address: str, as_json: bool) -> None:
+        found = _uri(wire, address, name, host, key)
+        click.echo(json.dumps({"uri": found}) if as_json else found)
+
+    @volume.command(
+        "attach",
+        help="Attach a volume as a block device (root).\n\n"
+        "Example: holdfast volume attach 1260 --host hosta --key 1 --run-dir /run/holdfast/1260",
+    )
+    @click.argument("name")
+    @host
+    @key
+    @run_dir
+    @array_option
+    def attach(name: str, host: str, key: int, run_dir: Path, address: str, as_json: bool) -> None:
+        device = wire.attach(_uri(wire, address, name, host, key), run_dir)
+        click.echo(json.dumps({"device": str(device.path), "pid": device.pid}) if as_json else str(device.path))
+
+    @volume.command("detach", help="Undo attach.\n\nExample: holdfast volume detach --run-dir /run/holdfast/1260")
+    @run_dir
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    def detach(run_dir: Path, as_json: bool) -> None:
+        wire.detach(run_dir)
+        done("detach", (str(run_dir),), as_json)

@@ -1,0 +1,134 @@
+"""One array and its hosts: point-in-time copies, revocation, standard NBD tools, crashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from arraylab import Box, Lab, until
+
+from holdfast.kernel.errors import Refused
+from holdfast.replication.drivers.nbdclient import NbdClient
+
+
+def flash(box: Box) -> dict[str, object]:
+    return box.client.run("flashes").rows[0]
+
+
+def test_a_flash_copy_keeps_its_moment_and_resyncs_only_changes(lab: Lab) -> None:
+    lab.a.create("1260", "1360")
+    with lab.a.open() as source:
+        before = os.urandom(1 << 20)
+        for place in range(16):
+            source.pwrite(before, place << 20)
+        lab.a.client.change("mkflash", ["1260:1360"], record=True, persist=True, copy=False)
+        source.pwrite(b"new".ljust(4096), 5 << 20)
+        with lab.a.open(volume="1360") as copy:
+            assert copy.pread(1 << 20, 5 << 20) == before
+            copy.pwrite(b"target".ljust(4096), 9 << 20)
+            assert source.pread(4096, 9 << 20) == before[:4096]
+        lab.a.kill()
+        lab.a.start()
+        with lab.a.open(volume="1360") as copy:
+            assert copy.pread(4096, 5 << 20) == before[:4096]
+            assert copy.pread(6, 9 << 20) == b"target"
+    lab.a.client.change("resyncflash", ["1260:1360"], record=True, persist=True, copy=True)
+    until(lambda: flash(lab.a)["out_of_sync_tracks"] == 0, what="background copy")
+    assert lab.a.digest("1260") == lab.a.digest("1360")
+    time.sleep(2.5)
+    with lab.a.open() as source:
+        source.pwrite(b"again".ljust(200_000), 3 << 20, fua=True)
+    lab.a.client.change("resyncflash", ["1260:1360"], record=True, persist=True, copy=True)
+    until(lambda: flash(lab.a)["out_of_sync_tracks"] == 0, what="background copy")
+    assert (flash(lab.a)["tracks_to_copy"], flash(lab.a)["tracks_total"]) == (4, 256)
+    assert lab.a.digest("1260") == lab.a.digest("1360")
+    with pytest.raises(Refused) as refused:
+        lab.a.client.change("mkflash", ["1260:1360"])
+    assert refused.value.refusal.code == "flash-state"
+
+
+def test_a_revoked_host_can_write_nothing_more(lab: Lab) -> None:
+    lab.a.create("1260", "1261")
+    writers = [lab.a.open("hosta", 7), lab.a.open("hosta", 6, "1261")]
+    other = lab.a.open("hostb", 1)
+    stopped = []
+
+    def hammer(client: NbdClient) -> None:
+        try:
+            while True:
+                client.pwrite(b"A" * 4096, 0)
+        except OSError as error:
+            stopped.append(error)
+
+    threads = [threading.Thread(target=hammer, args=(client,), daemon=True) for client in writers]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    evidence = lab.a.client.revoke("hosta", 7)
+    other.pwrite(b"B" * 4096, 0)
+    assert (evidence.host, evidence.key, evidence.connections_closed) == ("hosta", 7, 2)
+    for thread in threads:
+        thread.join(5)
+    assert len(stopped) == 2
+    assert other.pread(4096, 0) == b"B" * 4096
+    with pytest.raises(Refused, match="revoked"):
+        lab.a.open("hosta", 7)
+    lab.a.kill()
+    lab.a.start()
+    with pytest.raises(Refused, match="revoked"):
+        lab.a.open("hosta", 3)
+    lab.a.open("hosta", 8).close()
+    assert lab.a.client.revoke("hosta", 2).key == 7
+
+
+def test_standard_tools_read_and_write(lab: Lab, tmp_path: Path) -> None:
+    lab.a.create("1260")
+    uri = lab.a.client.nbd_uri("1260", "hosta", 1)
+    shown = subprocess.run(["nbdinfo", "--json", uri], capture_output=True, text=True, check=True).stdout
+    assert '"export-size": 16777216' in shown
+    for feature in ("can_flush", "can_fua", "can_trim", "can_zero", "can_multi_conn"):
+        assert f'"{feature}": true' in shown
+    picture = tmp_path / "in"
+    picture.write_bytes(os.urandom(9 << 20) + bytes(7 << 20))
+    subprocess.run(["nbdcopy", "--flush", str(picture), uri], check=True, timeout=30)
+    subprocess.run(["nbdcopy", uri, str(tmp_path / "out")], check=True, timeout=30)
+    assert (tmp_path / "out").read_bytes() == picture.read_bytes()
+    with lab.a.open() as client:
+        client.zero(3 << 20, 100_000)
+        client.trim(1 << 20, 8 << 20)
+        assert client.pread(3 << 20, 100_000) == bytes(3 << 20)
+        for offset, length in ((16 << 20, 512), ((16 << 20) - 100, 200)):
+            with pytest.raises(OSError, match=r"argument|space"):
+                client.pwrite(bytes(length), offset)
+    listed = subprocess.run(["nbdinfo", "--list", uri.rsplit("/", 2)[0]], capture_output=True, text=True, check=False)
+    assert 'export="1260"' in listed.stdout
+
+
+def test_acknowledged_writes_survive_kill_at_any_time(lab: Lab) -> None:
+    lab.a.create("1260")
+    acknowledged: dict[int, bytes] = {}
+    for round_number in range(4):
+        client = lab.a.open(key=round_number + 1)
+
+        def write(client: NbdClient = client) -> None:
+            try:
+                for number in range(100_000):
+                    block, offset = os.urandom(4096), (number * 997 % 4000) * 4096
+                    client.pwrite(block, offset)
+                    acknowledged[offset] = block
+            except (OSError, ConnectionError):
+                return
+
+        thread = threading.Thread(target=write, daemon=True)
+        thread.start()
+        time.sleep(0.15 + 0.11 * round_number)
+        lab.a.kill()
+        thread.join(10)
+        lab.a.start()
+        with lab.a.open(key=100 + round_number) as reader:
+            assert all(reader.pread(4096, offset) == block for offset, block in acknowledged.items())
+    assert len(acknowledged) > 100
