@@ -58,8 +58,9 @@ def fail_back(stage: Stage) -> dict[str, int]:
 
 
 def _settled(stage: Stage, viewer: str) -> bool:
-    return bool(stage.group(viewer)["state"] == "OFFLINE")
+    group = stage.group(viewer)
+    return bool(group["systems"][group["owner"]] == ["OFFLINE"])
 
 
 def _can_take(stage: Stage, viewer: str, system: str) -> bool:
-    return bool(stage.group(viewer)["systems"][system]["probed"])
+    return bool(stage.group(viewer)["probed"][system])

@@ -118,7 +118,7 @@ class Stage:
 
     def online_on(self, viewer: str) -> list[str]:
         """Return the systems on which the group is online, as ``viewer`` sees it."""
-        return [name for name, row in self.group(viewer)["systems"].items() if row["state"] == "ONLINE"]
+        return [name for name, flags in self.group(viewer)["systems"].items() if flags == ["ONLINE"]]
 
     def owner(self, viewer: str = "") -> str:
         """Return the one system on which the group is online."""

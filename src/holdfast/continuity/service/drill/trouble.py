@@ -80,16 +80,15 @@ def paused_system(stage: Stage) -> Trouble:
     stage.until("the guard's kill on the woken system", lambda: not stage.sites.processes(owner, LEDGER), 5, owner)
     stage.await_writes(5)
     lost = stage.lost_writes()
-    stage.until(
-        "the woken system back in the cluster", lambda: stage.group(other)["systems"][owner]["probed"], 20, owner
-    )
+    stage.until("the woken system back in the cluster", lambda: stage.group(other)["probed"][owner], 20, owner)
     switch.switch_to(stage, other, owner)
     return Trouble("paused system", "takeover", f"{evidence['kind']}: {evidence['text']}", lost)
 
 
 def _refusal(stage: Stage, viewer: str) -> Mapping[str, Any] | None:
     note = stage.group(viewer)["note"]
-    return note if note and note["code"] == "data-not-current" else None
+    assert isinstance(note, dict)
+    return note if note["code"] == "data-not-current" else None
 
 
 def _insist_nobody_starts(stage: Stage, viewer: str) -> None:

@@ -1,0 +1,110 @@
+"""The MetroMirror agent of seed document 002, entry point for entry point.
+
+*online* makes the volumes writable if they are not (failoverpprc, then failbackpprc when the old source can be reached)
+and creates the lock file; *monitor* looks at the lock file and at nothing else; *offline* removes it and touches no
+array, because taking the resource offline is no intention to give up the volumes; *open* removes what a crash left;
+*clean* faults the resource only if no command was interrupted half-way; the action *failback* merges changed tracks
+into the old source. The agent speaks dscli through the workload, exactly as it would to a DS8000.
+
+Whether this system may have the volumes at all was settled before, by evidence and by the pair's record in the store;
+an array that is asked for a takeover which the record forbids refuses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from holdfast.cluster.model.facts import CleanReason, ResourceState
+from holdfast.cluster.ports import AgentBase, AgentContext, CommandResult, MonitorResult
+from holdfast.continuity.agents.dscli import CopyServices
+from holdfast.continuity.plan.metromirror import Need, PairRow, decide_online, safe_to_fault
+from holdfast.kernel.errors import HoldfastError, Unavailable
+
+WAIT_STEP_S = 0.5
+LEAST_TIME_S = 10.0
+"""No takeover starts with less of its OnlineTimeout left: a command cut off half-way is worse than a fault."""
+
+
+class MetroMirror(AgentBase):
+    """Brings mirrored volumes of a DS8000, or of the software array, to the system that needs them."""
+
+    async def open(self, context: AgentContext) -> None:
+        """Remove the lock file that an earlier life left."""
+        _lock(context).unlink(missing_ok=True)
+
+    async def online(self, context: AgentContext) -> float:
+        """Make every volume writable, then create the lock file. Raises when that is not safe."""
+        volumes = context.names("VolIds")
+        copies = CopyServices(context)
+        loop = asyncio.get_running_loop()
+        last_start = loop.time() + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
+        while True:
+            decision = decide_online(volumes, await copies.pairs(volumes), bool(context.number("SplitTakeover")))
+            if decision.need is Need.NOTHING:
+                break
+            if decision.need is Need.FAULT or loop.time() > last_start:
+                raise HoldfastError(f"not safe to bring online: {'; '.join(decision.reasons)}")
+            if decision.need is Need.FAILOVER:
+                await self._fail_over(context, copies, decision.failover, volumes)
+                break
+            await asyncio.sleep(WAIT_STEP_S)
+        _lock(context).write_text(f"{context.incarnation}\n")
+        return 0.0
+
+    async def offline(self, context: AgentContext) -> float:
+        """Remove the lock file; the array is left alone."""
+        _lock(context).unlink(missing_ok=True)
+        return 0.0
+
+    async def monitor(self, context: AgentContext) -> MonitorResult:
+        """Online while the lock file exists."""
+        online = _lock(context).exists()
+        return MonitorResult(ResourceState.ONLINE if online else ResourceState.OFFLINE)
+
+    async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
+        """Remove the lock file, unless an interrupted command may have left the volumes between two states."""
+        if _journal(context).exists():
+            volumes = context.names("VolIds")
+            if not safe_to_fault(volumes, await CopyServices(context).pairs(volumes)):
+                return False
+            _journal(context).unlink(missing_ok=True)
+        _lock(context).unlink(missing_ok=True)
+        return True
+
+    async def action(self, context: AgentContext, name: str, arguments: Sequence[str]) -> CommandResult:
+        """Action ``failback``: copy the tracks that changed here, and there meanwhile, to the old source."""
+        if name != "failback":
+            return await super().action(context, name, arguments)
+        return await CopyServices(context).failback(context.names("VolIds"))
+
+    async def info(self, context: AgentContext) -> Mapping[str, str]:
+        """Return each volume's state at the local array."""
+        rows: Sequence[PairRow] = await CopyServices(context).pairs(context.names("VolIds"))
+        return {row.volume: f"{row.state} ({row.reason})" for row in rows}
+
+    async def _fail_over(
+        self, context: AgentContext, copies: CopyServices, needed: Sequence[str], volumes: Sequence[str]
+    ) -> None:
+        journal = _journal(context)
+        journal.write_text(" ".join(needed))
+        result = await copies.failover(needed)
+        if not result.ok:
+            raise HoldfastError(f"failoverpprc: {_said(result)}")
+        with contextlib.suppress(Unavailable):
+            await copies.failback(volumes)
+        journal.unlink(missing_ok=True)
+
+
+def _said(result: CommandResult) -> str:
+    return " ".join((result.stderr or result.stdout).split())
+
+
+def _lock(context: AgentContext) -> Path:
+    return context.run_directory / f"{context.resource}.lock"
+
+
+def _journal(context: AgentContext) -> Path:
+    return context.run_directory / f"{context.resource}.journal"
