@@ -97,7 +97,7 @@ class BlockDevices(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:
-    """``trouble`` is empty when the device answers; ``pidfd`` (or -1) is of the process that serves it, to be watched."""
+    """``trouble`` is empty when the device answers; ``pidfd`` (or -1) is of the process that serves it."""
 
     trouble: str = ""
     pidfd: int = -1
