@@ -12,7 +12,6 @@ import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentBase, AgentContext, MonitorResult
@@ -20,6 +19,7 @@ from holdfast.kernel.errors import HoldfastError, InputError
 
 _ARP_PAUSES_S = (0.0, 0.05, 0.2)
 _ETHERTYPE_ARP = 0x0806
+_IFF_UP = 1
 _BROADCAST = b"\xff" * 6
 
 
@@ -50,10 +50,10 @@ class IP(AgentBase):
     async def monitor(self, context: AgentContext) -> MonitorResult:
         """Online while the device has the address; broken while the device is down."""
         wanted = _address(context)
-        present = await asyncio.to_thread(_present, wanted)
+        present, up = await asyncio.to_thread(_look, wanted)
         if not present:
             return MonitorResult(ResourceState.OFFLINE, 0, watch_addresses=True)
-        trouble = "" if _is_up(wanted.device) else f"{wanted.device} is down"
+        trouble = "" if up else f"{wanted.device} is down"
         return MonitorResult(
             ResourceState.ONLINE, detail=trouble, watch_addresses=True, broken=bool(trouble)
         )
@@ -62,7 +62,7 @@ class IP(AgentBase):
         """Remove the address; done when it is gone."""
         wanted = _address(context)
         await asyncio.to_thread(_change, wanted, "del")
-        return not await asyncio.to_thread(_present, wanted)
+        return not (await asyncio.to_thread(_look, wanted))[0]
 
 
 def _address(context: AgentContext) -> _Address:
@@ -95,21 +95,16 @@ def _change(wanted: _Address, verb: str) -> None:
                 raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}") from error
 
 
-def _present(wanted: _Address) -> bool:
+def _look(wanted: _Address) -> tuple[bool, bool]:
+    """Return whether the address is there and whether its device is up, both of this network namespace."""
     from pyroute2 import IPRoute
 
     with IPRoute() as route:
         links = route.link_lookup(ifname=wanted.device)
         if not links:
-            return False
-        return any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
-
-
-def _is_up(device: str) -> bool:
-    try:
-        return bool(int(Path(f"/sys/class/net/{device}/flags").read_text("ascii"), 16) & 1)
-    except (OSError, ValueError):
-        return True
+            return False, False
+        present = any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
+        return present, all(row["flags"] & _IFF_UP for row in route.get_links(links[0]))
 
 
 def _announce(wanted: _Address) -> None:
