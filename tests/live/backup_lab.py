@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.app.backup import admin_session, init_server
+from holdfast.app.backupserver import admin_session, init_server
 from holdfast.backup.service.client.login import Login, save_password
 from holdfast.backup.service.connection import Session
 from holdfast.backup.service.setup import ServerConfig, load_config
@@ -36,12 +36,13 @@ class LabServer:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start the process and wait until it answers."""
         ready = self.config.ready_file
         assert ready is not None
         ready.unlink(missing_ok=True)
-        log = open(self.config.directory.parent / f"{self.name}.log", "ab")
         command = [sys.executable, "-c", _RUN, str(self.config_file)]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        with open(self.config.directory.parent / f"{self.name}.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
         while not ready.exists():
             assert self.process.poll() is None, "the server died: see its log"
@@ -64,7 +65,7 @@ class LabServer:
 _RUN = """
 import sys
 from pathlib import Path
-from holdfast.app.backup import serve
+from holdfast.app.backupserver import serve
 from holdfast.backup.service.setup import load_config
 serve(load_config(Path(sys.argv[1])))
 """

@@ -19,6 +19,7 @@ from holdfast.backup.service.client.incremental import Figures, Incremental, Sou
 from holdfast.backup.service.client.restore import Restore, RestoreFigures, Selection
 from holdfast.kernel.errors import Refused
 
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[backup_lab.Lab]:
     lab = backup_lab.Lab(tmp_path)

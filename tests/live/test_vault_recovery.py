@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import backup_lab
 
-from holdfast.app.backup import make_recovery_kit, recover_server
+from holdfast.app.backupserver import make_recovery_kit, recover_server
 from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.incremental import Incremental, Source
 from holdfast.backup.service.client.restore import Restore, Selection

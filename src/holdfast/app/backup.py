@@ -1,158 +1,134 @@
-"""Wires the backup domain: catalog, media and sessions into a server; options and sessions into the client."""
+"""The backup domain's doors: native commands and the dialect's, bound to the client and to ``app.backupserver``."""
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+import click
+import msgspec
 
-from holdfast.backup.drivers.files import FileMedia
-from holdfast.backup.drivers.sqlite import SqliteDatabase
-from holdfast.backup.drivers.virtual import VirtualMedia
-from holdfast.backup.ports import Media
-from holdfast.backup.service.admin.dispatch import run_operation
-from holdfast.backup.service.catalog.schema import metadata, servers
-from holdfast.backup.service.client.login import peer_of
-from holdfast.backup.service.connection import Session
-from holdfast.backup.service.core import Core, MediaDrivers
-from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
-from holdfast.backup.service.keys import KeyRing
-from holdfast.backup.service.recovery import (
-    Recovered,
-    database_volumes,
-    make_kit,
-    no_series,
-    note_database_volumes,
-    open_kit,
-    prime,
-    readdress,
-    relocate_pools,
-    target_at,
-)
-from holdfast.backup.service.remote import connect_vault
-from holdfast.backup.service.server import Server
-from holdfast.backup.service.setup import (
-    ADMIN,
-    ADMIN_PASSWORD_FILE,
-    CATALOG_FILE,
-    ServerConfig,
-    initialise,
-    write_config,
-)
-from holdfast.backup.service.stgpool import mark_lost_primaries
-from holdfast.backup.session.messages import SignOn
-from holdfast.kernel.errors import InputError
-from holdfast.runtime.authority import Identity, save_identity
-from holdfast.runtime.rpc import RpcClient, RpcServer
-from holdfast.runtime.secretfile import read_secret, write_secret
+from holdfast.app import backupserver
+from holdfast.backup.model.objects import key_of
+from holdfast.backup.service.client.login import Login, save_password
+from holdfast.backup.service.client.options import load_options
+from holdfast.backup.service.client.restore import Restore, Selection
+from holdfast.backup.service.client.run import point_in_time, run_incremental
+from holdfast.backup.service.setup import load_config
+from holdfast.backup.session import messages as m
+from holdfast.cli import backup as backup_cli
+from holdfast.cli import restore as restore_cli
+from holdfast.cli import server as server_cli
+from holdfast.dialects.tsm import dsmadmc, dsmc
+from holdfast.dialects.tsm.language import read_macro
+from holdfast.runtime.secretfile import read_secret
 
 
-def build_core(config: ServerConfig) -> Core:
-    """Return the core of the server that ``config`` describes; its directory is created."""
-    config.directory.mkdir(parents=True, exist_ok=True)
-    config.directory.chmod(0o700)
-    database = SqliteDatabase(config.directory / CATALOG_FILE, metadata)
-    identity = Identity.load(config.identity)
-
-    def remote(core: Core, server: str, prefix: str) -> Media:
-        def grace_days() -> int:
-            with core.database.read() as connection:
-                return connection.execute(select(servers.c.grace_days).where(servers.c.name == server)).scalar() or 5
-
-        return VirtualMedia(lambda: connect_vault(core, server, identity), prefix, grace_days, core.now_ns)
-
-    keys = KeyRing(config.directory)
-    return Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
+def backup_commands() -> click.Group:
+    """Return ``holdfast backup``."""
+    return backup_cli.commands(backup_cli.Wire(_incremental, _set_password, _filespaces))
 
 
-def init_server(config: ServerConfig) -> bool:
-    """Create the server; False when it exists already."""
-    core = build_core(config)
-    try:
-        return initialise(core, config)
-    finally:
-        core.close()
+def restore_commands() -> click.Command:
+    """Return ``holdfast restore``."""
+    return restore_cli.command(restore_cli.Wire(_restore))
 
 
-def serve(config: ServerConfig) -> None:
-    """Run the server until SIGTERM or SIGINT."""
-    if not (config.directory / CATALOG_FILE).exists():
-        raise InputError("the server is not initialised", file=str(config.directory), remedy="holdfast server init")
-    core = build_core(config)
-    server = Server(core, run_operation)
-    rpc = RpcServer(config.address, Identity.load(config.identity), server.methods(), workers=32)
-    server.recover(config.address)
-    rpc.start()
-    if config.ready_file is not None:
-        config.ready_file.write_text(f"{rpc.port}\n")
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
-    rpc.stop()
-    core.close()
+def server_commands() -> click.Group:
+    """Return ``holdfast server``."""
+    return server_cli.commands(
+        server_cli.Wire(
+            lambda config: backupserver.init_server(load_config(config)),
+            lambda config: backupserver.serve(load_config(config)),
+            _run_text,
+            _operate,
+            lambda config, out, passphrase: backupserver.make_recovery_kit(load_config(config), out, passphrase),
+            _recover,
+        )
+    )
 
 
-def admin_session(config: ServerConfig, name: str = ADMIN, password: bytes = b"") -> Session:
-    """Open an administrator's session with the server of ``config``; by default as the administrator made at init."""
-    password = password or read_secret(config.directory / ADMIN_PASSWORD_FILE)
-    client = RpcClient(config.address, peer_of(config.name), Identity.load(config.identity))
-    return Session(client, "admin", SignOn(name), password)
+def dsmc_main(_name: str, arguments: list[str]) -> int:
+    """Run ``dsmc``."""
+    return dsmc.main(arguments, sys.stdout)
 
 
-def make_recovery_kit(config: ServerConfig, out: Path, passphrase_file: Path) -> None:
-    """Write the recovery kit of a server; it may be running."""
-    core = build_core(config)
-    try:
-        password = read_secret(config.directory / ADMIN_PASSWORD_FILE)
-        make_kit(core, Identity.load(config.identity), password, out, passphrase_file)
-    finally:
-        core.close()
+def dsmadmc_main(_name: str, arguments: list[str]) -> int:
+    """Run ``dsmadmc``."""
+    return dsmadmc.main(arguments, sys.stdout, sys.stdin)
 
 
-def recover_server(
-    kit_file: Path, passphrase_file: Path, target_address: str, directory: Path, address: str, ready_file: Path | None
-) -> Recovered:
-    """Make a server from a recovery kit and its vault. Raises ``InputError``, ``Refused``, ``Unavailable``."""
-    kit = open_kit(kit_file, passphrase_file)
-    if (directory / CATALOG_FILE).exists():
-        raise InputError("there is a server already", file=str(directory), remedy="choose a new directory")
-    target = target_at(kit, target_address)
-    save_identity(Identity(*kit.identity), directory / "identity")
-    config = ServerConfig(kit.name, directory, address, directory / "identity", ready_file, ())
-    core = build_core(config)
-    scratch = directory / f"{CATALOG_FILE}.new"
-    try:
-        prime(core, kit, target)
-        media = core.media_of_class(target.devclass)
-        assert isinstance(media, VirtualMedia)
-        files = media.files()
-        found = inspect_volumes(core, media, database_volumes(files, target.prefix, kit.name))
-        series = newest_series(found)
-        if not series:
-            raise no_series(media, target)
-        blocks = restore_database(core.keys, media, series, scratch)
-    finally:
-        core.close()
-    for suffix in ("-wal", "-shm"):
-        (directory / f"{CATALOG_FILE}{suffix}").unlink(missing_ok=True)
-    scratch.replace(directory / CATALOG_FILE)
-    write_secret(directory / ADMIN_PASSWORD_FILE, kit.admin_password)
-    config_file = directory / "server.toml"
-    write_config(config, config_file)
-    core = build_core(config)
-    try:
-        with core.database.write() as connection:
-            readdress(connection, target)
-            note_database_volumes(connection, found, files, target)
-            relocate_pools(connection, directory)
-        destroyed = mark_lost_primaries(core)
-        core.log_text(f"Server {kit.name} recovered from {target.server}: series {series[0][0].first.series}")
-    finally:
-        core.close()
-    names = tuple(volume.name for backup in series for volume in backup)
-    first = series[-1][0].first
-    return Recovered(kit.name, first.series, first.operation, blocks, names, tuple(destroyed), config_file)
+def _incremental(
+    optfile: Path,
+    sysfile: Path | None,
+    names: tuple[str, ...],
+    roots: Mapping[str, str],
+    node: str,
+    say: backup_cli.Say,
+) -> tuple[dict[str, Any], int, list[str]]:
+    options = load_options(optfile, sysfile)
+    done = run_incremental(options, Login.of(options, str(optfile), node), names, roots, say)
+    per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
+    figures = {**_plain(asdict(done.total)), "filespaces": per_filespace}
+    return figures, done.total.exit_code, [*done.total.warnings, *done.total.failures]
+
+
+def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+    return {**figures, "seconds": round(figures["seconds"], 3)}
+
+
+def _set_password(optfile: Path, sysfile: Path | None, node: str, password_file: Path) -> Path:
+    options = load_options(optfile, sysfile)
+    login = Login.of(options, str(optfile), node)
+    return save_password(login.password_file.parent, login.node, login.server, read_secret(password_file))
+
+
+def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str, str]]:
+    options = load_options(optfile, sysfile)
+    with Login.of(options, str(optfile), node).open() as session:
+        rows = dsmc.list_filespaces(session)
+    return [{"name": row.name, "type": row.type, "ended": dsmc.stamp(row.ended_ns)} for row in rows]
+
+
+def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[str]]:
+    options = load_options(request.optfile, request.sysfile)
+    under = key_of(request.under.encode("utf-8", "surrogateescape"))
+    pit = point_in_time(request.pitdate, request.pittime)
+    filespace = request.filespace.rstrip("/") or "/"
+    with Login.of(options, str(request.optfile), request.node).open() as session:
+        restore = Restore(session, str(request.destination), replace=request.replace)
+        done = restore.run(Selection(filespace, under, pit, latest=request.latest))
+    return asdict(done), done.exit_code, done.failures
+
+
+def _answer(outcome: m.Message) -> server_cli.Answer:
+    assert isinstance(outcome, m.Outcome)
+    figures = {name: msgspec.msgpack.decode(value) for name, value in outcome.figures.items()}
+    return server_cli.Answer(outcome.code, outcome.messages, outcome.columns, outcome.rows, figures)
+
+
+def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:
+    requests = read_macro(text, file)
+    answers = []
+    with backupserver.admin_session(load_config(config)) as session:
+        for request in requests:
+            answers.append(
+                _answer(session.call(lambda seq, r=request: m.Run(seq, r.operation, r.args, r.text)))  # type: ignore[misc]
+            )
+    return answers
+
+
+def _operate(config: Path, operation: str, args: dict[str, str]) -> server_cli.Answer:
+    text = f"{operation.upper()} {' '.join(f'{key.upper()}={value}' for key, value in args.items())}"
+    with backupserver.admin_session(load_config(config)) as session:
+        return _answer(session.call(lambda seq: m.Run(seq, operation, args, text)))
+
+
+def _recover(
+    kit_file: Path, passphrase_file: Path, target: str, directory: Path, address: str, ready_file: Path | None
+) -> dict[str, Any]:
+    done = backupserver.recover_server(kit_file, passphrase_file, target, directory, address, ready_file)
+    return {**asdict(done), "config_file": str(done.config_file)}

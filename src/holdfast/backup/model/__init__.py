@@ -1,1 +1,1 @@
-"""Values of the backup domain: objects and their attributes, policy, pools and volumes, virtual volumes, message ids."""
+"""Values of the backup domain: objects and attributes, policy, pools and volumes, virtual volumes, message ids."""

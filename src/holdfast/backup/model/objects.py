@@ -1,8 +1,8 @@
 """Objects: what a client finds in a filespace and what the server keeps of it.
 
 A path is held as a *key*: the components below the filespace joined by NUL. NUL cannot stand in a name, so the key is
-exact for any bytes, and plain byte order of keys is the order in which a tree is walked (``a``, ``a/b``, ``a-c``), which
-lets client and server merge their streams without sorting. The filespace's root has the empty key.
+exact for any bytes, and plain byte order of keys is the order in which a tree is walked (``a``, ``a/b``, ``a-c``),
+which lets client and server merge their streams without sorting. The filespace's root has the empty key.
 
 These are msgspec structs because they travel and are stored by the hundred thousand.
 """

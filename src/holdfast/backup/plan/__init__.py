@@ -1,1 +1,1 @@
-"""Pure decisions of the backup domain: which files count, what changed, which versions go, what differs at the vault."""
+"""Pure decisions of the backup domain: which files count, what changed, which versions go, what differs."""

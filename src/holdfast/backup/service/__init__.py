@@ -1,1 +1,1 @@
-"""The backup services: the server's rooms (``server``, ``ingest``, ``egress``, ``vault``, ``admin``) and the client's."""
+"""The backup services: the server's rooms (``ingest``, ``egress``, ``vault``, ``admin``) and the client's."""

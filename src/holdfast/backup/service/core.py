@@ -52,7 +52,9 @@ class Core:
         """Held by processes that remove chunks or volumes; taken without waiting by those that must not meet them."""
         self.client_sessions = 0
         with database.read() as connection:
-            self._last_ns = connection.execute(select(actlog.c.at_ns).order_by(actlog.c.id.desc()).limit(1)).scalar() or 0
+            self._last_ns = (
+                connection.execute(select(actlog.c.at_ns).order_by(actlog.c.id.desc()).limit(1)).scalar() or 0
+            )
 
     def now_ns(self) -> int:
         """Return the wall clock, strictly rising within this server: two commits never share a time."""

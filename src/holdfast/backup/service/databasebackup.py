@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,9 @@ class _Writer:
         appender.close()
         return tuple(digests)
 
-    def _records(self, copy: Path, before: tuple[bytes, ...], digests: list[bytes]) -> Iterator[tuple[list[int], bytes]]:
+    def _records(
+        self, copy: Path, before: tuple[bytes, ...], digests: list[bytes]
+    ) -> Iterator[tuple[list[int], bytes]]:
         numbers: list[int] = []
         parts: list[bytes] = []
         with open(copy, "rb") as file:
@@ -191,9 +194,7 @@ class _Writer:
             self.series, self.operation, self.full, self._total, tuple(blocks), len(self.done) + 1, last, self._at_ns
         )
         lengths = tuple(min(BLOCK_BYTES, self._total - number * BLOCK_BYTES) for number in blocks)
-        index = GroupIndex(
-            os.urandom(16), self._key.id, len(data), tuple(names), lengths, msgspec.msgpack.encode(note)
-        )
+        index = GroupIndex(os.urandom(16), self._key.id, len(data), tuple(names), lengths, msgspec.msgpack.encode(note))
         return seal(index, self._compress.compress(data), self._key.cipher)
 
     def _name(self) -> str:
@@ -257,7 +258,7 @@ def restore_database(core_keys: Any, media: Media, backups: list[list[FoundVolum
     count = 0
     with open(target, "wb") as file:
         for volume in (volume for backup in backups for volume in backup):
-            reader = lambda offset, length, n=volume.name: media.read(n, offset, length)  # noqa: E731
+            reader = partial(media.read, volume.name)
             for offset, length, _ in scan(reader, volume.size_bytes):
                 index, data = unseal(reader(offset, length), core_keys.cipher)
                 note = msgspec.msgpack.decode(index.note, type=Note)

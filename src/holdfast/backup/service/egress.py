@@ -43,13 +43,15 @@ class Egress:
         """List versions of one filespace in key order."""
         with self._core.database.read() as connection:
             filespace = connection.execute(
-                select(filespaces.c.id).where(
-                    filespaces.c.node == self._node, filespaces.c.name == message.filespace
-                )
+                select(filespaces.c.id).where(filespaces.c.node == self._node, filespaces.c.name == message.filespace)
             ).scalar()
             if filespace is None:
                 raise Refused(
-                    Refusal("not-found", f"ANS4000E node {self._node} has no filespace {message.filespace}", "query filespace")
+                    Refusal(
+                        "not-found",
+                        f"ANS4000E node {self._node} has no filespace {message.filespace}",
+                        "query filespace",
+                    )
                 )
             rows = list(connection.execute(self._statement(message, filespace)).all())
         last = len(rows) < message.limit
@@ -94,7 +96,9 @@ class Egress:
         found: dict[int, tuple[int, int, int]] = {}
         with self._core.database.read() as connection:
             for part in batches(message.chunks):
-                statement = select(chunks.c.id, chunks.c.grp, chunks.c.offset, chunks.c.length).where(chunks.c.id.in_(part))
+                statement = select(chunks.c.id, chunks.c.grp, chunks.c.offset, chunks.c.length).where(
+                    chunks.c.id.in_(part)
+                )
                 for id, group, offset, length in connection.execute(statement):
                     found[id] = (group, offset, length)
         missing = [chunk for chunk in message.chunks if chunk not in found]

@@ -1,8 +1,8 @@
 """EXPIRE INVENTORY: versions that policy no longer keeps go, then chunks and groups nothing names, then empty volumes.
 
-At a target it also removes archive objects whose grace period is over; nothing else there does. Chunks are found by mark
-and sweep, never by counters that could drift, and only while no client stores: a client may have been told that a chunk
-is kept and name it in its next commit.
+At a target it also removes archive objects whose grace period is over; nothing else there does. Chunks are found by
+mark and sweep, never by counters that could drift, and only while no client stores: a client may have been told that
+a chunk is kept and name it in its next commit.
 """
 
 from __future__ import annotations

@@ -141,7 +141,9 @@ class PoolWriter:
         count = connection.execute(select(func.count()).where(volumes.c.pool == self._pool)).scalar_one()
         if pool.maxscratch and count >= pool.maxscratch:
             raise Refused(
-                Refusal("no-storage", f"pool {self._pool} has its {count} scratch volumes", "raise MAXSCRATCH or reclaim")
+                Refusal(
+                    "no-storage", f"pool {self._pool} has its {count} scratch volumes", "raise MAXSCRATCH or reclaim"
+                )
             )
         now = self._core.now_ns()
         name = volume_name(self._core.name, VolumeUse.POOL, next_volume_number(connection, now))

@@ -1,12 +1,13 @@
 """Rebuilding the chunk index from the volumes: what the self-describing format is for.
 
-Reads the record headers of every volume file in a pool's directory and enters groups, places and chunks that the catalog
-does not know. Nothing is removed. Versions are not in the volumes: they come back with the database.
+Reads the record headers of every volume file in a pool's directory and enters groups, places and chunks that the
+catalog does not know. Nothing is removed. Versions are not in the volumes: they come back with the database.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
@@ -41,7 +42,7 @@ def rebuild_pool(core: Core, pool: str) -> RebuildFigures:
             continue
         size = path.stat().st_size
         try:
-            found = list(scan(lambda offset, length, n=path.name: media.read(n, offset, length), size))  # type: ignore[misc]
+            found = list(scan(partial(media.read, path.name), size))
         except Damaged:
             figures.damaged += (path.name,)
             continue

@@ -103,7 +103,8 @@ def source_volumes(connection: Connection, devclass: str, prefix: str) -> list[S
     pools = connection.execute(select(volumes).where(volumes.c.devclass == devclass, volumes.c.size_bytes > 0)).all()
     history = connection.execute(select(volhistory).where(volhistory.c.devclass == devclass)).all()
     known = {
-        row.volume: SourceVolume(archive_name(prefix, row.volume), row.size_bytes, row.written_ns, "") for row in history
+        row.volume: SourceVolume(archive_name(prefix, row.volume), row.size_bytes, row.written_ns, "")
+        for row in history
     }
     for row in pools:
         known[row.name] = SourceVolume(archive_name(prefix, row.name), row.size_bytes, row.written_ns, row.pool)

@@ -5,8 +5,8 @@ does not hold the verification code: the new server's sessions are read-only unt
 copy of the kit alone cannot overwrite the vault.
 
 Recovery: list the database volumes at the target → newest usable series → catalog → note the database volumes found in
-the volume history (the restored catalog predates its own backup) → mark the lost primary volumes DESTROYED. From then on
-client restores are served from the copy pool's virtual volumes, and RESTORE STGPOOL rebuilds the primaries.
+the volume history (the restored catalog predates its own backup) → mark the lost primary volumes DESTROYED. From then
+on client restores are served from the copy pool's virtual volumes, and RESTORE STGPOOL rebuilds the primaries.
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ class Server:
                 if reply is not None:
                     yield m.encode(reply)
         except Refused as refused:
-            core.log(
-                "ANR0440W", session=who.session, number=who.session, name=node, reason=refused.refusal.reason
-            )
+            core.log("ANR0440W", session=who.session, number=who.session, name=node, reason=refused.refusal.reason)
             raise
         finally:
             core.client_sessions -= 1
@@ -107,7 +105,9 @@ class Server:
         core, machine = self._core, Machine()
         who = yield from sign_on(core, machine, requests, "SERVER")
         state = self._verify(who)
-        yield m.encode(m.Welcome(core.name, who.session, state.value.removeprefix("server, "), server_time_ns=core.now_ns()))
+        yield m.encode(
+            m.Welcome(core.name, who.session, state.value.removeprefix("server, "), server_time_ns=core.now_ns())
+        )
         machine.welcome(state)
         touch(core, "NODE", who.row.name)
         core.log("ANR0408I", session=who.session, number=who.session, name=who.row.name, mode=state.value)
@@ -131,11 +131,11 @@ class Server:
             with core.database.write() as connection:
                 mine = nodes.c.name == who.row.name
                 connection.execute(update(nodes).where(mine).values(verification=request.verification))
-            core.log("ANR4374I" if request.reset else "ANR4376I", **fields)  # type: ignore[arg-type]
+            core.log("ANR4374I" if request.reset else "ANR4376I", **fields)
             return State.READ_WRITE
         if request.verification and request.verification == who.row.verification:
             return State.READ_WRITE
-        core.log("ANR4373W", **fields)  # type: ignore[arg-type]
+        core.log("ANR4373W", **fields)
         return State.READ_ONLY
 
     def admin(self, requests: Iterator[bytes], _caller: str) -> Iterator[bytes]:

@@ -8,7 +8,7 @@
     identity = "/etc/holdfast/delhi"          # ca.pem, cert.pem, key.pem of the name server:DELHI
     ready_file = "/run/holdfast/delhi.ready"  # optional: written when the server answers
 
-    [[pools]]                                 # optional: primary FILE pools made at init; default BACKUPPOOL, ARCHIVEPOOL
+    [[pools]]                                 # optional: FILE pools made at init; default BACKUPPOOL, ARCHIVEPOOL
     name = "BACKUPPOOL"
     directory = "/srv/pools/backup"           # default DIRECTORY/pools/NAME
     capacity = "10G"                          # of one volume

@@ -1,4 +1,4 @@
-"""BACKUP STGPOOL, RESTORE STGPOOL, AUDIT VOLUME, DELETE VOLUME: groups copied between pools, places checked and dropped.
+"""BACKUP STGPOOL, RESTORE STGPOOL, AUDIT VOLUME, DELETE VOLUME: groups copied between pools, places checked.
 
 Records are copied as they are, still encrypted with the primary pool's key, so a copy pool on another server holds
 nothing that server could read. Copying is incremental by group: one that has an undamaged place in the copy pool is
@@ -49,7 +49,9 @@ def _lacking(primary: str, copy: str) -> Any:
     """Select readable primary places of groups that have no undamaged place in the copy pool."""
     other, target = places.alias(), volumes.alias()
     copied = exists().where(
-        and_(other.c.grp == groups.c.id, other.c.damaged.is_(False), target.c.id == other.c.volume, target.c.pool == copy)
+        and_(
+            other.c.grp == groups.c.id, other.c.damaged.is_(False), target.c.id == other.c.volume, target.c.pool == copy
+        )
     )
     return (
         select(groups.c.id, volumes.c.name, volumes.c.devclass, places.c.volume, places.c.offset, places.c.length)
@@ -171,9 +173,7 @@ def audit_volume(core: Core, name: str, *, fix: bool) -> AuditFigures:
         if volume is None:
             raise Refused(Refusal("not-found", f"volume {name} is not defined", "QUERY VOLUME"))
         pool = pool_row(connection, volume.pool)
-        rows = connection.execute(
-            select(places).where(places.c.volume == volume.id).order_by(places.c.offset)
-        ).all()
+        rows = connection.execute(select(places).where(places.c.volume == volume.id).order_by(places.c.offset)).all()
     figures = AuditFigures()
     for row in rows:
         figures.inspected += 1
@@ -232,7 +232,9 @@ def delete_volume(core: Core, name: str, *, discard: bool) -> None:
 
 def mark_lost_primaries(core: Core) -> list[str]:
     """After a disaster: mark primary volumes whose file is not there DESTROYED; return their names."""
-    statement = select(volumes).join(pools, pools.c.name == volumes.c.pool).where(pools.c.type == PoolType.PRIMARY.value)
+    statement = (
+        select(volumes).join(pools, pools.c.name == volumes.c.pool).where(pools.c.type == PoolType.PRIMARY.value)
+    )
     with core.database.read() as connection:
         rows = connection.execute(statement).all()
     lost = [row.name for row in rows if core.media_of_class(row.devclass).facts(row.name) is None]

@@ -161,7 +161,9 @@ def list_objects(core: Core, node: str, prefix: str = "") -> list[m.RemoteFile]:
         if not row.name.startswith(prefix):
             continue
         facts = core.file_media(object_directory(core, row.pool, node)).facts(row.name)
-        size, written = (row.size_bytes, row.written_ns) if row.writing or facts is None else (facts.size_bytes, facts.written_ns)
+        size, written = (
+            (row.size_bytes, row.written_ns) if row.writing or facts is None else (facts.size_bytes, facts.written_ns)
+        )
         files.append(m.RemoteFile(row.name, size, written, row.marked_ns is not None, facts is not None))
     return files
 

@@ -52,7 +52,7 @@ _WRITES = (m.OpenVolume, m.Append, m.CommitVolume, m.MarkFile)
 
 
 class Machine:
-    """One session's state. ``receive`` checks and moves; ``welcome`` and ``closed_volume`` are the server's own moves."""
+    """One session's state. ``receive`` checks and moves; ``welcome`` is the server's own move."""
 
     def __init__(self) -> None:
         self.state = State.NEW
@@ -85,4 +85,6 @@ class Machine:
                 f"the session is read-only: the verification code does not match, so {name} is refused",
                 "at the source server: UPDATE SERVER name FORCESYNC=YES, once it is certain which server is the owner",
             )
-        return Refusal("protocol", f"ANR0440W Protocol error: {name} is out of order in a session that is {self.state.value}")
+        return Refusal(
+            "protocol", f"ANR0440W Protocol error: {name} is out of order in a session that is {self.state.value}"
+        )

@@ -20,7 +20,7 @@ class Message(msgspec.Struct, tag=True, tag_field="message", array_like=True, fr
 # --- sign-on, every kind of session -----------------------------------------------------------------------------
 
 
-class SignOn(Message):
+class SignOn(Message, frozen=True):
     """Who wants a session. ``verification`` and ``reset`` are for servers only."""
 
     name: str
@@ -29,14 +29,14 @@ class SignOn(Message):
     reset: bool = False
 
 
-class Challenge(Message):
+class Challenge(Message, frozen=True):
     """What the proof must be computed over."""
 
     salt: bytes
     nonce: bytes
 
 
-class Proof(Message):
+class Proof(Message, frozen=True):
     """Shows knowledge of the password without sending it."""
 
     proof: bytes
@@ -54,7 +54,7 @@ class BoundClass(msgspec.Struct, array_like=True, frozen=True):
     tries: int = 4
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The session is open. ``mode`` is ``read-write`` or ``read-only``."""
 
     server: str
@@ -69,7 +69,7 @@ class Welcome(Message):
 # --- client backup ----------------------------------------------------------------------------------------------
 
 
-class OpenFilespace(Message):
+class OpenFilespace(Message, frozen=True):
     """Begin an incremental of one filespace."""
 
     seq: int
@@ -77,7 +77,7 @@ class OpenFilespace(Message):
     type: str
 
 
-class FilespaceOpened(Message):
+class FilespaceOpened(Message, frozen=True):
     """``empty``: no active versions; ``pool_empty``: no chunks at all, so asking which are kept is useless."""
 
     seq: int
@@ -85,7 +85,7 @@ class FilespaceOpened(Message):
     pool_empty: bool
 
 
-class ListActive(Message):
+class ListActive(Message, frozen=True):
     """Ask for active versions after ``after`` (None: from the start)."""
 
     seq: int
@@ -93,7 +93,7 @@ class ListActive(Message):
     limit: int
 
 
-class Page(Message):
+class Page(Message, frozen=True):
     """One page of a list: msgpack rows, compressed. ``last`` ends the list."""
 
     seq: int
@@ -101,7 +101,7 @@ class Page(Message):
     last: bool
 
 
-class Have(Message):
+class Have(Message, frozen=True):
     """Ask which chunks the pool keeps already."""
 
     seq: int
@@ -109,14 +109,14 @@ class Have(Message):
     names: tuple[bytes, ...]
 
 
-class HaveReply(Message):
+class HaveReply(Message, frozen=True):
     """One byte per name: 1 when kept."""
 
     seq: int
     kept: bytes
 
 
-class Group(Message):
+class Group(Message, frozen=True):
     """A compressed group of chunks: ``names`` and ``lengths`` in order; ``data`` is one zstd frame."""
 
     pool: str
@@ -137,33 +137,33 @@ class NewVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     pieces: tuple[Piece, ...] | None
 
 
-class Versions(Message):
+class Versions(Message, frozen=True):
     """Versions to store: a compressed msgpack list of :class:`NewVersion`."""
 
     rows: bytes
 
 
-class Expire(Message):
+class Expire(Message, frozen=True):
     """Objects that are gone or newly excluded: their active versions become inactive."""
 
     keys: tuple[bytes, ...]
 
 
-class Rebind(Message):
+class Rebind(Message, frozen=True):
     """Objects whose versions follow a changed management class."""
 
     keys: tuple[bytes, ...]
     mgmtclass: str
 
 
-class Commit(Message):
+class Commit(Message, frozen=True):
     """Make all since the last commit durable."""
 
     seq: int
     end: bool = False
 
 
-class Committed(Message):
+class Committed(Message, frozen=True):
     """It is durable. Figures of this commit."""
 
     seq: int
@@ -171,7 +171,7 @@ class Committed(Message):
     objects: int
 
 
-class DropFilespace(Message):
+class DropFilespace(Message, frozen=True):
     """Not offered to clients: kept so that the refusal is explicit (clients cannot delete what policy keeps)."""
 
     seq: int
@@ -181,13 +181,13 @@ class DropFilespace(Message):
 # --- client query and restore -----------------------------------------------------------------------------------
 
 
-class ListFilespaces(Message):
+class ListFilespaces(Message, frozen=True):
     """Ask for the node's filespaces."""
 
     seq: int
 
 
-class ListVersions(Message):
+class ListVersions(Message, frozen=True):
     """Ask for versions: as of ``pit_ns``, or the active ones, or (``inactive``) all. ``latest`` adds the newest
     inactive version of objects that have no active one."""
 
@@ -225,28 +225,28 @@ class FilespaceRow(msgspec.Struct, array_like=True, frozen=True):
     ended_ns: int
 
 
-class Locate(Message):
+class Locate(Message, frozen=True):
     """Ask where chunks lie."""
 
     seq: int
     chunks: tuple[int, ...]
 
 
-class Located(Message):
+class Located(Message, frozen=True):
     """For each chunk asked, in order: group id, offset in the group, sequence of the group in its pool."""
 
     seq: int
     places: tuple[tuple[int, int, int], ...]
 
 
-class Fetch(Message):
+class Fetch(Message, frozen=True):
     """Ask for one group."""
 
     seq: int
     group: int
 
 
-class Fetched(Message):
+class Fetched(Message, frozen=True):
     """The group, compressed; or ``damage`` says why not, and ``volume`` where it should have been."""
 
     seq: int
@@ -260,7 +260,7 @@ class Fetched(Message):
 # --- administration ---------------------------------------------------------------------------------------------
 
 
-class Run(Message):
+class Run(Message, frozen=True):
     """Run one operation. ``text`` is what the administrator wrote, for the activity log (passwords masked)."""
 
     seq: int
@@ -269,7 +269,7 @@ class Run(Message):
     text: str
 
 
-class Outcome(Message):
+class Outcome(Message, frozen=True):
     """What came of it: return code (section 1), messages, and at most one table."""
 
     seq: int
@@ -283,7 +283,7 @@ class Outcome(Message):
 # --- server to server -------------------------------------------------------------------------------------------
 
 
-class OpenVolume(Message):
+class OpenVolume(Message, frozen=True):
     """Open an archive object to grow from ``at_bytes``; 0 creates it."""
 
     seq: int
@@ -291,13 +291,13 @@ class OpenVolume(Message):
     at_bytes: int
 
 
-class Append(Message):
+class Append(Message, frozen=True):
     """More bytes of the open object."""
 
     data: bytes
 
 
-class CommitVolume(Message):
+class CommitVolume(Message, frozen=True):
     """Make the open object durable at ``size_bytes`` with the source's date."""
 
     seq: int
@@ -306,7 +306,7 @@ class CommitVolume(Message):
     close: bool
 
 
-class ReadVolume(Message):
+class ReadVolume(Message, frozen=True):
     """Ask for a range of an object."""
 
     seq: int
@@ -315,7 +315,7 @@ class ReadVolume(Message):
     length: int
 
 
-class Bytes(Message):
+class Bytes(Message, frozen=True):
     """The range asked for; ``missing`` says why not."""
 
     seq: int
@@ -323,7 +323,7 @@ class Bytes(Message):
     missing: str = ""
 
 
-class ListFiles(Message):
+class ListFiles(Message, frozen=True):
     """Ask for all archive objects of this node whose name starts with ``prefix``."""
 
     seq: int
@@ -340,14 +340,14 @@ class RemoteFile(msgspec.Struct, array_like=True, frozen=True):
     present: bool
 
 
-class Files(Message):
+class Files(Message, frozen=True):
     """The answer to :class:`ListFiles`."""
 
     seq: int
     files: tuple[RemoteFile, ...]
 
 
-class MarkFile(Message):
+class MarkFile(Message, frozen=True):
     """Mark an object for deletion, or (``active``) make a marked one active again."""
 
     seq: int
@@ -356,13 +356,13 @@ class MarkFile(Message):
     grace_days: int = 5
 
 
-class Done(Message):
+class Done(Message, frozen=True):
     """It happened and is durable."""
 
     seq: int
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """The request was refused; the session goes on."""
 
     seq: int
@@ -371,7 +371,7 @@ class Failed(Message):
     remedy: str
 
 
-class SignOff(Message):
+class SignOff(Message, frozen=True):
     """The session ends in good order."""
 
 

@@ -130,7 +130,9 @@ def define_copygroup(core: Core, args: Args, change: bool = False) -> Reply:
         old = None
         if change:
             old = _existing(connection, copygroups, "Copy group", **key, type=kind)
-            connection.execute(delete(copygroups).where(*[copygroups.c[k] == v for k, v in {**key, "type": kind}.items()]))
+            connection.execute(
+                delete(copygroups).where(*[copygroups.c[k] == v for k, v in {**key, "type": kind}.items()])
+            )
         else:
             _new(connection, copygroups, "Copy group", **key, type=kind)
         destination = args.get("destination", old.destination if old else "").upper()
@@ -148,7 +150,7 @@ def update_copygroup(core: Core, args: Args) -> Reply:
 
 def _copygroup(args: Args, kind: str, destination: str, old: Any) -> BackupCopyGroup | ArchiveCopyGroup:
     if kind == "ARCHIVE":
-        kept = old.retver_days if old else ArchiveCopyGroup.__dataclass_fields__["retver_days"].default
+        kept = old.retver_days if old else ArchiveCopyGroup(destination).retver_days
         return ArchiveCopyGroup(destination, number(args, "retver", kept, 0, 30_000, NOLIMIT))
     base = backup_group(old) if old else BackupCopyGroup(destination)
     return BackupCopyGroup(
@@ -278,7 +280,9 @@ def define_server(core: Core, args: Args) -> Reply:
     """DEFINE SERVER name PASSWORD= HLADDRESS= LLADDRESS= NODENAME= DELGRACEPERIOD=."""
     name = identifier(args, "name")
     if name == core.name:
-        raise refuse("same-server", f"ANR2103E {name} is this server: virtual volumes need another", "name another server")
+        raise refuse(
+            "same-server", f"ANR2103E {name} is this server: virtual volumes need another", "name another server"
+        )
     if not args.get("hladdress") or not args.get("lladdress"):
         raise refuse("invalid", "ANR2022E One or more parameters are missing - HLADDRESS, LLADDRESS")
     values = {

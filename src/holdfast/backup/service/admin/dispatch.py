@@ -73,7 +73,9 @@ def _process(core: Core, operation: str, args: Args) -> Reply:
     number = core.next_process()
     foreground = choice(args, "wait", "YES" if operation in _ALWAYS_WAIT else "NO", "YES", "NO") == "YES"
     ground = "FOREGROUND" if foreground else "BACKGROUND"
-    started = core.log("ANR0984I", process=number, number=number, what=what, ground=ground, time=query.stamp(core.now_ns()))
+    started = core.log(
+        "ANR0984I", process=number, number=number, what=what, ground=ground, time=query.stamp(core.now_ns())
+    )
     if foreground:
         reply = _attempt(core, process, operation, args, number)
         reply.messages.insert(0, started)
@@ -105,5 +107,9 @@ def _failure(error: HoldfastError) -> Reply:
     code = SYNTAX if isinstance(error, InputError) else ERROR
     if isinstance(error, Refused):
         code = CODES.get(error.refusal.code, ERROR)
-    text = error.message if error.message.startswith("AN") else messages.text("ANR2103E", what="Command", reason=error.message)
+    text = (
+        error.message
+        if error.message.startswith("AN")
+        else messages.text("ANR2103E", what="Command", reason=error.message)
+    )
     return Reply([text, *([f"remedy: {error.remedy}"] if error.remedy else [])], code=code)

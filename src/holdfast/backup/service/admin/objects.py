@@ -16,7 +16,7 @@ def query_object(core: Core, args: Args) -> Reply:
     """QUERY OBJECT node: the archive objects that this server keeps for another."""
     columns = ("Object Name", "Bytes", "Date", "Marked?", "Present?")
     found = list_objects(core, identifier(args, "node"))
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f.name, str(f.size_bytes), stamp(f.written_ns), "Yes" if f.marked else "No", "Yes" if f.present else "No")
         for f in found
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -43,10 +43,10 @@ def days_since(core: Core, at_ns: int) -> str:
     return str(days) if days else "<1"
 
 
-def _answer(what: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Reply:
+def _answer(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Reply:
     if not rows:
         return Reply([messages.text("ANR2034E", what=what)], columns, [], {}, NOTFOUND)
-    return Reply([], columns, rows)
+    return Reply([], columns, list(rows))
 
 
 def _matching(args: Args, key: str = "name") -> Callable[[str], bool]:
@@ -76,7 +76,9 @@ def _stgpool(connection: Connection, pool: Any) -> tuple[str, ...]:
     used, count = connection.execute(
         select(func.coalesce(func.sum(volumes.c.size_bytes), 0), func.count()).where(volumes.c.pool == pool.name)
     ).one()
-    unit = connection.execute(select(devclasses.c.capacity_bytes).where(devclasses.c.name == pool.devclass)).scalar() or 1
+    unit = (
+        connection.execute(select(devclasses.c.capacity_bytes).where(devclasses.c.name == pool.devclass)).scalar() or 1
+    )
     capacity = unit * max(pool.maxscratch or count, 1)
     percent = f"{100 * used / capacity:.1f}"
     copy = pool.type == "COPY"
@@ -95,7 +97,15 @@ def query_volume(core: Core, args: Args) -> Reply:
     with core.database.read() as connection:
         found = connection.execute(statement.order_by(volumes.c.name)).all()
     rows = [
-        (v.name, v.pool, v.devclass, _mb(v.capacity_bytes), f"{100 * v.size_bytes / v.capacity_bytes:.1f}", v.status, v.access)
+        (
+            v.name,
+            v.pool,
+            v.devclass,
+            _mb(v.capacity_bytes),
+            f"{100 * v.size_bytes / v.capacity_bytes:.1f}",
+            v.status,
+            v.access,
+        )
         for v in found
         if matches(v.name) and of_pool(v.pool)
     ]
@@ -112,7 +122,15 @@ def query_node(core: Core, args: Args) -> Reply:
     with core.database.read() as connection:
         found = connection.execute(select(nodes).order_by(nodes.c.name)).all()
     rows = [
-        (n.name, n.platform or "(?)", n.domain, days_since(core, n.access_ns), days_since(core, n.registered_ns), "No", n.type)
+        (
+            n.name,
+            n.platform or "(?)",
+            n.domain,
+            days_since(core, n.access_ns),
+            days_since(core, n.registered_ns),
+            "No",
+            n.type,
+        )
         for n in found
         if matches(n.name)
     ]
@@ -148,7 +166,9 @@ def query_volhistory(core: Core, args: Args) -> Reply:
     rows = [
         (stamp(h.at_ns), h.type, str(h.series), str(h.operation), str(h.sequence), h.devclass, h.volume)
         for h in found
-        if "ALL".startswith(wanted) or h.type.startswith(wanted) or ("DBBACKUP".startswith(wanted) and h.type[:6] == "BACKUP")
+        if "ALL".startswith(wanted)
+        or h.type.startswith(wanted)
+        or ("DBBACKUP".startswith(wanted) and h.type[:6] == "BACKUP")
     ]
     return _answer("QUERY VOLHISTORY", columns, rows)
 

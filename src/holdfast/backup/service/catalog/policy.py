@@ -36,7 +36,9 @@ def classes_of(connection: Connection, domain: str) -> list[ClassBinding]:
         select(copygroups).where(copygroups.c.domain == domain, copygroups.c.policyset == ACTIVE)
     ).all()
     backups = {row.mgmtclass: backup_group(row) for row in rows if row.type == "BACKUP"}
-    archives = {row.mgmtclass: ArchiveCopyGroup(row.destination, row.retver_days) for row in rows if row.type == "ARCHIVE"}
+    archives = {
+        row.mgmtclass: ArchiveCopyGroup(row.destination, row.retver_days) for row in rows if row.type == "ARCHIVE"
+    }
     return [ClassBinding(name, backups.get(name), archives.get(name), name == default) for name in sorted(names)]
 
 

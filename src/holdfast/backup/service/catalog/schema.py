@@ -1,8 +1,9 @@
 """The catalog's schema, the same for every database driver.
 
 Content lies in *groups* (one encrypted record of about 4 MiB raw, holding many chunks). A group may lie in several
-places: one in its primary pool and one in each copy pool; a place is a volume and an offset. Versions name chunks, chunks name
-their group, so a copy pool needs neither chunks nor versions of its own, and any readable place serves a restore.
+places: one in its primary pool and one in each copy pool; a place is a volume and an offset. Versions name chunks,
+chunks name their group, so a copy pool needs neither chunks nor versions of its own, and any readable place serves a
+restore.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The incremental backup of one filespace: scan and inventory merged, content up, versions behind it, commit.
 
 The flow: ``Scanner`` and the server's pages → ``plan.difference`` → per object store, update, rebind, expire or skip →
-``Uploader`` for new content → versions in batches → commit. Only what the server has acknowledged is counted; a run that
-is cut short is resumed by the next run's difference.
+``Uploader`` for new content → versions in batches → commit. Only what the server has acknowledged is counted; a run
+that is cut short is resumed by the next run's difference.
 """
 
 from __future__ import annotations
@@ -169,7 +169,9 @@ class Incremental:
             elif entry.kind is Kind.FILE:
                 pieces, entry = self._content(entry, directory, name)
         except Changed:
-            return self._fail(f"ANS4037E Object '{self._path(entry.key)}' changed during processing. Object skipped.", entry)
+            return self._fail(
+                f"ANS4037E Object '{self._path(entry.key)}' changed during processing. Object skipped.", entry
+            )
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -71,3 +71,9 @@ def save_password(directory: Path, node: str, server: str, password: bytes) -> P
     path = password_path(directory, node, server)
     write_secret(path, password.rstrip(b"\r\n"))
     return path
+
+
+def open_admin(address: str, server: str, identity: Identity, name: str, password: bytes) -> Session:
+    """Open an administrator's session. Raises ``Refused`` for a wrong password."""
+    client = RpcClient(address, peer_of(server), identity)
+    return Session(client, "admin", m.SignOn(name.upper()), password)

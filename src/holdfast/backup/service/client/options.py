@@ -124,7 +124,9 @@ def _stanza(lines: list[_Line], wanted: str, sysfile: Path) -> list[_Line]:
             found = found or inside
         elif line.keyword == "DEFAULTSERVER":
             continue
-        elif not found and not inside and not any(other.keyword == "SERVERNAME" for other in lines[: lines.index(line)]):
+        elif (
+            not found and not inside and not any(other.keyword == "SERVERNAME" for other in lines[: lines.index(line)])
+        ):
             raise InputError(
                 f"{line.keyword} stands outside a stanza",
                 file=line.file,
@@ -165,3 +167,14 @@ def _take(options: ClientOptions, line: _Line) -> None:
             ) from error
         options.statements.extend(parse_list(text, str(path)))
     options.set(line.keyword, line.value)
+
+
+def load_stanza(sysfile: Path, server: str) -> ClientOptions:
+    """Read one stanza of ``dsm.sys`` alone, as dsmadmc does. Without a name: DEFAULTSERVER, or the first stanza."""
+    system = _read(sysfile)
+    wanted = server or next((line.value for line in system if line.keyword == "DEFAULTSERVER"), "")
+    options = ClientOptions()
+    for line in _stanza(system, wanted, sysfile):
+        if line.keyword != "INCLUDE":
+            options.set(line.keyword, line.value)
+    return options

@@ -1,8 +1,8 @@
 """Restore: versions listed, chunks located, groups read once each in the order they lie, written where they belong.
 
-Each group is fetched exactly once: first all files' pieces are sorted by group, then every group's bytes are spread over
-the files that need them. Two workers decompress ahead, at most four groups are in memory. A group that cannot be read
-fails the objects that need it, by name and with the volume, and nothing else.
+Each group is fetched exactly once: first all files' pieces are sorted by group, then every group's bytes are spread
+over the files that need them. Two workers decompress ahead, at most four groups are in memory. A group that cannot be
+read fails the objects that need it, by name and with the volume, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import zstandard
@@ -31,7 +32,9 @@ _rows = msgspec.msgpack.Decoder(list[m.StoredVersion])
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which versions: of one filespace, at or below ``under`` (a key), as of ``pit_ns``; ``latest`` adds deleted ones."""
+    """Which versions: of one filespace, at or below ``under`` (a key), as of ``pit_ns``.
+
+    ``latest`` takes the newest version of everything, deleted objects included."""
 
     filespace: str
     under: bytes = b""
@@ -124,7 +127,7 @@ class Restore:
                 continue
             if version.kind is Kind.DIRECTORY:
                 directories.append(version)
-                self._attempt(version, lambda v=version: self._tree.make_directory(self._key(v)))  # type: ignore[misc]
+                self._attempt(version, self._make_directory)
             elif version.stat.nlink > 1:
                 identity = (version.stat.ino, version.stat.ctime_ns, version.stat.size)
                 links.setdefault(identity, []).append(version)
@@ -135,17 +138,21 @@ class Restore:
         self._write_contents()
         for group in links.values():
             for other in group[1:]:
-                self._attempt(
-                    other,
-                    lambda o=other, f=group[0]: self._tree.link(self._key(o), self._key(f)),  # type: ignore[misc]
-                    count=True,
-                )
+                self._attempt(other, partial(self._link, group[0]), count=True)
         for version in reversed(directories):
-            self._attempt(
-                version,
-                lambda v=version: self._tree.set_attributes(self._key(v), v.kind, v.stat, v.extra),  # type: ignore[misc]
-                count=True,
-            )
+            self._attempt(version, self._finish, count=True)
+
+    def _make_directory(self, version: m.StoredVersion) -> None:
+        self._tree.make_directory(self._key(version))
+
+    def _make_special(self, version: m.StoredVersion) -> None:
+        self._tree.make_special(self._key(version), version.kind, version.stat, version.extra)
+
+    def _link(self, first: m.StoredVersion, version: m.StoredVersion) -> None:
+        self._tree.link(self._key(version), self._key(first))
+
+    def _finish(self, version: m.StoredVersion) -> None:
+        self._tree.set_attributes(self._key(version), version.kind, version.stat, version.extra)
 
     def _wanted(self, version: m.StoredVersion) -> bool:
         if self._replace or version.kind is Kind.DIRECTORY:
@@ -156,11 +163,7 @@ class Restore:
         if version.kind is Kind.FILE:
             self._files.append(_File(version, sum(1 for chunk, _ in version.pieces if chunk)))
             return
-        self._attempt(
-            version,
-            lambda: self._tree.make_special(self._key(version), version.kind, version.stat, version.extra),
-            count=True,
-        )
+        self._attempt(version, self._make_special, count=True)
 
     def _write_contents(self) -> None:
         by_group = self._by_group()
@@ -260,10 +263,9 @@ class Restore:
             self._tree.remove(self._key(file.version))
         self._note(file.version, reason)
 
-    def _attempt(self, version: m.StoredVersion, act: object, count: bool = False) -> None:
-        assert callable(act)
+    def _attempt(self, version: m.StoredVersion, act: Callable[[m.StoredVersion], None], count: bool = False) -> None:
         try:
-            act()
+            act(version)
         except OSError as error:
             self._note(version, f"{error.strerror}")
         else:

@@ -58,7 +58,9 @@ def sources(options: ClientOptions, names: Sequence[str], roots: Mapping[str, st
     for name in chosen:
         root = roots.get(name, name)
         if not os.path.isdir(root):
-            raise InputError(f"ANS1071E Invalid domain name entered: '{name}' ({root} is no directory)", remedy="mount it")
+            raise InputError(
+                f"ANS1071E Invalid domain name entered: '{name}' ({root} is no directory)", remedy="mount it"
+            )
         found.append(Source(name, root, types.get(root, "DIRECTORY")))
     return found
 
@@ -66,7 +68,7 @@ def sources(options: ClientOptions, names: Sequence[str], roots: Mapping[str, st
 def run_incremental(
     options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say
 ) -> RunFigures:
-    """Back up every source in one session. Raises ``InputError`` before anything is done, then ``Refused`` and the like."""
+    """Back up every source in one session. Raises ``InputError`` before anything is done."""
     chosen = sources(options, names, roots)
     with login.open() as session:
         return run_session(session, options, chosen, say)
@@ -105,7 +107,9 @@ def write_error_log(options: ClientOptions, figures: Figures) -> None:
         with open(name, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"{now} {text}\n" for text in (*figures.warnings, *figures.failures))
     except OSError as error:
-        raise InputError(f"ERRORLOGNAME cannot be written: {error.strerror}", file=name, remedy="create its directory") from error
+        raise InputError(
+            f"ERRORLOGNAME cannot be written: {error.strerror}", file=name, remedy="create its directory"
+        ) from error
 
 
 def point_in_time(date: str, time: str) -> int | None:

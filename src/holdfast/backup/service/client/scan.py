@@ -1,4 +1,4 @@
-"""The scanner: a filespace's objects in key order, by directory descriptors, so no path is too long and no link followed.
+"""The scanner: a filespace's objects in key order, by directory descriptors: no path too long, no link followed.
 
 A directory is opened relative to its parent with O_NOFOLLOW; when something is swapped for a link in mid-scan, the open
 fails and the place counts as unreadable. Only one file system is scanned: a mount point is an object, what is mounted
@@ -126,5 +126,7 @@ def read_extra(directory: int, name: bytes, kind: Kind) -> Extra:
         return Extra((), target)
     if not names:
         return Extra((), target)
-    pairs = [(os.fsencode(attribute), os.getxattr(place, attribute, follow_symlinks=False)) for attribute in sorted(names)]
+    pairs = [
+        (os.fsencode(attribute), os.getxattr(place, attribute, follow_symlinks=False)) for attribute in sorted(names)
+    ]
     return Extra(tuple(pairs), target)

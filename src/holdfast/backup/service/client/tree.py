@@ -1,7 +1,7 @@
 """Writing objects into a tree without ever following a link: every directory is reached by descriptors from the top.
 
-Attributes come back in the order that keeps them: content, owner, mode, extended attributes (ACLs and capabilities after
-the owner, which would clear them), times last; directories when all below them is done, deepest first.
+Attributes come back in the order that keeps them: content, owner, mode, extended attributes (ACLs and capabilities
+after the owner, which would clear them), times last; directories when all below them is done, deepest first.
 """
 
 from __future__ import annotations

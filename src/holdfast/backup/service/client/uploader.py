@@ -1,7 +1,7 @@
 """From chunks to groups on the wire: gather about 4 MiB, ask what is kept, compress, send; bounded at every stage.
 
-The caller's thread gathers; two workers ask, compress and send (compression releases the GIL). ``drain`` waits until all
-that was gathered has been sent, which is what a commit needs: a version may be committed only behind its chunks.
+The caller's thread gathers; two workers ask, compress and send (compression releases the GIL). ``drain`` waits until
+all that was gathered has been sent, which is what a commit needs: a version may be committed only behind its chunks.
 """
 
 from __future__ import annotations

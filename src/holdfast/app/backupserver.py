@@ -1,0 +1,161 @@
+"""Wires the backup server: catalog, media and transport into a core; the recovery of a lost one.
+
+What a program calls: ``init_server``, ``serve``, ``admin_session``, ``make_recovery_kit``, ``recover_server``.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+from sqlalchemy import select
+
+from holdfast.backup.drivers.files import FileMedia
+from holdfast.backup.drivers.sqlite import SqliteDatabase
+from holdfast.backup.drivers.virtual import VirtualMedia
+from holdfast.backup.ports import Media
+from holdfast.backup.service.admin.dispatch import run_operation
+from holdfast.backup.service.catalog.schema import metadata, servers
+from holdfast.backup.service.client.login import peer_of
+from holdfast.backup.service.connection import Session
+from holdfast.backup.service.core import Core, MediaDrivers
+from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
+from holdfast.backup.service.keys import KeyRing
+from holdfast.backup.service.recovery import (
+    Recovered,
+    database_volumes,
+    make_kit,
+    no_series,
+    note_database_volumes,
+    open_kit,
+    prime,
+    readdress,
+    relocate_pools,
+    target_at,
+)
+from holdfast.backup.service.remote import connect_vault
+from holdfast.backup.service.server import Server
+from holdfast.backup.service.setup import (
+    ADMIN,
+    ADMIN_PASSWORD_FILE,
+    CATALOG_FILE,
+    ServerConfig,
+    initialise,
+    write_config,
+)
+from holdfast.backup.service.stgpool import mark_lost_primaries
+from holdfast.backup.session.messages import SignOn
+from holdfast.kernel.errors import InputError
+from holdfast.runtime.authority import Identity, save_identity
+from holdfast.runtime.rpc import RpcClient, RpcServer
+from holdfast.runtime.secretfile import read_secret, write_secret
+
+
+def build_core(config: ServerConfig) -> Core:
+    """Return the core of the server that ``config`` describes; its directory is created."""
+    config.directory.mkdir(parents=True, exist_ok=True)
+    config.directory.chmod(0o700)
+    database = SqliteDatabase(config.directory / CATALOG_FILE, metadata)
+    identity = Identity.load(config.identity)
+
+    def remote(core: Core, server: str, prefix: str) -> Media:
+        def grace_days() -> int:
+            with core.database.read() as connection:
+                return connection.execute(select(servers.c.grace_days).where(servers.c.name == server)).scalar() or 5
+
+        return VirtualMedia(lambda: connect_vault(core, server, identity), prefix, grace_days, core.now_ns)
+
+    keys = KeyRing(config.directory)
+    return Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
+
+
+def init_server(config: ServerConfig) -> bool:
+    """Create the server; False when it exists already."""
+    core = build_core(config)
+    try:
+        return initialise(core, config)
+    finally:
+        core.close()
+
+
+def serve(config: ServerConfig) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    if not (config.directory / CATALOG_FILE).exists():
+        raise InputError("the server is not initialised", file=str(config.directory), remedy="holdfast server init")
+    core = build_core(config)
+    server = Server(core, run_operation)
+    rpc = RpcServer(config.address, Identity.load(config.identity), server.methods(), workers=32)
+    server.recover(config.address)
+    rpc.start()
+    if config.ready_file is not None:
+        config.ready_file.write_text(f"{rpc.port}\n")
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
+    rpc.stop()
+    core.close()
+
+
+def admin_session(config: ServerConfig, name: str = ADMIN, password: bytes = b"") -> Session:
+    """Open an administrator's session with the server of ``config``; by default as the administrator made at init."""
+    password = password or read_secret(config.directory / ADMIN_PASSWORD_FILE)
+    client = RpcClient(config.address, peer_of(config.name), Identity.load(config.identity))
+    return Session(client, "admin", SignOn(name), password)
+
+
+def make_recovery_kit(config: ServerConfig, out: Path, passphrase_file: Path) -> None:
+    """Write the recovery kit of a server; it may be running."""
+    core = build_core(config)
+    try:
+        password = read_secret(config.directory / ADMIN_PASSWORD_FILE)
+        make_kit(core, Identity.load(config.identity), password, out, passphrase_file)
+    finally:
+        core.close()
+
+
+def recover_server(
+    kit_file: Path, passphrase_file: Path, target_address: str, directory: Path, address: str, ready_file: Path | None
+) -> Recovered:
+    """Make a server from a recovery kit and its vault. Raises ``InputError``, ``Refused``, ``Unavailable``."""
+    kit = open_kit(kit_file, passphrase_file)
+    if (directory / CATALOG_FILE).exists():
+        raise InputError("there is a server already", file=str(directory), remedy="choose a new directory")
+    target = target_at(kit, target_address)
+    save_identity(Identity(*kit.identity), directory / "identity")
+    config = ServerConfig(kit.name, directory, address, directory / "identity", ready_file, ())
+    core = build_core(config)
+    scratch = directory / f"{CATALOG_FILE}.new"
+    try:
+        prime(core, kit, target)
+        media = core.media_of_class(target.devclass)
+        assert isinstance(media, VirtualMedia)
+        files = media.files()
+        found = inspect_volumes(core, media, database_volumes(files, target.prefix, kit.name))
+        series = newest_series(found)
+        if not series:
+            raise no_series(media, target)
+        blocks = restore_database(core.keys, media, series, scratch)
+    finally:
+        core.close()
+    for suffix in ("-wal", "-shm"):
+        (directory / f"{CATALOG_FILE}{suffix}").unlink(missing_ok=True)
+    scratch.replace(directory / CATALOG_FILE)
+    write_secret(directory / ADMIN_PASSWORD_FILE, kit.admin_password)
+    config_file = directory / "server.toml"
+    write_config(config, config_file)
+    core = build_core(config)
+    try:
+        with core.database.write() as connection:
+            readdress(connection, target)
+            note_database_volumes(connection, found, files, target)
+            relocate_pools(connection, directory)
+        destroyed = mark_lost_primaries(core)
+        core.log_text(f"Server {kit.name} recovered from {target.server}: series {series[0][0].first.series}")
+    finally:
+        core.close()
+    names = tuple(volume.name for backup in series for volume in backup)
+    first = series[-1][0].first
+    return Recovered(kit.name, first.series, first.operation, blocks, names, tuple(destroyed), config_file)

@@ -1,0 +1,67 @@
+"""``holdfast restore``: bring a filespace, or a part of it, back into a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from holdfast.cli.frame import emit
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to restore, and where to. ``pit`` is the text of date and time."""
+
+    filespace: str
+    destination: Path
+    optfile: Path
+    sysfile: Path | None
+    node: str
+    under: str
+    pitdate: str
+    pittime: str
+    latest: bool
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """``restore(request)`` → (figures, exit code, lines for standard error)."""
+
+    restore: Callable[[Request], tuple[dict[str, Any], int, list[str]]]
+
+
+def command(wire: Wire) -> click.Command:
+    """Return the command."""
+
+    @click.command(
+        "restore",
+        help="Restore FILESPACE into DESTINATION. An object that cannot be restored is named with its volume on "
+        "standard error, the rest is restored, and the exit code is 12.\n\n"
+        "Example: holdfast restore /VCS /tmp/back --optfile dsm.opt --pitdate 2026-11-20 --pittime 13:45:10.25",
+    )
+    @click.argument("filespace")
+    @click.argument("destination", type=click.Path(path_type=Path))
+    @click.option("--optfile", type=click.Path(path_type=Path), required=True, envvar="DSM_CONFIG", help="dsm.opt")
+    @click.option("--sysfile", type=click.Path(path_type=Path), help="dsm.sys; default: DSM_DIR, then beside dsm.opt.")
+    @click.option("--node", default="", help="Node name; default: NODENAME of the stanza.")
+    @click.option("--under", default="", help="Only this object or directory, relative to the filespace.")
+    @click.option("--pitdate", default="", help="As of this date (2026-11-20, or with time and offset).")
+    @click.option("--pittime", default="", help="As of this time of that date; fractions count.")
+    @click.option("--latest", is_flag=True, help="The newest version of everything, deleted objects too.")
+    @click.option("--replace/--no-replace", default=True, help="Replace files that exist.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.pass_context
+    def restore(ctx: click.Context, /, as_json: bool, **values: Any) -> None:
+        figures, code, problems = wire.restore(Request(**values))
+        for line in problems:
+            click.echo(line, err=True)
+        text = f"{figures['objects']} objects restored, {figures['objects_failed']} failed, {figures['bytes']} bytes"
+        emit(figures, as_json, f"{text} in {figures['seconds']} s")
+        ctx.exit(code)
+
+    return restore

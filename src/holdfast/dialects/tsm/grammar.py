@@ -1,0 +1,115 @@
+"""The administrative commands this server understands, as one table: the capitals of a word are its shortest form.
+
+A line of the table: the words of the command, its positional parameters (``name`` required, ``[name]`` optional),
+then its keywords; an indented line goes on with the one above. A keyword maps to the parameter of the same name in
+full; the operation's name is the words in small letters.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TABLE = """
+REGister Node            | name password | DOmain Type CONtact USerid FORCEPwreset MAXNUMMP
+    COMPression PASSExp AUTOFSRename BACKDELete ARCHDELete
+REGister ADmin           | name password | CONtact PASSExp FORCEPwreset
+DEFine DOmain            | name | DESCription BACKRETention ARCHRETention
+DEFine POlicyset         | domain name | DESCription
+DEFine MGmtclass         | domain policyset name | DESCription SPACEMGTECHnique MIGDESTination
+DEFine COpygroup         | domain policyset mgmtclass [standard] | Type DESTination FREQuency
+    VERExists VERDeleted RETExtra RETOnly RETVer RETInit RETMin MODE SERialization TOCDestination
+UPDate COpygroup         | domain policyset mgmtclass [standard] | Type DESTination FREQuency
+    VERExists VERDeleted RETExtra RETOnly RETVer RETInit RETMin MODE SERialization
+ASsign DEFMGmtclass      | domain policyset name |
+VALidate POlicyset       | domain name |
+ACTivate POlicyset       | domain name |
+DEFine DEVclass          | name | DEVType SERVERName MAXCAPacity MOUNTLimit MOUNTRetention PREFIX
+    RETRYPeriod RETRYInterval DIRectory SHAREd
+DEFine STGpool           | name devclass | POoltype DESCription ACCess MAXSIze CRCData NEXTstgpool
+    HIghmig LOwmig REClaim RECLAIMPRocess RECLAIMSTGpool MAXSCRatch REUsedelay COLlocate MIGDelay
+    MIGContinue MIGPRocess DATAFormat CAChe OFFSITERECLAIMLimit
+DEFine SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
+    DELgraceperiod NODEName DESCription SSL SESSIONSECurity
+UPDate SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
+    DELgraceperiod NODEName DESCription FORCESync ALLOWReplace
+BAckup STGpool           | primary copy | MAXPRocess Preview Wait SHREDTONOshred
+BAckup DB                | | DEVclass Type VOLumenames Scratch Wait
+RESTORE STGpool          | primary | COPYstgpool NEWstgpool MAXPRocess Preview Wait
+REConcile Volumes        | [devclass] | Fix
+AUDit Volume             | name | STGPool FROMDate TODate Fix SKIPPartial Quiet Wait
+EXPire Inventory         | | Quiet Wait DUration Type Nodes DOmain
+DELete Volume            | name | DISCARDdata Wait
+DELete VOLHistory        | | TODate TOTime Type
+REBuild STGpool          | name | Wait
+Query STGpool            | [name] | POoltype Format
+Query Volume             | [name] | ACCess STatus STGpool DEVclass Format
+Query Node               | [name] | DOmain Type Format
+Query SERver             | [name] | Format
+Query VOLHistory         | | Type BEGINDate ENDDate BEGINTime ENDTime
+Query ACtlog             | | BEGINDate ENDDate BEGINTime ENDTime MSGno Search NODEname
+Query DB                 | | Format
+Query DEVclass           | [name] | Format
+Query FIlespace          | [node] [filespace] | Format
+Query DOmain             | [name] | Format
+Query OBJect             | node |
+MARK OBJect              | node name |
+COPY OBJect              | node name newname |
+"""
+"""REBUILD and the three OBJECT commands are Holdfast's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its shortest form."""
+
+    full: str
+    shortest: int
+
+    @classmethod
+    def of(cls, text: str) -> Word:
+        """Read ``DEFine``: the capitals at the start are the shortest form."""
+        match = re.match(r"[A-Z]+", text)
+        return cls(text.lower(), len(match[0]) if match else len(text))
+
+    def fits(self, typed: str) -> bool:
+        """Return whether ``typed`` stands for this word."""
+        small = typed.lower()
+        return len(small) >= min(self.shortest, len(self.full)) and self.full.startswith(small)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line of the table."""
+
+    words: tuple[Word, Word]
+    positionals: tuple[str, ...]
+    required: int
+    keywords: tuple[Word, ...]
+
+    @property
+    def operation(self) -> str:
+        """The operation's name: ``define stgpool``."""
+        return " ".join(word.full for word in self.words)
+
+
+def _command(line: str) -> Command:
+    head, positionals, keywords = (part.strip() for part in line.split("|"))
+    verb, noun = head.split()
+    names = positionals.split()
+    required = sum(not name.startswith("[") for name in names)
+    words = tuple(Word.of(word) for word in keywords.split())
+    return Command((Word.of(verb), Word.of(noun)), tuple(name.strip("[]") for name in names), required, words)
+
+
+COMMANDS: tuple[Command, ...] = tuple(_command(line) for line in _TABLE.replace("\n    ", " ").strip().splitlines())
+
+
+def find(verb: str, noun: str) -> Command | None:
+    """Return the command that two typed words stand for; where two fit, the first in the table."""
+    return next((c for c in COMMANDS if c.words[0].fits(verb) and c.words[1].fits(noun)), None)
+
+
+def knows_verb(verb: str) -> bool:
+    """Return whether some command begins so."""
+    return any(command.words[0].fits(verb) for command in COMMANDS)

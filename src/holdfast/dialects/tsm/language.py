@@ -1,0 +1,149 @@
+"""Reading the administrative command language: text in, checked requests out, nothing run.
+
+A macro is read as a whole before its first command runs: continuation by a trailing ``-`` (or ``\\``), comments ``/*
+*/``, quoted values. Every error names file, line and column of the word that is wrong. Passwords are masked in the
+text that goes to the activity log.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from holdfast.dialects.tsm.grammar import Command, find, knows_verb
+from holdfast.kernel.errors import InputError
+
+_TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SECRET = frozenset({"password", "serverpassword"})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word and where it stands (from 1)."""
+
+    text: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command, checked: the operation, its parameters, and the text for the log with passwords masked."""
+
+    operation: str
+    args: dict[str, str]
+    text: str
+    line: int
+
+
+def read_macro(text: str, file: str) -> list[Request]:
+    """Return every command of a macro. Raises ``InputError`` for the first that is wrong; then none has run."""
+    return [parse(tokens, file) for tokens in statements(text, file)]
+
+
+def read_command(text: str, file: str = "command") -> Request:
+    """Return one command."""
+    found = statements(text, file)
+    if len(found) != 1:
+        raise InputError("exactly one command is expected", file=file, line=1, column=1, remedy="use MACRO for several")
+    return parse(found[0], file)
+
+
+def statements(text: str, file: str) -> list[list[Token]]:
+    """Split text into commands: lists of words with their places."""
+    opened = _COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    if "/*" in opened:
+        before = opened[: opened.index("/*")]
+        place = Token("/*", before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise _error("the comment is not closed", place, file, "close it with */")
+    commands: list[list[Token]] = []
+    current: list[Token] = []
+    for number, line in enumerate(opened.splitlines(), 1):
+        tokens = [Token(match[0], number, match.start() + 1) for match in _TOKEN.finditer(line)]
+        if tokens and not current and commands and "=" in tokens[0].text:
+            current = commands.pop()  # a line that begins with KEY=VALUE can only go on with the command above
+        continued = bool(tokens) and tokens[-1].text in ("-", "\\")
+        if not continued and tokens and tokens[-1].text.endswith("-") and "=" not in tokens[-1].text:
+            tokens[-1] = Token(tokens[-1].text[:-1], number, tokens[-1].column)
+            current += tokens
+            continue
+        current += tokens[:-1] if continued else tokens
+        if not continued and current:
+            commands.append(current)
+            current = []
+    if current:
+        commands.append(current)
+    return commands
+
+
+def parse(tokens: list[Token], file: str) -> Request:
+    """Check one command against the grammar."""
+    command, rest = _command(tokens, file)
+    args: dict[str, str] = {}
+    positionals = list(command.positionals)
+    for token in rest:
+        key, separator, value = token.text.partition("=")
+        if separator and not key.startswith(("'", '"')):
+            _keyword(command, args, token, key, _unquote(value), file)
+        elif positionals:
+            args[positionals.pop(0)] = _unquote(token.text)
+        else:
+            raise _error(f"ANR2023E extraneous parameter - {token.text}", token, file, "remove it, or quote the value")
+    missing = [name for name in command.positionals[: command.required] if name not in args]
+    if missing:
+        raise _error(
+            f"ANR2022E parameters are missing - {', '.join(missing).upper()}", tokens[-1], file, _usage(command)
+        )
+    return Request(command.operation, args, masked(tokens, command), tokens[0].line)
+
+
+def _command(tokens: list[Token], file: str) -> tuple[Command, list[Token]]:
+    first = tokens[0]
+    if len(tokens) > 1:
+        command = find(first.text, tokens[1].text)
+        if command is not None:
+            return command, tokens[2:]
+    wrong = tokens[1] if knows_verb(first.text) and len(tokens) > 1 else first
+    raise _error(f"ANR2000E Unknown command - {wrong.text.upper()}", wrong, file, "see the list of commands")
+
+
+def _keyword(command: Command, args: dict[str, str], token: Token, key: str, value: str, file: str) -> None:
+    word = next((word for word in command.keywords if word.fits(key)), None)
+    if word is None:
+        raise _error(f"ANR2020E invalid parameter - {key}", token, file, _usage(command))
+    if word.full in args:
+        raise _error(f"ANR2020E {word.full.upper()} stands twice", token, file, "name it once")
+    if not value:
+        raise _error(f"ANR2020E {word.full.upper()} has no value", token, file, "write KEY=VALUE without blanks")
+    args[word.full] = value
+
+
+def masked(tokens: list[Token], command: Command) -> str:
+    """Return the command as one line, passwords as ``?***?``."""
+    words, position = [], -2
+    for token in tokens:
+        key, separator, _ = token.text.partition("=")
+        if separator:
+            word = next((word for word in command.keywords if word.fits(key)), None)
+            secret = word is not None and word.full in _SECRET
+            words.append(f"{key}=?***?" if secret else token.text)
+            continue
+        names = command.positionals
+        secret = 0 <= position < len(names) and names[position] in _SECRET
+        words.append("?***?" if secret else token.text)
+        position += 1
+    return " ".join(words)
+
+
+def _usage(command: Command) -> str:
+    keys = ", ".join(word.full.upper() for word in command.keywords) or "none"
+    return f"{command.operation.upper()} {' '.join(command.positionals)}; keywords: {keys}"
+
+
+def _unquote(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _error(message: str, token: Token, file: str, remedy: str) -> InputError:
+    return InputError(message, file=file, line=token.line, column=token.column, remedy=remedy)
