@@ -15,6 +15,11 @@ from pathlib import Path
 MARK = "HOLDFAST_LAB_HOST"
 
 
+def mark_of(directory: Path, host: str) -> str:
+    """Return the mark of a host of the lab in ``directory``."""
+    return f"{directory.name}/{host}"
+
+
 def marked(mark: str) -> Iterator[int]:
     """Yield the ids of living processes whose environment carries ``mark``."""
     wanted = f"{MARK}={mark}".encode()

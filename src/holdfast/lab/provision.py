@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.continuity.model.sites import Host, Layout, Role
+from holdfast.lab import processes
 from holdfast.replication.service.users import add_user
 from holdfast.runtime import authority
 from holdfast.runtime.secretfile import write_secret
@@ -191,6 +192,7 @@ margin_s = 0.5
 PATH = "{directory / "bin"}:{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 HOLDFAST_IDENTITY = "{home / "tls"}"
 HOLDFAST_SYSTEM_CONFIG = "{home / "system.toml"}"
+{processes.MARK} = "{processes.mark_of(directory, system.name)}"
 LEDGER_PID_FILE = "{pid_file(directory, system.name, root)}"
 
 [agents]

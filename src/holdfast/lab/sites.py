@@ -34,7 +34,6 @@ class LabSites:
         self._services: dict[str, Service] = {}
         self._relays: dict[str, Service] = {}
         self._powered: set[str] = set()
-        self._stamp = f"{os.getpid()}-{directory.name}"
 
     def boot(self) -> None:
         """Make the hosts, the network, the identities and the configuration; start the witness."""
@@ -155,7 +154,7 @@ class LabSites:
         return provision.environment(self.directory, self.layout, host, self.root) | {processes.MARK: self._mark(host)}
 
     def _mark(self, host: str) -> str:
-        return f"{self._stamp}/{host}"
+        return processes.mark_of(self.directory, host)
 
     def _start_relays(self) -> None:
         for name, pairs in provision.relays(self.layout).items():

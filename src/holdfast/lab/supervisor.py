@@ -136,8 +136,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _processes_of(directory: Path) -> list[int]:
-    wanted = f"-{directory.name}/".encode()
-    mark = f"{processes.MARK}=".encode()
+    wanted = f"{processes.MARK}={processes.mark_of(directory, '')}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -146,7 +145,7 @@ def _processes_of(directory: Path) -> list[int]:
             environment = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        marked = any(word.startswith(mark) and wanted in word for word in environment)
+        marked = any(word.startswith(wanted) for word in environment)
         if marked and processes.state(int(entry.name)) not in ("Z", "X", ""):
             found.append(int(entry.name))
     return found

@@ -29,7 +29,7 @@ from holdfast.store.port import Put, Store
 POINTS = "continuity/recovery-points/"
 THAW_DEADLINE_S = 60.0
 STEP_TIMEOUT_S = 40.0
-_SETTLED = {("ONLINE",): "ONLINE", ("OFFLINE",): "OFFLINE"}
+_SETTLED: dict[tuple[str, ...], str] = {("ONLINE",): "ONLINE", ("OFFLINE",): "OFFLINE"}
 
 
 @dataclass(frozen=True, slots=True)

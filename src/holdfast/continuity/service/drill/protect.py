@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.continuity.model.sites import FLASH_TARGETS, GROUP, MIRRORED, MOUNT_POINTS, VOLUME_BYTES, Role
+from holdfast.continuity.model.sites import FLASH_TARGETS, GROUP, MIRRORED, VOLUME_BYTES, Role
 from holdfast.continuity.service.drill import mirror, tree
+from holdfast.continuity.service.drill.disks import attached
 from holdfast.continuity.service.drill.stage import Stage
 from holdfast.kernel.sizes import GIB
 
@@ -35,9 +36,8 @@ def run(stage: Stage) -> Mapping[str, Any]:
     mirror.await_states(stage, 2, "Target Full Duplex")
     stage.run(first, "hagrp", "-online", GROUP, "-sys", first, origin="reference, cluster 2.1")
     stage.await_online(first, first)
-    if stage.sites.root:
-        figures = tree.plant(stage, first)
-        stage.narrator.note(f"planted {figures['files']} files, {figures['bytes']} bytes on {MOUNT_POINTS[1]}")
+    figures = tree.plant(stage, first)
+    stage.narrator.note(f"planted {figures['files']} files, {figures['bytes']} bytes in {tree.place(stage)}")
     stage.sites.start(stage.layout.of(Role.CLIENT)[0].name)
     stage.await_writes(MINIMUM_WRITES)
     rows = mirror.pair_rows(stage, 1)
@@ -46,14 +46,12 @@ def run(stage: Stage) -> Mapping[str, Any]:
 
 def _make_password_file(stage: Stage, host: str) -> None:
     """Keep the dscli password in a file, as seed 002 demands; it is read from standard input, never an argument."""
-    password = (stage.sites.directory / "dscli.password").read_bytes()
-    argv = ("dscli", "managepwfile", "-action", "add", "-pwfile", stage.pwfile(host), "-name", "admin", "-pw", "-")
-    stage.narrator.command(host, argv, "seed 004")
-    stage.sites.run(host, argv, stdin=password).require()
+    password = (stage.sites.directory / "dscli.password").read_text()
+    words = ("-action", "add", "-pwfile", stage.pwfile(host), "-name", "admin", "-pw", "-")
+    stage.feed(host, password, "dscli", "managepwfile", *words, origin="seed 004")
 
 
 def _make_file_systems(stage: Stage, host: str) -> None:
     for volume in MIRRORED:
-        device = stage.json(host, "holdfast", "volume", "attach", volume)["device"]
-        stage.run(host, "mkfs.ext4", "-q", "-L", volume, "-E", "lazy_itable_init=0,lazy_journal_init=0", device)
-        stage.run(host, "holdfast", "volume", "detach", volume)
+        with attached(stage, host, volume) as device:
+            stage.run(host, "mkfs.ext4", "-q", "-L", volume, "-E", "lazy_itable_init=0,lazy_journal_init=0", device)

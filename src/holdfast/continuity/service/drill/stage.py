@@ -93,6 +93,15 @@ class Stage:
         """Return the dscli password file as a host sees it."""
         return "/opt/ibm/dscli/ds_pwfile" if self.sites.root else str(self.sites.directory / "dscli" / "ds_pwfile")
 
+    def feed(self, host: str, text: str, *argv: str, origin: str = "") -> str:
+        """Run a command on a host with ``text`` on its standard input."""
+        self.narrator.command(host, argv, origin)
+        return self.sites.run(host, argv, stdin=text.encode()).require()
+
+    def write(self, host: str, path: str, text: str) -> None:
+        """Write a file on a host."""
+        self.feed(host, text, "sh", "-c", 'cat > "$1"', "sh", path)
+
     def insist(self, holds: bool, expected: str, seen: object, *hosts: str) -> None:
         """Fail the step unless ``holds``; ``hosts`` are those whose logs will tell more."""
         if not holds:

@@ -61,7 +61,7 @@ def place(stage: Stage) -> str:
 
 def plant(stage: Stage, host: str) -> dict[str, int]:
     """Plant the tree on the second shared file system, or in a plain directory; return its files and bytes."""
-    planted = stage.run(host, "python3", "-c", _SCRIPT, f"{place(stage)}/data", str(stage.report.seed))
+    planted = stage.feed(host, _SCRIPT, "python3", "-", f"{place(stage)}/data", str(stage.report.seed))
     figures = json.loads(planted)
     assert isinstance(figures, dict)
     return figures
