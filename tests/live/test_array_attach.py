@@ -24,7 +24,16 @@ def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
 
-def test_a_file_system_lives_through_the_death_of_its_array(lab: Lab, tmp_path: Path) -> None:
+def write_durably(path: Path) -> None:
+    with path.open("w") as file:
+        file.write("x" * 100_000)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def test_a_file_system_lives_through_the_death_of_its_array(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab.mirror(64 << 20)
     run_dir, mountpoint = tmp_path / "run", tmp_path / "mnt"
     mountpoint.mkdir()
@@ -36,17 +45,14 @@ def test_a_file_system_lives_through_the_death_of_its_array(lab: Lab, tmp_path: 
         run("mount", str(device.path), str(mountpoint))
         (mountpoint / "kept").write_text("acknowledged")
         run("sync", "-f", str(mountpoint))
+        monkeypatch.setattr(attaching, "DETACH_LIMIT_S", 0.2)
         with pytest.raises(Refused):
-            os.truncate(mountpoint / "kept", 12)
-            attaching.DETACH_LIMIT_S = 0.2
             attaching.detach(run_dir)
-        attaching.DETACH_LIMIT_S = 10.0
+        monkeypatch.undo()
         lab.a.kill()
         began = time.monotonic()
-        with pytest.raises(OSError, match=r"."), (mountpoint / "lost").open("w") as file:
-            file.write("x" * 100_000)
-            file.flush()
-            os.fsync(file.fileno())
+        with pytest.raises(OSError, match=r"."):
+            write_durably(mountpoint / "lost")
         assert time.monotonic() - began < 10, "I/O on a dead array must fail, not hang"
         run("umount", "--lazy", str(mountpoint))
         attaching.detach(run_dir)

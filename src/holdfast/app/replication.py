@@ -51,6 +51,8 @@ def flash_commands() -> click.Group:
 
 def serve(config_path: Path, ready_file: Path | None) -> None:
     """Run one array until it is told to stop."""
+    import structlog
+
     from holdfast.app.store import open_store
     from holdfast.replication.ports import Witness
     from holdfast.replication.service.config import load_config
@@ -58,6 +60,7 @@ def serve(config_path: Path, ready_file: Path | None) -> None:
     from holdfast.replication.service.witness import NoWitness, StoreWitness
 
     config = load_config(config_path)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def ready() -> None:
         print("ready", flush=True)

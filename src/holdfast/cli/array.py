@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def commands(wire: Wire) -> click.Group:
     @click.option("--file", "path", required=True, type=click.Path(path_type=Path), help="The users file.")
     @click.option("--group", default="admin", show_default=True)
     def user(name: str, path: Path, group: str) -> None:
-        wire.add_user(path, name, click.get_text_stream("stdin").readline().rstrip("\n"), group)
+        wire.add_user(path, name, sys.stdin.readline().rstrip("\n"), group)
 
     @array.command(
         "revoke", help="Bar a host's keys on all volumes.\n\nExample: holdfast array revoke hosta 7 --array 10.77.1.20"

@@ -27,6 +27,7 @@ from holdfast.replication.service import views
 from holdfast.replication.service.engine import Engine, now
 from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.nbdserver import NbdServer
+from holdfast.replication.service.pairing import Pairing
 from holdfast.replication.service.users import Users
 from holdfast.runtime.rpc import Methods
 
@@ -43,6 +44,7 @@ class Management:
         self, engine: Engine, mirror: Mirror, nbd: NbdServer, users: Users, callers: tuple[str, ...], nbd_address: str
     ) -> None:
         self._engine, self._mirror, self._nbd, self._users, self._callers = engine, mirror, nbd, users, callers
+        self._pairing = Pairing(mirror)
         self._nbd_address = nbd_address
         self.start_copy: Callable[[str], None] = lambda target: None
 
@@ -158,14 +160,14 @@ class Management:
 
     async def _do_mkpair(self, name: str, command: Command) -> None:
         volume, remote = self._pair(name, command)
-        await self._mirror.establish(volume, remote, bool(command.options.get("copy", True)))
+        await self._pairing.establish(volume, remote, bool(command.options.get("copy", True)))
 
     async def _do_rmpair(self, name: str, command: Command) -> None:
         volume, remote = self._named(name, command)
-        await self._mirror.remove(volume, remote, bool(command.options.get("unconditional", False)))
+        await self._pairing.remove(volume, remote, bool(command.options.get("unconditional", False)))
 
     async def _do_pause(self, name: str, command: Command) -> None:
-        await self._mirror.pause([self._pair(name, command)])
+        await self._pairing.pause([self._pair(name, command)])
 
     async def _do_rmflash(self, name: str, command: Command) -> None:
         source, target = _split(name)
@@ -179,9 +181,9 @@ class Management:
         try:
             pairs = [self._pair(name, command) for name in command.objects]
             if command.verb == "failover":
-                await self._mirror.failover(pairs, bool(command.options.get("force", False)))
+                await self._pairing.failover(pairs, bool(command.options.get("force", False)))
             else:
-                await self._mirror.restart_copy(pairs, command.verb)
+                await self._pairing.restart_copy(pairs, command.verb)
         except HoldfastError as error:
             return [_failed(name, error) for name in command.objects]
         return [Outcome(name) for name in command.objects]

@@ -24,7 +24,6 @@ import structlog
 
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
 from holdfast.replication.array import commands
-from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.identity import Endpoint, pair_key
 from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
 from holdfast.replication.plan import authority
@@ -109,7 +108,7 @@ class Mirror:
         return lambda: self.once(f"attach {peer}", lambda: self._attach(peer))
 
     def _stopper(self, peer: str) -> Callable[[], None]:
-        return lambda: self._detach([pair.local for pair in self.pairs(peer, Role.SOURCE)])
+        return lambda: self.detach([pair.local for pair in self.pairs(peer, Role.SOURCE)])
 
     # --- a write waits -----------------------------------------------------------------------------------------------
 
@@ -159,7 +158,7 @@ class Mirror:
         found = [v for v in volumes if v in images and images[v].standing.role is Role.SOURCE]
         if found:
             _LOG.warning("peer has become source: writes are inhibited", volumes=found)
-            self._detach(found)
+            self.detach(found)
             self.engine.machine.unsettled.difference_update(found)
             self.engine.commit(commands.supersede(self.engine.machine, found, now()))
             self.pulse.beat()
@@ -173,7 +172,7 @@ class Mirror:
 
     # --- link up, link down ------------------------------------------------------------------------------------------
 
-    def _detach(self, volumes: Iterable[str]) -> None:
+    def detach(self, volumes: Iterable[str]) -> None:
         """These pairs no longer reach their targets. A copy that was pending is suspended; Full Duplex holds."""
         machine = self.engine.machine
         suspend: dict[str, PairEvent] = {}
@@ -191,7 +190,7 @@ class Mirror:
         """The target refused a write: it is no longer target, whatever the link says."""
         pair = self.engine.image.pairs.get(volume)
         if pair is not None and pair.standing.role is Role.SOURCE:
-            self._detach([volume])
+            self.detach([volume])
 
     async def _attach(self, peer: str) -> None:
         link = self.links[peer]
@@ -306,122 +305,6 @@ class Mirror:
         self.engine.machine.unsettled.difference_update(kept)
         self.events(dict.fromkeys(still, PairEvent.LINK_LOST), kept)
         _LOG.warning("goes on without the target", volumes=still)
-
-    # --- commands ----------------------------------------------------------------------------------------------------
-
-    async def establish(self, volume: str, remote: Endpoint, copy: bool) -> None:
-        """``mkpprc``: start to copy ``volume`` to ``remote``."""
-        async with self.lock(remote.image):
-            link = self.link(remote.image)
-            found = commands.check_pairable(self.engine.machine, volume, Role.SOURCE)
-            kept = await self.commit_records(
-                [(volume, remote)], lambda v, r, record: authority.establish(record, self.local(v))
-            )
-            generation = kept[volume].generation
-            item = frames.Item(remote.volume, volume, found.size_bytes, generation)
-            await link.request(frames.Begin(link.next_seq(), "establish", [item]))
-            machine = self.engine.machine
-            self.engine.commit(
-                commands.add_pair(machine, volume, remote, Role.SOURCE, copy=copy, now=now(), generation=generation)
-            )
-            self._begin_copy([volume])
-
-    async def restart_copy(self, pairs: Sequence[tuple[str, Endpoint]], kind: str) -> None:
-        """``resumepprc`` and ``failbackpprc`` at the side that keeps its data: copy what either side changed."""
-        event = PairEvent.RESUME if kind == "resume" else PairEvent.FAILBACK_FROM
-        for peer in dict.fromkeys(remote.image for _, remote in pairs):
-            mine = [(volume, remote) for volume, remote in pairs if remote.image == peer]
-            async with self.lock(peer):
-                await self._restart_copy(peer, mine, kind, event)
-
-    async def _restart_copy(self, peer: str, pairs: list[tuple[str, Endpoint]], kind: str, event: PairEvent) -> None:
-        found = [commands.find_pair(self.engine.image, volume, remote) for volume, remote in pairs]
-        for pair in found:
-            if pair.standing.role is Role.TARGET or pair.standing.phase is not Phase.SUSPENDED:
-                raise commands.refuse(
-                    "not-suspended", f"pair of volume {pair.local} is {pair.standing.display}, not Suspended"
-                )
-        link = self.link(peer)
-        await self.commit_records(pairs, self._keep_if_source)
-        reply = await link.request(frames.Begin(link.next_seq(), kind, [self.item(pair) for pair in found]))
-        assert isinstance(reply.payload, frames.Begun)
-        for pair, changed in zip(found, reply.payload.changed, strict=True):
-            bits = self.engine.machine.bits[pair.bits]
-            bits.merge(Bitmap.full(bits.size) if changed is None else Bitmap(bits.size, changed))
-            self.engine.media.write_all_bits(pair.bits, bits)
-        self.events({pair.local: event for pair in found})
-        self._begin_copy([pair.local for pair in found])
-
-    def _keep_if_source(self, volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord | None:
-        refusal = authority.may_copy_from(record, self.local(volume))
-        if refusal is not None:
-            raise Refused(refusal)
-        return record
-
-    def _begin_copy(self, volumes: list[str]) -> None:
-        machine = self.engine.machine
-        for volume in volumes:
-            machine.attached.add(volume)
-            machine.sent[volume] = set()
-            machine.copied[volume] = 0
-            self.once(f"copy {volume}", lambda volume=volume: self.copier.run(volume))  # type: ignore[misc]
-        self.pulse.beat()
-
-    async def pause(self, pairs: Sequence[tuple[str, Endpoint | None]]) -> None:
-        """``pausepprc``: commit that the target falls behind, then stop mirroring."""
-        for volume, remote in pairs:
-            pair = commands.find_pair(self.engine.image, volume, remote)
-            if pair.standing.role is Role.TARGET:
-                raise commands.refuse("not-source", f"volume {volume} is a target", "pause at the source")
-            async with self.lock(pair.remote.image):
-                kept = await self.commit_records(
-                    [(volume, pair.remote)], lambda v, r, record: authority.diverge(record, self.local(v))
-                )
-                if volume not in kept:
-                    self.supersede([volume])
-                    raise commands.refuse("not-source", f"the store names {pair.remote} as source")
-                self._detach([volume])
-                self.events({volume: PairEvent.PAUSE}, kept)
-                self.tell("pause", [self.engine.image.pairs[volume]])
-
-    async def failover(self, pairs: Sequence[tuple[str, Endpoint]], force: bool) -> None:
-        """``failoverpprc`` at the recovery array: all named pairs in one commit, or none."""
-        for volume, remote in pairs:
-            pair = commands.find_pair(self.engine.image, volume, remote)
-            alone = pair.standing.phase is Phase.SUSPENDED or pair.superseded
-            if pair.standing.role is Role.SOURCE and not alone:
-                raise commands.refuse("is-source", f"volume {volume} already is source and {pair.standing.display}")
-
-        def decide(volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord:
-            outcome = authority.failover(record, self.local(volume), remote, force)
-            if isinstance(outcome, Refusal):
-                raise Refused(outcome)
-            return outcome
-
-        kept = await self.commit_records(pairs, decide)
-        self.engine.machine.unsettled.difference_update(kept)
-        self.events(dict.fromkeys(kept, PairEvent.FAILOVER), kept)
-        self.tell("superseded", [self.engine.image.pairs[volume] for volume in kept])
-
-    async def remove(self, volume: str, remote: Endpoint | None, unconditional: bool) -> None:
-        """``rmpprc``: end the pair at both arrays; ``unconditional`` ends it here when the other end cannot answer."""
-        pair = commands.find_pair(self.engine.image, volume, remote)
-        async with self.lock(pair.remote.image):
-            if not unconditional:
-                self.link(pair.remote.image)
-            try:
-                seen = await self.witness.read([self.key(pair)])
-                key = self.key(pair)
-                if seen[key].record is not None:
-                    await self.witness.compare_and_set({key: seen[key].revision}, {key: None})
-            except Unavailable:
-                if not unconditional:
-                    raise
-            if pair.standing.role is Role.SOURCE:
-                self._detach([volume])
-            self.tell("remove", [pair])
-            self.engine.commit(commands.remove_pairs(self.engine.machine, [volume]))
-            self.pulse.beat()
 
     def tell(self, kind: str, pairs: list[Pair]) -> None:
         """Tell peers of an event if they can be reached; nothing depends on it."""
