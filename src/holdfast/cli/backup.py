@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit, table
 from holdfast.kernel.errors import InputError
 
@@ -53,16 +54,16 @@ def pairs(values: tuple[str, ...]) -> dict[str, str]:
 
 def commands(wire: Wire) -> click.Group:
     """Return the group."""
+    group = click.Group("backup", help="Back up file systems to a backup server.")
+    _incremental(group, wire)
+    _node_commands(group, wire)
+    return group
 
-    @click.group("backup", help="Back up file systems to a backup server.")
-    def backup() -> None:
-        """Group only."""
 
-    @backup.command(
+def _incremental(group: click.Group, wire: Wire) -> None:
+    @group.command(
         "incremental",
-        help="Back up what changed in the named filespaces, or in the DOMAIN of the option file. Exit code: 0 all "
-        "well, 4 some objects skipped, 8 warnings.\n\n"
-        "Example: holdfast backup incremental /VCS --optfile /VCS/tsm/dsm.opt --snapshotroot /VCS=/mnt/copy --json",
+        help=help_of("backup incremental"),
     )
     @click.argument("filespaces", nargs=-1)
     @_optfile
@@ -94,10 +95,11 @@ def commands(wire: Wire) -> click.Group:
         emit(figures, as_json, text)
         ctx.exit(code)
 
-    @backup.command(
+
+def _node_commands(group: click.Group, wire: Wire) -> None:
+    @group.command(
         "set-password",
-        help="Keep the password of a node for the server of the option file.\n\n"
-        "Example: holdfast backup set-password --optfile /VCS/tsm/dsm.opt --password-file /root/vcsshare.secret",
+        help=help_of("backup set-password"),
     )
     @_optfile
     @_sysfile
@@ -108,9 +110,9 @@ def commands(wire: Wire) -> click.Group:
         path = wire.set_password(optfile, sysfile, node, password_file)
         emit({"file": str(path)}, as_json, f"password kept in {path}")
 
-    @backup.command(
+    @group.command(
         "filespaces",
-        help="List the node's filespaces.\n\nExample: holdfast backup filespaces --optfile /VCS/tsm/dsm.opt",
+        help=help_of("backup filespaces"),
     )
     @_optfile
     @_sysfile
@@ -119,8 +121,6 @@ def commands(wire: Wire) -> click.Group:
     def filespaces_(optfile: Path, sysfile: Path | None, node: str, as_json: bool) -> None:
         rows = wire.filespaces(optfile, sysfile, node)
         emit(rows, as_json, table(("filespace", "type", "ended"), [(r["name"], r["type"], r["ended"]) for r in rows]))
-
-    return backup
 
 
 def _quiet(_line: str) -> None:

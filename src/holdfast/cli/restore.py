@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit
 
 
@@ -40,9 +41,7 @@ def command(wire: Wire) -> click.Command:
 
     @click.command(
         "restore",
-        help="Restore FILESPACE into DESTINATION. An object that cannot be restored is named with its volume on "
-        "standard error, the rest is restored, and the exit code is 12.\n\n"
-        "Example: holdfast restore /VCS /tmp/back --optfile dsm.opt --pitdate 2026-11-20 --pittime 13:45:10.25",
+        help=help_of("restore"),
     )
     @click.argument("filespace")
     @click.argument("destination", type=click.Path(path_type=Path))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit, table
 
 
@@ -53,8 +54,7 @@ def commands(wire: Wire) -> click.Group:
 def _lifecycle(group: click.Group, wire: Wire) -> None:
     @group.command(
         "init",
-        help="Create the server: catalog, keys, STANDARD policy, pools, administrator ADMIN.\n\n"
-        "Example: holdfast server init --config /etc/holdfast/delhi.toml",
+        help=help_of("server init"),
     )
     @_config
     @_json
@@ -64,7 +64,7 @@ def _lifecycle(group: click.Group, wire: Wire) -> None:
 
     @group.command(
         "run",
-        help="Run the server until it is told to end.\n\nExample: holdfast server run --config delhi.toml",
+        help=help_of("server run"),
     )
     @_config
     def run(config: Path) -> None:
@@ -95,8 +95,7 @@ def show(answers: list[Answer], as_json: bool, ctx: click.Context) -> None:
 def _administration(group: click.Group, wire: Wire) -> None:
     @group.command(
         "command",
-        help="Run an administrative command, or every command of a macro file (checked whole first).\n\n"
-        'Example: holdfast server command --config delhi.toml "QUERY STGPOOL"',
+        help=help_of("server command"),
     )
     @click.argument("text", required=False, default="")
     @_config
@@ -111,8 +110,7 @@ def _administration(group: click.Group, wire: Wire) -> None:
 
     @group.command(
         "reconcile",
-        help="Compare virtual volumes of a device class with the objects at its target.\n\n"
-        "Example: holdfast server reconcile TARGETCLASS --fix yes --config delhi.toml --json",
+        help=help_of("server reconcile"),
     )
     @click.argument("devclass", default="*")
     @_config
@@ -130,8 +128,7 @@ def _administration(group: click.Group, wire: Wire) -> None:
 def _recovery(group: click.Group, wire: Wire) -> None:
     @group.command(
         "kit",
-        help="Write the recovery kit: keys, node password, authority and identity, wrapped with a passphrase.\n\n"
-        "Example: holdfast server kit --config delhi.toml --out /safe/delhi.kit --passphrase-file /root/passphrase",
+        help=help_of("server kit"),
     )
     @_config
     @click.option("--out", type=_PATH, required=True)
@@ -143,10 +140,7 @@ def _recovery(group: click.Group, wire: Wire) -> None:
 
     @group.command(
         "recover",
-        help="Make a new server from the recovery kit and its vault. Start it with `server run`, then UPDATE SERVER "
-        "target FORCESYNC=YES, then reconcile.\n\n"
-        "Example: holdfast server recover --kit delhi.kit --passphrase-file pass --from 10.2.0.5:1500 "
-        "--directory /var/lib/holdfast/delhi --address 10.1.0.5:1500",
+        help=help_of("server recover"),
     )
     @click.option("--kit", "kit_file", type=_PATH, required=True)
     @click.option("--passphrase-file", type=_PATH, required=True, help="File of mode 600.")

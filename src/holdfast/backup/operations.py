@@ -1,0 +1,71 @@
+"""What a user can ask of the backup domain, declared once; the native commands take help and examples from here."""
+
+from __future__ import annotations
+
+from holdfast.kernel.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "backup incremental",
+        "Back up what changed in the named filespaces, or in the DOMAIN of the option file. "
+        "Exit code: 0 all well, 4 some objects skipped, 8 warnings.",
+        examples=("holdfast backup incremental /VCS --optfile dsm.opt --snapshotroot /VCS=/mnt/copy --json",),
+    ),
+    Operation(
+        "backup set-password",
+        "Keep the password of a node for the server of the option file.",
+        examples=("holdfast backup set-password --optfile dsm.opt --password-file /root/vcsshare.secret",),
+    ),
+    Operation(
+        "backup filespaces",
+        "List the node's filespaces.",
+        examples=("holdfast backup filespaces --optfile dsm.opt",),
+        changes=False,
+    ),
+    Operation(
+        "restore",
+        "Restore FILESPACE into DESTINATION. An object that cannot be restored is named with its volume on standard "
+        "error, the rest is restored, and the exit code is 12.",
+        examples=("holdfast restore /VCS /tmp/back --optfile dsm.opt --pitdate 2026-11-20 --pittime 13:45:10.25",),
+    ),
+    Operation(
+        "server init",
+        "Create the server: catalog, keys, STANDARD policy, pools, administrator ADMIN.",
+        examples=("holdfast server init --config delhi.toml",),
+    ),
+    Operation(
+        "server run",
+        "Run the server until it is told to end.",
+        examples=("holdfast server run --config delhi.toml",),
+    ),
+    Operation(
+        "server command",
+        "Run an administrative command, or every command of a macro file (checked whole before the first runs).",
+        examples=('holdfast server command --config delhi.toml "QUERY STGPOOL"',),
+    ),
+    Operation(
+        "server reconcile",
+        "Compare the virtual volumes of a device class with the objects at its target, both ways.",
+        examples=("holdfast server reconcile TARGETCLASS --fix yes --config delhi.toml --json",),
+    ),
+    Operation(
+        "server kit",
+        "Write the recovery kit: keys, node password, authority and identity, wrapped with a passphrase.",
+        examples=("holdfast server kit --config delhi.toml --out /safe/delhi.kit --passphrase-file /root/passphrase",),
+    ),
+    Operation(
+        "server recover",
+        "Make a new server from the recovery kit and its vault. Start it with `server run`, then UPDATE SERVER target "
+        "FORCESYNC=YES, then reconcile.",
+        examples=(
+            "holdfast server recover --kit delhi.kit --passphrase-file pass --from 10.2.0.5:1500 "
+            "--directory /var/lib/holdfast/delhi --address 10.1.0.5:1500",
+        ),
+    ),
+)
+
+
+def help_of(name: str) -> str:
+    """Return the help text of an operation, with its examples."""
+    operation = next(operation for operation in OPERATIONS if operation.name == name)
+    return "\n\n".join((operation.summary, *(f"Example: {text}" for text in operation.examples)))
