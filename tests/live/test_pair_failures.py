@@ -132,6 +132,31 @@ def test_without_peer_and_store_nothing_is_acknowledged(lab: Lab) -> None:
     lab.b.signal(signal.SIGCONT)
 
 
+def test_a_source_that_was_frozen_cannot_write_after_a_takeover(lab: Lab) -> None:
+    lab.mirror(64 << 20)
+    writer = Writer(lab.a.open())
+    writer.start()
+    time.sleep(0.4)
+    lab.a.signal(signal.SIGSTOP)
+    lab.b.client.change("failover", PAIR, remote=A)
+    with lab.b.open("hostc") as client:
+        check(client, dict(writer.acknowledged), writer.attempted)
+        client.pwrite(b"new owner".ljust(4096), 40 << 20, fua=True)
+        seen = len(writer.acknowledged)
+        lab.a.signal(signal.SIGCONT)
+        writer.join(10)
+        assert isinstance(writer.error, PermissionError)
+        assert len(writer.acknowledged) <= seen + 1, "an answer may have been on its way, nothing more"
+        until(lambda: lab.a.pair()["write_inhibited"], what="inhibits")
+        until(lambda: lab.b.client.run("paths").rows[0]["state"] == "Success", what="path")
+        lab.b.client.change("failback", PAIR, remote=A)
+        done = lab.b.wait_state("Full Duplex")
+        assert done["tracks_copied"] < done["tracks_total"]
+        check(client, writer.acknowledged, writer.attempted)
+    lab.a.wait_state("Target Full Duplex")
+    assert lab.a.digest() == lab.b.digest()
+
+
 def test_an_idle_source_stays_in_sync_when_its_link_fails(lab: Lab) -> None:
     lab.mirror()
     lab.b.kill()

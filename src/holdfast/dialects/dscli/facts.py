@@ -87,6 +87,8 @@ FAILURES: dict[str, str] = {
     "newer": "CMUN03932E",
     "wrong-array": "CMUN03940E",
     "no-authority": "CMUN03941E",
+    "unavailable": "CMUN03943E",
+    "disk": "CMUN03944E",
     "path-configured": "CMUN03942E",
 }
 """Refusal code of the software array → synthetic error id."""

@@ -31,6 +31,7 @@ from holdfast.runtime.authority import Identity, server_context
 from holdfast.runtime.rpc import RpcServer
 
 _LOG = structlog.get_logger("holdfast.replication.array")
+_COPY_RETRY_S = 5.0
 _STREAM_LIMIT_BYTES = 4 * 1024 * 1024
 
 
@@ -109,8 +110,12 @@ class Daemon:
 
     async def _copy(self, target: str) -> None:
         while (flash := self.engine.image.flashes.get(target)) and flash.options.background_copy:
-            if not self.engine.copy_some(target):
-                return
+            try:
+                if not self.engine.copy_some(target):
+                    return
+            except OSError as error:
+                _LOG.error("background copy waits", target=target, error=str(error))
+                await asyncio.sleep(_COPY_RETRY_S)
             await asyncio.sleep(0.001)
 
     async def run(self, ready: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import TypeVar
 
 import msgspec
 
@@ -120,6 +121,16 @@ Answer = Reply | Pong
 _ENCODER = msgspec.msgpack.Encoder()
 REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+Decoded = TypeVar("Decoded")
+
+
+def unpack(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:
+    """Return the frame in ``body``. Raises :class:`LinkLost` on nonsense: such a connection is of no use."""
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise LinkLost(f"a frame that is not of this protocol: {error}") from error
 
 
 def pack(frame: Request | Answer) -> bytes:

@@ -138,10 +138,13 @@ class OutLink:
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            answer = frames.ANSWERS.decode(await frames.receive(reader))
+            answer = frames.unpack(frames.ANSWERS, await frames.receive(reader))
             self._heard = loop.time()
             if isinstance(answer, frames.Reply):
-                future, _, cost = self._waiting.pop(answer.seq)
+                known = self._waiting.pop(answer.seq, None)
+                if known is None:
+                    raise LinkLost(f"an answer to {answer.seq}, which was not asked")
+                future, _, cost = known
                 self._flying -= cost
                 self._roomy.set()
                 if not future.done():

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from holdfast.kernel.errors import HoldfastError, InputError, Refused
+from holdfast.kernel.errors import HoldfastError, InputError, Refused, Unavailable
 from holdfast.kernel.sizes import MIB
 from holdfast.replication.array import commands
 from holdfast.replication.model.flash import FlashOptions
@@ -60,6 +60,10 @@ class Management:
             task = asyncio.run_coroutine_threadsafe(self.execute(command), loop)
             try:
                 return msgspec.msgpack.encode(task.result(CALL_LIMIT_S))
+            except InputError as error:
+                raise commands.refuse("bad-request", error.message, error.remedy) from error
+            except Unavailable as error:
+                raise commands.refuse("unavailable", error.message, error.remedy) from error
             except WaitTimeout as error:
                 task.cancel()
                 raise commands.refuse("timeout", "the array did not finish in time", "list the state") from error
@@ -245,5 +249,7 @@ def _in(name: str, wanted: set[str]) -> bool:
 
 
 def _failed(name: str, error: HoldfastError) -> Outcome:
-    code = error.refusal.code if isinstance(error, Refused) else "error"
+    code = "unavailable" if isinstance(error, Unavailable) else "error"
+    if isinstance(error, Refused):
+        code = error.refusal.code
     return Outcome(name, code, error.message, error.remedy)

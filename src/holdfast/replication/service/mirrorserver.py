@@ -42,7 +42,7 @@ class MirrorServer:
             while True:
                 async with asyncio.timeout(IDLE_LIMIT_S):
                     body = await frames.receive(reader)
-                session.take(frames.REQUESTS.decode(body))
+                session.take(frames.unpack(frames.REQUESTS, body))
         except (LinkLost, TimeoutError):
             return
         finally:
@@ -116,17 +116,27 @@ class _Session:
             raise LinkLost("a write that crosses a region")
         if request.offset + length > self._engine.image.volumes[request.volume].size_bytes:
             raise LinkLost("a write beyond the volume")
-        if not self._engine.ready(request.volume, region):
-            self._engine.prepare(request.volume, region)
-        log = self._engine.machine.logs[request.volume]
-        log.begin(region)
-        data = None if request.zeros else request.data
-        self._engine.apply(request.volume, request.offset, data, length, mirrored=True)
-        log.end(region)
+        try:
+            self._store(request, region, length)
+        except OSError as error:
+            _LOG.error("mirrored write failed", volume=request.volume, error=str(error))
+            self._answer(frames.Reply(request.seq, "disk", f"volume {request.volume}: {error}"))
+            return
         if request.fua:
             self._spawn(self._flush(request.seq, [request.volume]))
         else:
             self._answer(frames.Reply(request.seq))
+
+    def _store(self, request: frames.Write, region: int, length: int) -> None:
+        if not self._engine.ready(request.volume, region):
+            self._engine.prepare(request.volume, region)
+        log = self._engine.machine.logs[request.volume]
+        log.begin(region)
+        try:
+            data = None if request.zeros else request.data
+            self._engine.apply(request.volume, request.offset, data, length, mirrored=True)
+        finally:
+            log.end(region)
 
     async def _flush(self, seq: int, volumes: list[str]) -> None:
         for volume in volumes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
 
 import structlog
@@ -35,6 +36,9 @@ class NbdServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
+        plain = writer.get_extra_info("socket")
+        if plain is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         session = _Session(self._engine, self._hostio, reader, writer)
         self._sessions.add(session)
         try:
@@ -191,6 +195,9 @@ class _Session:
         self._slots.release()
         self._bytes -= cost
         self._less.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("request failed", export=str(self.export), error=repr(error))
+            self._writer.transport.abort()
 
     async def _answer(self, request: nbd.Request, data: bytes | None) -> None:
         error, payload = Errno.NONE, b""
