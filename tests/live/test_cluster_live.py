@@ -59,8 +59,8 @@ class Cluster:
                 "heartbeat_interval_s = 0.2\nlease_ttl_s = 1.0\nmargin_s = 0.3\n"
                 f'isolation = "{self.isolation}"\nlog = "{self.directory}/{name}.log"\n'
             )
-            code = f"from holdfast.app.system import become_guard; from pathlib import Path; become_guard(Path({str(path)!r}))"
-            self.guards[name] = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+            command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(path)]
+            self.guards[name] = subprocess.Popen(command, start_new_session=True)
 
     def ask(self, what):  # type: ignore[no-untyped-def]
         async def run():  # type: ignore[no-untyped-def]
@@ -102,7 +102,8 @@ class Cluster:
     def daemon_pid(self, name: str) -> int:
         guard = self.guards[name].pid
         children = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()
-        return next(int(pid) for pid in children if b"holdfast.app.system" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+        return next(pid for pid, line in lines.items() if b"holdfast.app.system" in line)
 
     def tree(self, name: str) -> list[int]:
         found, waiting = [], [self.guards[name].pid]

@@ -102,7 +102,7 @@ class _Parser:
 
     def _group(self, word: Token) -> Block:
         block = self._plain(word)
-        while self._peek().kind == "word" and not self._starts_block():
+        while self._peek().kind in ("word", "string") and not self._starts_block():
             first = self._next()
             second = self._scalar("a resource name or 'requires'")
             if first.text == "requires" and second.text == "group":
@@ -117,7 +117,8 @@ class _Parser:
         return block
 
     def _starts_block(self) -> bool:
-        return self._peek().text in self._blocks or self._peek().text == "include"
+        token = self._peek()
+        return token.kind == "word" and (token.text in self._blocks or token.text == "include")
 
     def _group_link(self, place: Place) -> tuple[str, tuple[str, ...], Place]:
         child = self._scalar("the name of the required group").text

@@ -44,7 +44,7 @@ from holdfast.cluster.service.records import (
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
 
-_ANSWER_FRESH_S = 1.0
+_ANSWER_FRESH_S = {AskKind.FENCE: 5.0, AskKind.ADMIT: 2.0, AskKind.STANDING: 1.0}
 _ASK_LIMIT_S = 15.0
 _TRIM_EVERY = 200
 
@@ -115,7 +115,9 @@ class Coordinator:
 
     def _view(self, state: State, configuration: Configuration) -> View:
         now = self._seat.clock()
-        self._answers = {ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S}
+        self._answers = {
+            ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S[ask.kind]
+        }
         facts = {
             key: fact
             for key, fact in state.facts.items()
