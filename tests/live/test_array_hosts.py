@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import threading
 import time
@@ -109,6 +110,9 @@ def test_standard_tools_read_and_write(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_acknowledged_writes_survive_kill_at_any_time(lab: Lab) -> None:
+    seed = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 1_000_000))
+    print(f"HOLDFAST_SEED={seed}")
+    chance = random.Random(seed)
     lab.a.create("1260")
     acknowledged: dict[int, bytes] = {}
     attempted: dict[int, bytes] = {}
@@ -127,7 +131,7 @@ def test_acknowledged_writes_survive_kill_at_any_time(lab: Lab) -> None:
 
         thread = threading.Thread(target=write, daemon=True)
         thread.start()
-        time.sleep(0.15 + 0.11 * round_number)
+        time.sleep(chance.uniform(0.02, 0.5))
         lab.a.kill()
         thread.join(10)
         lab.a.start()
@@ -135,4 +139,4 @@ def test_acknowledged_writes_survive_kill_at_any_time(lab: Lab) -> None:
             for offset, block in acknowledged.items():
                 assert reader.pread(4096, offset) in (block, attempted[offset])
                 acknowledged[offset] = reader.pread(4096, offset)
-    assert len(acknowledged) > 100
+    assert len(acknowledged) > 20

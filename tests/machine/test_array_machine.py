@@ -207,7 +207,7 @@ class ArrayMachine(RuleBasedStateMachine):
 
 TestArrayMachine = ArrayMachine.TestCase
 TestArrayMachine.settings = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
