@@ -37,7 +37,7 @@ def lab(tmp_path: Path) -> Iterator[backup_lab.Lab]:
 def run_once(lab: backup_lab.Lab, tree: Path) -> bool:
     try:
         with lab.session("DELHI", "N") as session:
-            Incremental(session, Source("/fs", str(tree)), Rules([]), lambda line: None).run()
+            Incremental(session, Source("/fs", str(tree)), Rules([]), None).run()
     except HoldfastError:
         return False
     return True

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,7 +17,7 @@ import backup_lab
 
 from holdfast.backup.plan.inclexcl import Rules, parse_list
 from holdfast.backup.service.client.incremental import Figures, Incremental, Source
-from holdfast.backup.service.client.restore import Restore, RestoreFigures, Selection
+from holdfast.backup.service.client.restore import Restore, RestoreFigures, Selection, list_versions
 from holdfast.kernel.errors import Refused
 
 
@@ -31,7 +32,7 @@ def lab(tmp_path: Path) -> Iterator[backup_lab.Lab]:
 def back_up(lab: backup_lab.Lab, root: Path, rules: str = "") -> Figures:
     with lab.session("DELHI", "N") as session:
         statements = parse_list(rules, "inclexcl")
-        return Incremental(session, Source("/fs", str(root)), Rules(statements), lambda line: None).run()
+        return Incremental(session, Source("/fs", str(root)), Rules(statements), None).run()
 
 
 def restore(lab: backup_lab.Lab, to: Path, **selection: object) -> RestoreFigures:
@@ -110,3 +111,51 @@ def test_flipped_bit_names_object_and_volume_and_restores_the_rest(lab: backup_l
     assert volume.name in figures.failures[0]
     assert (back / "second").read_bytes() == (tree / "second").read_bytes()
     assert not (back / "first").exists()
+
+
+def test_damaged_content_is_stored_again_and_heals_older_versions(lab: backup_lab.Lab, tmp_path: Path) -> None:
+    tree, back = tmp_path / "tree", tmp_path / "back"
+    tree.mkdir()
+    (tree / "first").write_bytes(os.urandom(3_000_000))
+    back_up(lab, tree)
+    volume = next((tmp_path / "DELHI" / "pools" / "BACKUPPOOL").iterdir())
+    data = bytearray(volume.read_bytes())
+    data[len(data) // 2] ^= 1
+    volume.write_bytes(data)
+    assert lab.servers["DELHI"].run("audit volume", name=volume.name, wait="YES").code != 0
+    (tree / "same-content").write_bytes((tree / "first").read_bytes())
+    assert back_up(lab, tree).stored_bytes > 2_900_000
+    assert restore(lab, back).failures == []
+    assert backup_lab.differences(tree, back) == ""
+
+
+def test_policy_counts_versions_and_expiration_frees_the_pool(lab: backup_lab.Lab, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    server = lab.servers["DELHI"]
+    for number in range(4):
+        (tree / "file").write_bytes(os.urandom(100_000 + number))
+        back_up(lab, tree)
+    with lab.session("DELHI", "N") as session:
+        kept = [v for v in list_versions(session, Selection("/fs", inactive=True)) if v.key == b"file"]
+    assert len(kept) == 2  # VEREXISTS of the STANDARD class
+    expired = server.run("expire inventory", wait="YES")
+    assert expired.code == 0
+    assert msgspec.msgpack.decode(expired.figures["chunks"]) == 2
+    assert restore(lab, tmp_path / "back").failures == []
+
+
+def test_deep_trees_and_missing_rights_are_reported_not_lost(lab: backup_lab.Lab, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    here = os.open(tree, os.O_RDONLY)
+    for _ in range(320):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    figures = back_up(lab, tree)
+    assert figures.objects_failed == 1
+    assert figures.exit_code == 4
+    assert "nested deeper" in figures.failures[0]

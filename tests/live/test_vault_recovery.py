@@ -57,7 +57,7 @@ def make_tree(root: Path) -> None:
 
 def back_up(lab: backup_lab.Lab, root: Path) -> None:
     with lab.session("DELHI", "N") as session:
-        Incremental(session, Source("/fs", str(root)), Rules([]), lambda line: None).run()
+        Incremental(session, Source("/fs", str(root)), Rules([]), None).run()
 
 
 def restore(lab: backup_lab.Lab, to: Path, pit_ns: int | None = None) -> list[str]:

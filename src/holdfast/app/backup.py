@@ -67,7 +67,7 @@ def _incremental(
     names: tuple[str, ...],
     roots: Mapping[str, str],
     node: str,
-    say: backup_cli.Say,
+    say: backup_cli.Say | None,
 ) -> tuple[dict[str, Any], int, list[str]]:
     options = load_options(optfile, sysfile)
     done = run_incremental(options, Login.of(options, str(optfile), node), names, roots, say)

@@ -91,6 +91,7 @@ def serve(config: ServerConfig) -> None:
     rpc.start()
     if config.ready_file is not None:
         config.ready_file.write_text(f"{rpc.port}\n")
+    print("ready", flush=True)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -21,7 +21,7 @@ class Wire:
     """``incremental(optfile, sysfile, names, roots, node, say)`` → (figures, exit code, lines for standard error)."""
 
     incremental: Callable[
-        [Path, Path | None, tuple[str, ...], Mapping[str, str], str, Say], tuple[dict[str, Any], int, list[str]]
+        [Path, Path | None, tuple[str, ...], Mapping[str, str], str, Say | None], tuple[dict[str, Any], int, list[str]]
     ]
     set_password: Callable[[Path, Path | None, str, Path], Path]
     filespaces: Callable[[Path, Path | None, str], list[dict[str, str]]]
@@ -83,7 +83,7 @@ def _incremental(group: click.Group, wire: Wire) -> None:
         verbose: bool,
         as_json: bool,
     ) -> None:
-        say = click.echo if verbose and not as_json else _quiet
+        say = click.echo if verbose and not as_json else None
         figures, code, problems = wire.incremental(optfile, sysfile, filespaces, pairs(roots), node, say)
         for line in problems:
             click.echo(line, err=True)
@@ -121,7 +121,3 @@ def _node_commands(group: click.Group, wire: Wire) -> None:
     def filespaces_(optfile: Path, sysfile: Path | None, node: str, as_json: bool) -> None:
         rows = wire.filespaces(optfile, sysfile, node)
         emit(rows, as_json, table(("filespace", "type", "ended"), [(r["name"], r["type"], r["ended"]) for r in rows]))
-
-
-def _quiet(_line: str) -> None:
-    """Say nothing."""

@@ -92,4 +92,6 @@ def under(key: bytes, ancestor: bytes) -> bool:
 def printable(path: bytes) -> str:
     """Return a path for people: invalid UTF-8 and control characters are escaped, so that one path is one line."""
     text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, update
 
 from holdfast.backup.model.objects import Known, Stat
 from holdfast.backup.model.policy import ClassBinding
-from holdfast.backup.service.catalog.commit import CommitBatch
+from holdfast.backup.service.catalog.commit import CommitBatch, kept_chunks
 from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.keys import chunk_key
@@ -27,7 +27,6 @@ from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import Refusal, Refused
 
 _GROUP_LIMIT_BYTES = 32 * 1024 * 1024
-_BATCH = 500
 _stat = msgspec.msgpack.Decoder(Stat)
 _versions = msgspec.msgpack.Decoder(list[m.NewVersion])
 
@@ -86,14 +85,11 @@ class Ingest:
         return m.Page(message.seq, pack(known), len(rows) < message.limit)
 
     def have(self, message: m.Have) -> m.HaveReply:
-        """Say which chunks the pool keeps."""
-        found: set[bytes] = set()
+        """Say which chunks the pool keeps and can read."""
+        wanted = [(message.pool, name) for name in message.names]
         with self._core.database.read() as connection:
-            for start in range(0, len(message.names), _BATCH):
-                part = message.names[start : start + _BATCH]
-                where = (chunks.c.pool == message.pool, chunks.c.name.in_(part))
-                found.update(connection.execute(select(chunks.c.name).where(*where)).scalars())
-        return m.HaveReply(message.seq, bytes(name in found for name in message.names))
+            found = kept_chunks(connection, wanted, good=True)
+        return m.HaveReply(message.seq, bytes(key in found for key in wanted))
 
     def group(self, message: m.Group) -> None:
         """Check, encrypt and append a group. Not durable before the commit."""

@@ -10,6 +10,7 @@ import datetime
 import os
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -99,8 +100,8 @@ def _run(read: Arguments, out: TextIO) -> int:
         chosen = sources(options, [os.path.abspath(word) for word in read.words], _roots(read))
         with login.open() as session:
             _banner(session, login, out)
-            quiet = "QUIET" in read.options
-            done = run_session(session, options, chosen, lambda line: None if quiet else _print(out, line))
+            say = None if "QUIET" in read.options else partial(print, file=out)
+            done = run_session(session, options, chosen, say)
         out.write("\n" + backup_summary(done.total) + "\n")
         for text in (*done.total.warnings, *done.total.failures):
             sys.stderr.write(f"{text}\n")
@@ -111,10 +112,6 @@ def _run(read: Arguments, out: TextIO) -> int:
             return _restore(session, read, out)
         kind = _full(read.words[0] if read.words else "", _QUERIES)
         return _query_filespace(session, out) if kind == "filespace" else _query_backup(session, read, out)
-
-
-def _print(out: TextIO, line: str) -> None:
-    out.write(line + "\n")
 
 
 def _roots(read: Arguments) -> dict[str, str]:

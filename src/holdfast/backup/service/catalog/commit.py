@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
+from holdfast.backup.model.pools import READABLE
 from holdfast.backup.plan.expiration import Version, over_count
-from holdfast.backup.service.catalog.schema import chunks, groups, places, versions
+from holdfast.backup.service.catalog.schema import chunks, groups, places, versions, volumes
 from holdfast.backup.service.volumeformat import GroupIndex
 from holdfast.backup.session.messages import NewVersion
 from holdfast.kernel.errors import Refusal, Refused
@@ -156,22 +157,38 @@ def keeps_all(group: BackupCopyGroup) -> bool:
     return min(group.verexists, group.verdeleted, group.retextra_days, group.retonly_days) >= NOLIMIT
 
 
-def kept_chunks(connection: Connection, wanted: Iterable[tuple[str, bytes]]) -> dict[tuple[str, bytes], int]:
-    """Return the ids of those (pool, name) that the catalog knows."""
+def readable() -> Any:
+    """Return the condition that a chunk's group has a place that is not damaged, on a volume that can be read."""
+    good = [access.value for access in READABLE]
+    return (
+        exists()
+        .where(places.c.grp == chunks.c.grp, places.c.damaged.is_(False))
+        .where(volumes.c.id == places.c.volume, volumes.c.access.in_(good))
+    )
+
+
+def kept_chunks(
+    connection: Connection, wanted: Iterable[tuple[str, bytes]], *, good: bool = False
+) -> dict[tuple[str, bytes], int]:
+    """Return the ids of those (pool, name) that the catalog knows; with ``good`` only those that can be read now."""
     by_pool: dict[str, list[bytes]] = {}
     for pool, name in wanted:
         by_pool.setdefault(pool, []).append(name)
     found = {}
     for pool, names in by_pool.items():
         for part in batches(names):
-            where = (chunks.c.pool == pool, chunks.c.name.in_(part))
+            where = [chunks.c.pool == pool, chunks.c.name.in_(part), *([readable()] if good else [])]
             for name, id in connection.execute(select(chunks.c.name, chunks.c.id).where(*where)):
                 found[pool, name] = id
     return found
 
 
 def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, bytes], int]:
-    """Insert groups, places and new chunks; return the ids of all chunks the groups hold."""
+    """Insert groups, places and new chunks; return the ids of all chunks the groups hold.
+
+    A chunk that is known but can no longer be read anywhere moves to the new group: storing it again heals every
+    version that names it.
+    """
     if not staged:
         return {}
     first = (connection.execute(select(func.max(groups.c.id))).scalar() or 0) + 1
@@ -185,18 +202,23 @@ def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, by
         )
     connection.execute(insert(groups), group_rows)
     connection.execute(insert(places), place_rows)
-    names = kept_chunks(connection, {(pool, name) for pool, index, _ in staged for name in index.names})
+    wanted = {(pool, name) for pool, index, _ in staged for name in index.names}
+    names, good = kept_chunks(connection, wanted), kept_chunks(connection, wanted, good=True)
     next_id = (connection.execute(select(func.max(chunks.c.id))).scalar() or 0) + 1
-    rows: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    moved: dict[int, dict[str, Any]] = {}
     for number, (pool, index, _) in enumerate(staged, first):
         at = 0
         for name, length in zip(index.names, index.lengths, strict=True):
+            place = {"grp": number, "offset": at, "length": length}
             if (pool, name) not in names:
-                names[pool, name] = next_id + len(rows)
-                rows.append(
-                    {"id": names[pool, name], "pool": pool, "name": name, "grp": number, "offset": at, "length": length}
-                )
+                names[pool, name] = good[pool, name] = next_id + len(new)
+                new.append({"id": names[pool, name], "pool": pool, "name": name, **place})
+            elif (pool, name) not in good:
+                moved[names[pool, name]] = {"the_id": names[pool, name], **place}
             at += length
-    if rows:
-        connection.execute(insert(chunks), rows)
+    if new:
+        connection.execute(insert(chunks), new)
+    if moved:
+        connection.execute(update(chunks).where(chunks.c.id == bindparam("the_id")), list(moved.values()))
     return names

@@ -32,6 +32,7 @@ _COMMIT_OBJECTS = 50_000
 _COMMIT_BYTES = 1024 * 1024 * 1024
 _known = msgspec.msgpack.Decoder(list[Known])
 Say = Callable[[str], None]
+"""Takes a line for the person who watches."""
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Source:
 class Incremental:
     """One run over one filespace within a session."""
 
-    def __init__(self, session: Session, source: Source, rules: Rules, say: Say, tries: int = 4) -> None:
+    def __init__(self, session: Session, source: Source, rules: Rules, say: Say | None, tries: int = 4) -> None:
         self._session, self._source, self._say = session, source, say
         self.figures = Figures()
         self._classes = {bound.name: bound for bound in session.welcome.classes if bound.pool}
@@ -136,7 +137,8 @@ class Incremental:
         verdict = item.verdict
         if verdict is Verdict.EXPIRE:
             assert item.known is not None
-            self._say(f"Expiring-->  {self._path(item.known.key)}")
+            if self._say is not None:
+                self._say(f"Expiring-->  {self._path(item.known.key)}")
             self._expired.append(item.known.key)
             self.figures.objects_expired += 1
             if len(self._expired) >= _BATCH:
@@ -169,13 +171,11 @@ class Incremental:
             elif entry.kind is Kind.FILE:
                 pieces, entry = self._content(entry, directory, name)
         except Changed:
-            return self._fail(
-                f"ANS4037E Object '{self._path(entry.key)}' changed during processing. Object skipped.", entry
-            )
+            return self._fail(f"ANS4037E Object '{self._path(entry.key)}' changed during processing. Object skipped.")
         except FileNotFoundError:
             return None
         except OSError as error:
-            return self._fail(f"ANS4047E There is a read error on '{self._path(entry.key)}': {error.strerror}", entry)
+            return self._fail(f"ANS4047E There is a read error on '{self._path(entry.key)}': {error.strerror}")
         self._stage(m.NewVersion(entry.key, entry.kind, entry.stat, extra, digest, entry.mgmtclass, pieces))
         return None
 
@@ -199,8 +199,8 @@ class Incremental:
         return pieces, entry
 
     def _stage(self, version: m.NewVersion) -> None:
-        label = "Updating-->" if version.pieces is None else f"{_LABELS[version.kind]}-->"
-        self._say(f"{label:<20}{version.stat.size:>14,} {self._path(version.key)} [Sent]")
+        if self._say is not None:
+            self._say(self._line(version))
         self._versions.append(version)
         if version.pieces is None:
             self.figures.objects_updated += 1
@@ -212,6 +212,10 @@ class Incremental:
             self._flush()
         if self._since_commit[0] >= _COMMIT_OBJECTS or self._since_commit[1] >= _COMMIT_BYTES:
             self._commit()
+
+    def _line(self, version: m.NewVersion) -> str:
+        label = "Updating-->" if version.pieces is None else f"{_LABELS[version.kind]}-->"
+        return f"{label:<20}{version.stat.size:>14,} {self._path(version.key)} [Sent]"
 
     def _flush(self) -> None:
         if self._versions:
@@ -238,7 +242,7 @@ class Incremental:
             assert isinstance(reply, m.Committed)
             self.figures.stored_bytes += reply.stored_bytes
 
-    def _fail(self, text: str, _entry: Entry) -> None:
+    def _fail(self, text: str) -> None:
         self.figures.objects_failed += 1
         self.figures.failures.append(text)
 

@@ -66,7 +66,7 @@ def sources(options: ClientOptions, names: Sequence[str], roots: Mapping[str, st
 
 
 def run_incremental(
-    options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say
+    options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say | None
 ) -> RunFigures:
     """Back up every source in one session. Raises ``InputError`` before anything is done."""
     chosen = sources(options, names, roots)
@@ -74,7 +74,7 @@ def run_incremental(
         return run_session(session, options, chosen, say)
 
 
-def run_session(session: Session, options: ClientOptions, chosen: Sequence[Source], say: Say) -> RunFigures:
+def run_session(session: Session, options: ClientOptions, chosen: Sequence[Source], say: Say | None) -> RunFigures:
     """Back up sources within an open session."""
     rules = Rules(options.statements)
     tries = int(options.get("CHANGINGRETRIES", "4") or 4)
@@ -83,18 +83,23 @@ def run_session(session: Session, options: ClientOptions, chosen: Sequence[Sourc
         if not rules.filespace(source.filespace).included:
             figures.total.warnings.append(f"ANS1696W Filespace '{source.filespace}' is excluded from backup.")
             continue
-        say(f"Incremental backup of volume '{source.filespace}'")
+        _tell(say, f"Incremental backup of volume '{source.filespace}'")
         done = Incremental(session, source, rules, say, max(tries, 1)).run()
         if done.objects_failed:
             text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
             done.failures.append(text)
         else:
-            say(f"Successful incremental backup of '{source.filespace}'")
+            _tell(say, f"Successful incremental backup of '{source.filespace}'")
         figures.filespaces[source.filespace] = done
         figures.total.add(done)
     figures.total.seconds = round(figures.total.seconds, 3)
     write_error_log(options, figures.total)
     return figures
+
+
+def _tell(say: Say | None, line: str) -> None:
+    if say is not None:
+        say(line)
 
 
 def write_error_log(options: ClientOptions, figures: Figures) -> None:

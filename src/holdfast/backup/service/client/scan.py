@@ -23,6 +23,8 @@ _KINDS = {
     stat.S_IFCHR: Kind.CHARACTER_DEVICE,
     stat.S_IFBLK: Kind.BLOCK_DEVICE,
 }
+_DEPTH_LIMIT = 300
+"""Each level holds a descriptor open; deeper trees are reported as unreadable, never silently cut."""
 _NOTHING = Stat(0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -103,7 +105,10 @@ class Scanner:
             mgmtclass = decision.mgmtclass or mgmtclass
         self.directory, self.name = parent, name
         yield Entry(key, kind, facts(found), mgmtclass)
-        if kind is Kind.DIRECTORY and found.st_dev == self._device:
+        if kind is Kind.DIRECTORY and key.count(b"\0") >= _DEPTH_LIMIT:
+            self._warn(f"ANS4005E {path[:200]}...: nested deeper than {_DEPTH_LIMIT} directories, not entered")
+            yield Entry(key, Kind.UNREADABLE, _NOTHING)
+        elif kind is Kind.DIRECTORY and found.st_dev == self._device:
             try:
                 descriptor = os.open(name, _DIRECTORY_FLAGS, dir_fd=parent)
             except OSError as error:

@@ -40,7 +40,7 @@ class Uploader:
         self._seen.add((pool, name))
         names, parts, size = self._pending.get(pool, ([], [], 0))
         names.append(name)
-        parts.append(bytes(data))
+        parts.append(data if isinstance(data, bytes) else bytes(data))
         size += len(data)
         if size >= GROUP_BYTES:
             self._pending.pop(pool, None)

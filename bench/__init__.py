@@ -1,0 +1,1 @@
+"""Benchmarks: one promise each, against a named peer in the same run; ``make bench-NAME`` runs one."""
