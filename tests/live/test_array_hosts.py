@@ -140,3 +140,17 @@ def test_acknowledged_writes_survive_kill_at_any_time(lab: Lab) -> None:
                 assert reader.pread(4096, offset) in (block, attempted[offset])
                 acknowledged[offset] = reader.pread(4096, offset)
     assert len(acknowledged) > 20
+
+
+def test_a_new_volume_shows_nothing_of_an_earlier_one(lab: Lab) -> None:
+    lab.a.create("1260")
+    with lab.a.open() as client:
+        client.pwrite(b"old" * 1000, 0, fua=True)
+    lab.a.kill()
+    kept = (lab.a.directory / "volumes" / "1260.img").read_bytes()
+    lab.a.start()
+    lab.a.client.change("rmvolume", ["1260"])
+    (lab.a.directory / "volumes" / "1260.img").write_bytes(kept)
+    lab.a.create("1260")
+    with lab.a.open() as client:
+        assert client.pread(4096, 0) == bytes(4096)

@@ -81,6 +81,7 @@ class Media:
             sync_directory(self.directory / "bits")
         for volume in image.volumes.values():
             if volume.id not in before.volumes:
+                self._forget_files(volume.id)
                 self._open_volume(volume)
                 sync_directory(self.directory / "volumes")
         temporary = self.directory / "image.new"
@@ -101,8 +102,12 @@ class Media:
         for volume in before.volumes.keys() - after.volumes.keys():
             os.close(self._files.pop(volume))
             os.close(self._logs.pop(volume))
-            (self.directory / "volumes" / f"{volume}.img").unlink(missing_ok=True)
-            (self.directory / "log" / volume).unlink(missing_ok=True)
+            self._forget_files(volume)
+
+    def _forget_files(self, volume: str) -> None:
+        """Remove a volume's files; also before it is made, for a crash may have left those of an earlier one."""
+        (self.directory / "volumes" / f"{volume}.img").unlink(missing_ok=True)
+        (self.directory / "log" / volume).unlink(missing_ok=True)
 
     # --- volumes -----------------------------------------------------------------------------------------------------
 
