@@ -23,7 +23,7 @@ from holdfast.replication.drivers.softarray import SoftArray
 if TYPE_CHECKING:
     import click
 
-REVOKE_TIMEOUT_S = 3.0
+REVOKE_TIMEOUT_S = 1.5
 
 
 class ArrayAccess:

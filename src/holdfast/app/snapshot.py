@@ -21,7 +21,6 @@ from holdfast.kernel.errors import InputError, Refusal, Refused
 from holdfast.replication.drivers.ds8000 import Console, Ds8000
 from holdfast.replication.drivers.softarray import SoftArray
 from holdfast.replication.model.identity import expand_pairs
-from holdfast.store.port import Store
 
 _RESYNC_HELP = """Move flash copies of a group's volumes to now, around the running service.
 

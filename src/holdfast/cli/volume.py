@@ -30,10 +30,10 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """``connect(address)``, ``attach(uri, run directory)`` and ``detach(run directory)``."""
+    """``connect(address)``, ``attach(uri, run directory, as a loop device)`` and ``detach(run directory)``."""
 
     connect: Connect
-    attach: Callable[[str, Path], Device]
+    attach: Callable[[str, Path, bool], Device]
     detach: Callable[[Path], None]
 
 
@@ -105,9 +105,10 @@ def _add_host_commands(volume: click.Group, wire: Wire) -> None:
     @host
     @key
     @run_dir
+    @click.option("--file", "as_file", is_flag=True, help="Show a file only; mount it with -o loop.")
     @array_option
-    def attach(name: str, host: str, key: int, run_dir: Path, address: str, as_json: bool) -> None:
-        device = wire.attach(_uri(wire, address, name, host, key), run_dir)
+    def attach(name: str, host: str, key: int, run_dir: Path, as_file: bool, address: str, as_json: bool) -> None:
+        device = wire.attach(_uri(wire, address, name, host, key), run_dir, not as_file)
         click.echo(json.dumps({"device": str(device.path), "pid": device.pid}) if as_json else str(device.path))
 
     @volume.command("detach", help="Undo attach.\n\nExample: holdfast volume detach --run-dir /run/holdfast/1260")

@@ -49,9 +49,13 @@ class Sites(Protocol):
     layout: Layout
     root: bool
     directory: Path
+    examples: Path
 
     def boot(self) -> None:
         """Make the hosts, the network and the identities; start the witness."""
+
+    def power_on(self, host: str) -> None:
+        """Give a host power and network, but start nothing on it."""
 
     def start(self, host: str) -> None:
         """Give a host power, network and its service, and wait until the service says that it is ready."""

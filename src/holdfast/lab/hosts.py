@@ -74,7 +74,8 @@ class NamespaceMachine:
         settings: dict[str, object] = {}
         if self.host.role is Role.SYSTEM:
             root = str(self.directory / "root")
-            settings = {"root": root, "mount_points": MOUNT_POINTS, "links": self._links}
+            binds = {"/local": str(self.directory / "local")}
+            settings = {"root": root, "mount_points": MOUNT_POINTS, "links": self._links, "binds": binds}
         self._outer = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "holdfast.lab.init", json.dumps(settings)],
             stdin=subprocess.DEVNULL,

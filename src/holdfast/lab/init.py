@@ -36,7 +36,7 @@ def hold(host: dict[str, Any], program: list[str]) -> int:
     """Prepare the host, say ``ready``, then reap until the program (if any) ends; return its exit code."""
     root = Path(host.get("root", "/"))
     if "root" in host:
-        rootfs.build(root, tuple(host["mount_points"]), host["links"])
+        rootfs.build(root, tuple(host["mount_points"]), host["links"], host["binds"])
     rootfs.mount("proc", root / "proc", "proc")
     if "root" in host:
         os.chroot(root)

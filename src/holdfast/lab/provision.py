@@ -34,13 +34,18 @@ def prepare(directory: Path, layout: Layout, root: bool) -> None:
     authority.create_authority(directory / "authority")
     for host in layout.hosts:
         home = host_directory(directory, host.name)
-        home.mkdir(exist_ok=True)
+        (home / "local").mkdir(parents=True)
         authority.save_identity(authority.issue(directory / "authority", identity_name(host)), home / "tls")
     _programs(directory)
     _cluster_files(directory)
     for array in layout.of(Role.ARRAY):
         add_user(host_directory(directory, array.name) / "users", "admin", DSCLI_PASSWORD)
         (host_directory(directory, array.name) / "array.toml").write_text(_array_config(directory, layout, array, root))
+    for server in layout.of(Role.SERVER):
+        (host_directory(directory, server.name) / "server.toml").write_text(_server_config(directory, layout, server))
+    for node in ("vcsshare", "vcsdc1", "vcsdc2", "delhi"):
+        write_secret(directory / f"{node}.password", os.urandom(9).hex().encode())
+    (directory / "plain").mkdir()
     for system in layout.of(Role.SYSTEM):
         (host_directory(directory, system.name) / "system.toml").write_text(
             _system_config(directory, layout, system, root)
@@ -97,7 +102,8 @@ def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str
         case Role.ARRAY:
             return [holdfast, "array", "serve", "--config", str(home / "array.toml")]
         case Role.SERVER:
-            return [holdfast, "server", "run", "--config", str(home / "server.toml")]
+            config = home / "recovered" / "server.toml" if host.spare else home / "server.toml"
+            return [holdfast, "server", "run", "--config", str(config)]
         case Role.WITNESS:
             listen = f"{host.address}:{layout.store_port}"
             path = str(home / "cluster.db")
@@ -137,15 +143,16 @@ def _programs(directory: Path) -> None:
     bin_directory = directory / "bin"
     install_links(bin_directory)
     (bin_directory / "holdfast").symlink_to(BIN / "holdfast")
-    (bin_directory / "python3").symlink_to(sys.executable)
-    ledger = bin_directory / "ledger"
-    ledger.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(EXAMPLES / "ledger.py"))} "$@"\n'
-    )
-    ledger.chmod(0o755)
+    _wrapper(bin_directory / "python3", sys.executable)
+    _wrapper(bin_directory / "ledger", sys.executable, str(EXAMPLES / "ledger.py"))
     (directory / "dscli").mkdir()
     (directory / "dscli" / "dscli").symlink_to(BIN / "holdfast")
     write_secret(directory / "dscli.password", DSCLI_PASSWORD.encode())
+
+
+def _wrapper(path: Path, *command: str) -> None:
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    path.chmod(0o755)
 
 
 def _cluster_files(directory: Path) -> None:
@@ -215,6 +222,15 @@ nbd = "{own.address}:{layout.nbd_port}"
 
 [settings.arrays]
 {arrays}
+"""
+
+
+def _server_config(directory: Path, layout: Layout, server: Host) -> str:
+    home = host_directory(directory, server.name)
+    return f"""name = "{server.name}"
+directory = "{home / "data"}"
+address = "{server.address}:{layout.server_port}"
+identity = "{home / "tls"}"
 """
 
 

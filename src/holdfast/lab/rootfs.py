@@ -40,8 +40,8 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def build(root: Path, mount_points: tuple[str, ...], links: dict[str, str]) -> None:
-    """Fill ``root``: the machine's directories bound, ``mount_points`` empty, ``links`` from path to target.
+def build(root: Path, mount_points: tuple[str, ...], links: dict[str, str], binds: dict[str, str]) -> None:
+    """Fill ``root``: the machine's directories bound, ``mount_points`` empty, ``links`` and ``binds`` path → target.
 
     To be called in a mount namespace of its own.
     """
@@ -64,6 +64,9 @@ def build(root: Path, mount_points: tuple[str, ...], links: dict[str, str]) -> N
             mount(str(entry), root / "opt" / entry.name, flags=_MS_BIND | _MS_REC)
     for point in mount_points:
         (root / point.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for path, target in binds.items():
+        (root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        mount(target, root / path.lstrip("/"), flags=_MS_BIND)
     for path, target in links.items():
         link = root / path.lstrip("/")
         link.parent.mkdir(parents=True, exist_ok=True)

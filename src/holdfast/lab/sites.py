@@ -27,7 +27,7 @@ class LabSites:
     """
 
     def __init__(self, directory: Path, root: bool, wrap: Mapping[Role, Sequence[str]] | None = None) -> None:
-        self.directory, self.root = directory, root
+        self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
         self.layout = layout(root)
         self._wrap = dict(wrap or {})
         self._machines: dict[str, Machine] = {}
@@ -42,15 +42,22 @@ class LabSites:
             network.create_backbone()
         for number, host in enumerate(self.layout.hosts):
             self._machines[host.name] = self._machine(host, number)
-            self._power_on(host.name)
+            if host.spare:
+                continue
+            self.power_on(host.name)
         self.start("witness")
         if not self.root:
             self._start_relays()
 
+    def power_on(self, host: str) -> None:
+        """Give a host power and network if it has none."""
+        if host not in self._powered:
+            self._machines[host].power_on()
+            self._powered.add(host)
+
     def start(self, host: str) -> None:
         """Give a host power if it has none, and start its service if it does not run."""
-        if host not in self._powered:
-            self._power_on(host)
+        self.power_on(host)
         service = self._services.get(host)
         if service is None or not service.running:
             self._services[host] = self._service(self.layout.host(host))
@@ -137,10 +144,6 @@ class LabSites:
             return PlainMachine(host, directory, self._mark(host.name))
         links = provision.links_of(self.directory, host)
         return NamespaceMachine(host, directory, self._mark(host.name), number, links)
-
-    def _power_on(self, host: str) -> None:
-        self._machines[host].power_on()
-        self._powered.add(host)
 
     def _service(self, host: Host) -> Service:
         argv = provision.service_command(self.directory, self.layout, host)

@@ -79,7 +79,9 @@ class Mount(AgentBase):
         device = await _devices(context).attach(spec, context.commands) if _is_spec(spec) else spec
         _record(context).write_text(device, "utf-8")
         await self._check(context, device, kind)
-        options = context.text("MountOpt")
+        wished = context.text("MountOpt").split(",") if context.text("MountOpt") else []
+        loop = ["loop"] if await asyncio.to_thread(Path(device).is_file) else []
+        options = ",".join([*loop, *wished])
         command = ["mount", "-t", kind, *(["-o", options] if options else []), device, point]
         result = await context.commands.run(command, context.number("OnlineTimeout"))
         if not result.ok:

@@ -38,13 +38,17 @@ class Link(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host: its name, what it does, its site (0: neither), its address, and its mirror address if it has one."""
+    """One host: its name, what it does, its site (0: neither), its address, its mirror address if it has one.
+
+    A spare host has no power until somebody gives it some.
+    """
 
     name: str
     role: Role
     site: int
     address: str
     mirror_address: str = ""
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Layout:
 
     def of(self, role: Role, site: int | None = None) -> tuple[Host, ...]:
         """Return the hosts of a role, of one site if given."""
-        return tuple(host for host in self.hosts if host.role is role and site in (None, host.site))
+        return tuple(host for host in self.hosts if host.role is role and site in (None, host.site) and not host.spare)
 
     def array_of(self, system: str) -> Host:
         """Return the array that a system is attached to: the one of its site."""
@@ -89,6 +93,7 @@ def layout(root: bool) -> Layout:
             Host(ARRAYS[1], Role.ARRAY, 2, net + "22", mirror + "22"),
             Host("DELHI", Role.SERVER, 1, net + "31"),
             Host("TOKYO", Role.SERVER, 2, net + "32"),
+            Host("DELHI-2", Role.SERVER, 2, net + "33", spare=True),
             Host("witness", Role.WITNESS, 0, net + "41"),
             Host("client", Role.CLIENT, 0, net + "51"),
         ),

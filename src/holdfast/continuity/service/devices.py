@@ -13,12 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.cluster.ports import CommandResult, Commands
+from holdfast.cluster.ports import CommandResult, Commands, DeviceHealth
 from holdfast.continuity.service.evidence import access_key
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 
 PREFIX = "volume:"
 TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,31 @@ class VolumeDevices:
 
     def __init__(self, attachment: Attachment, incarnation: Callable[[], str]) -> None:
         self._at, self._incarnation = attachment, incarnation
+        self._servers: dict[str, int] = {}
 
     async def attach(self, spec: str, commands: Commands) -> str:
-        """Return the path of the device that ``volume:ID`` is attached as."""
+        """Return the file that shows ``volume:ID``; to be mounted through a loop device."""
         volume = _volume(spec)
         words = ["attach", volume, "--host", self._at.system, "--key", str(access_key(self._incarnation()))]
-        words += ["--run-dir", str(self._directory(volume)), "--array", self._at.array, "--json"]
+        words += ["--run-dir", str(self._directory(volume)), "--array", self._at.array, "--file", "--json"]
         result = await self._run(words, commands)
         if not result.ok:
             raise HoldfastError(f"volume {volume} cannot be attached: {' '.join(result.stderr.split())}")
-        return str(msgspec.json.decode(result.stdout)["device"])
+        attached = msgspec.json.decode(result.stdout)
+        self._servers[volume] = int(attached["pid"])
+        return str(attached["device"])
+
+    async def inspect(self, spec: str, commands: Commands) -> DeviceHealth:
+        """Read one block past every cache, in a child that can be killed; watch the process that serves the device."""
+        volume = _volume(spec)
+        file = self._directory(volume) / "nbd" / "disk"
+        command = ["dd", f"if={file}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct"]
+        result = await commands.run(command, PROBE_TIMEOUT_S)
+        if not result.ok:
+            said = " ".join(result.stderr.split()) or "no answer in time"
+            return DeviceHealth(f"volume {volume} does not answer: {said}")
+        pidfd = await commands.process(self._servers[volume]) if volume in self._servers else None
+        return DeviceHealth("", -1 if pidfd is None else pidfd)
 
     async def detach(self, spec: str, commands: Commands) -> None:
         """Release the device, also when what served it is dead."""

@@ -34,7 +34,7 @@ Spawn = Callable[[Sequence[str]], int]
 
 @dataclass(frozen=True, slots=True)
 class BlockDevice:
-    """An attached volume: the loop device, the FUSE file under it, and nbdfuse's process id."""
+    """An attached volume: the loop device (or the file itself), the FUSE file, and nbdfuse's process id."""
 
     path: Path
     file: Path
@@ -53,13 +53,16 @@ def spawn_detached(command: Sequence[str]) -> int:
     return process.pid
 
 
-def attach_detached(uri: str, run_dir: Path) -> BlockDevice:
+def attach_detached(uri: str, run_dir: Path, loop: bool = True) -> BlockDevice:
     """Attach for a person at a command line: nbdfuse outlives the command."""
-    return attach(uri, run_dir, spawn_detached)
+    return attach(uri, run_dir, spawn_detached, loop)
 
 
-def attach(uri: str, run_dir: Path, spawn: Spawn) -> BlockDevice:
+def attach(uri: str, run_dir: Path, spawn: Spawn, loop: bool = True) -> BlockDevice:
     """Attach the volume at ``uri``; ``run_dir`` is its own directory, made when missing.
+
+    Without ``loop`` only the file is shown, and ``path`` is that file: ``mount -o loop`` makes the loop device in one
+    step with the mount, so that a host that dies in between leaves no device behind.
 
     A volume that is already attached there and answers is returned as it is. Raises ``Refused`` with the array's reason
     when the array refuses the host, ``Unavailable`` when it cannot be reached, ``HoldfastError`` otherwise.
@@ -78,9 +81,9 @@ def attach(uri: str, run_dir: Path, spawn: Spawn) -> BlockDevice:
     pid = spawn(["nbdfuse", str(file), uri])
     try:
         _await_file(file, pid)
-        loop = Path(_run(["losetup", "--find", "--show", str(file)]))
-        device = BlockDevice(loop, file, pid)
-        (run_dir / _RECORD).write_bytes(msgspec.json.encode([str(loop), str(file), pid]))
+        path = Path(_run(["losetup", "--find", "--show", str(file)])) if loop else file
+        device = BlockDevice(path, file, pid)
+        (run_dir / _RECORD).write_bytes(msgspec.json.encode([str(path), str(file), pid]))
     except BaseException:
         _kill(pid)
         _unmount(mountpoint)
@@ -96,7 +99,7 @@ def release_on_last_close(device: BlockDevice) -> None:
 def attached(run_dir: Path) -> BlockDevice | None:
     """Return the device attached in ``run_dir`` if it is whole: nbdfuse alive, the file readable, the loop on it."""
     device = _recorded(run_dir)
-    if device is None or not _alive(device.pid) or not _backs(device):
+    if device is None or not _serves(device) or not (device.path == device.file or _backs(device)):
         return None
     return device
 
@@ -109,11 +112,14 @@ def detach(run_dir: Path) -> None:
     device = _recorded(run_dir)
     mountpoint = run_dir / "nbd"
     if device is not None:
-        if _backs(device):
+        if device.path == device.file:
+            _await_unused(device)
+        elif _backs(device):
             _run(["losetup", "--detach", str(device.path)], check=False)
             _await_gone(device)
         _unmount(mountpoint)
-        _kill(device.pid)
+        if _serves(device):
+            _kill(device.pid)
         (run_dir / _RECORD).unlink(missing_ok=True)
     else:
         _unmount(mountpoint)
@@ -136,6 +142,31 @@ def _backs(device: BlockDevice) -> bool:
     except OSError:
         return False
     return backing.removesuffix(" (deleted)") == str(device.file)
+
+
+def _serves(device: BlockDevice) -> bool:
+    """True when the recorded process still is the nbdfuse of this file: ids are used again, also across namespaces."""
+    try:
+        command = Path(f"/proc/{device.pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return _alive(device.pid) and os.fsencode(device.file) in command
+
+
+def _await_unused(device: BlockDevice) -> None:
+    """Wait until no loop device lies on the file. Raises ``Refused`` when one still does after ``DETACH_LIMIT_S``."""
+    deadline = time.monotonic() + DETACH_LIMIT_S
+    while any(_text(backing) == str(device.file) for backing in Path("/sys/block").glob("loop*/loop/backing_file")):
+        if time.monotonic() > deadline:
+            raise Refused(Refusal("in-use", f"{device.file} is still mounted", "unmount what is mounted from it"))
+        time.sleep(_STEP_S)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _await_file(file: Path, pid: int) -> None:

@@ -16,6 +16,9 @@ def run(stage: Stage) -> Mapping[str, Any]:
     """Power everything on; every system must report RUNNING."""
     sites = stage.sites
     sites.boot()
+    for server in stage.layout.of(Role.SERVER):
+        config = str(sites.directory / server.name / "server.toml")
+        stage.run(server.name, "holdfast", "server", "init", "--config", config)
     for host in (*stage.layout.of(Role.ARRAY), *stage.layout.of(Role.SERVER)):
         sites.start(host.name)
     configuration = str(sites.directory / ("conf" if sites.root else "conf-user"))

@@ -13,10 +13,10 @@ PERSON_KEY = 1
 
 @contextmanager
 def attached(stage: Stage, host: str, volume: str) -> Iterator[str]:
-    """Attach a volume of the host's own array; yield the device's path."""
+    """Attach a volume of the host's own array; yield the file that shows it."""
     array = stage.layout.array_of(host)
     directory = str(stage.sites.directory / host / "disks" / volume)
-    words = ["--host", f"drill-{host}", "--key", str(PERSON_KEY), "--run-dir", directory]
+    words = ["--file", "--host", f"drill-{host}", "--key", str(PERSON_KEY), "--run-dir", directory]
     address = f"{array.address}:{stage.layout.array_port}"
     device = stage.json(host, "holdfast", "volume", "attach", volume, *words, "--array", address)["device"]
     try:
@@ -31,7 +31,7 @@ def mounted(stage: Stage, host: str, volume: str, name: str) -> Iterator[str]:
     place = f"/run/copies/{name}"
     with attached(stage, host, volume) as device:
         stage.run(host, "mkdir", "-p", place)
-        stage.run(host, "mount", "-t", "ext4", "-o", "ro", device, place)
+        stage.run(host, "mount", "-t", "ext4", "-o", "loop,ro", device, place)
         try:
             yield place
         finally:

@@ -48,11 +48,12 @@ class Narrator(Protocol):
 
 
 class Stage:
-    """The sites with a load on them, the report that grows, and the drill's eyes."""
+    """The sites with a load on them, the report that grows, and the drill's eyes. ``moment``: when step 4 backed up."""
 
     def __init__(self, sites: Sites, narrator: Narrator, report: Report) -> None:
         self.sites, self.narrator, self.report = sites, narrator, report
         self.load = LoadFile(sites.directory / "acknowledged")
+        self.moment = ""
 
     @property
     def layout(self) -> Layout:
@@ -92,6 +93,10 @@ class Stage:
     def pwfile(self, host: str) -> str:
         """Return the dscli password file as a host sees it."""
         return "/opt/ibm/dscli/ds_pwfile" if self.sites.root else str(self.sites.directory / "dscli" / "ds_pwfile")
+
+    def decode(self, text: str) -> Any:
+        """Return the object that a command printed as JSON."""
+        return json.loads(text)
 
     def feed(self, host: str, text: str, *argv: str, origin: str = "") -> str:
         """Run a command on a host with ``text`` on its standard input."""

@@ -67,6 +67,22 @@ def plant(stage: Stage, host: str) -> dict[str, int]:
     return figures
 
 
+_CHANGE = """
+import os, sys
+top, count = sys.argv[1].encode(), int(sys.argv[2])
+names = sorted(os.path.join(folder, name) for folder, _, found in os.walk(top) for name in found if name[:2] == b"f0")
+for name in names[:count]:
+    with open(name, "ab") as file:
+        file.write(b"changed")
+"""
+
+
+def change(stage: Stage, host: str, count: int) -> int:
+    """Change ``count`` files of the tree; return how many were changed."""
+    stage.feed(host, _CHANGE, "python3", "-", f"{place(stage)}/data", str(count))
+    return count
+
+
 def copy_of(stage: Stage, mount_point: str) -> Path:
     """Return where the drill keeps its own copy of a file system as it was at the moment of the backup."""
     return stage.sites.directory / "copies" / mount_point.strip("/")

@@ -1,0 +1,68 @@
+"""Step 4, back up: the service's node from mounted flash copies, by the system that owns the group."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from holdfast.continuity.model.sites import FLASH_TARGETS, MIRRORED, MOUNT_POINTS
+from holdfast.continuity.service.drill import client, delhi, mirror, tree
+from holdfast.continuity.service.drill.disks import mounted
+from holdfast.continuity.service.drill.stage import Stage
+
+LOCAL_ONLY = [client.LOCAL_FILE_SYSTEM]
+CHANGED_FILES = 5
+
+
+def run(stage: Stage) -> Mapping[str, Any]:
+    """Set up server and client, resync the copies once more, back up from them, keep a copy for the comparison."""
+    owner = stage.owner()
+    delhi.set_up(stage)
+    client.write_options(stage, owner, "DELHI")
+    if stage.sites.root:
+        from holdfast.continuity.service.drill import snapshot
+
+        snapshot.resync(stage, owner)
+        stage.await_writes(3)
+    with copies(stage, owner) as places:
+        total = client.incremental(stage, owner, places)
+        for name, place in places.items():
+            tree.keep(stage, owner, place, name)
+    stage.moment = datetime.now(UTC).isoformat()
+    figures = {name: int(total[name]) for name in ("objects", "bytes", "stored_bytes")}
+    stage.report.backup = dict(figures)
+    if stage.sites.root:
+        local = client.local_backup(stage, owner)
+        stage.insist(local == LOCAL_ONLY, f"{client.LOCAL_NODE} to hold {LOCAL_ONLY} only", local, "DELHI")
+    return figures
+
+
+def second_run(stage: Stage, owner: str) -> int:
+    """Change a few files, back up from the system that owns the group now; return how many objects were sent."""
+    changed = tree.change(stage, owner, CHANGED_FILES)
+    if stage.sites.root:
+        pairs = [f"{source}:{target}" for source, target in zip(MIRRORED, FLASH_TARGETS, strict=True)]
+        image = mirror.array_of(stage, stage.layout.host(owner).site)
+        stage.dscli(owner, "mkflash", "-dev", image, "-nocp", *pairs, origin="reference, copy services 2")
+    with copies(stage, owner) as places:
+        total = client.incremental(stage, owner, places)
+    if stage.sites.root:
+        stage.dscli(owner, "rmflash", "-dev", image, "-quiet", *pairs, origin="reference, copy services 2")
+    sent, first = int(total["objects"]), stage.report.backup["objects"]
+    stage.insist(changed <= sent < first // 4, f"between {changed} and {first // 4} objects sent", sent, "DELHI")
+    return sent
+
+
+@contextlib.contextmanager
+def copies(stage: Stage, host: str) -> Iterator[dict[str, str]]:
+    """Mount the flash copies on a host; yield filespace name → where it is. Without root: the plain directory."""
+    with contextlib.ExitStack() as stack:
+        if not stage.sites.root:
+            yield client.filespace_names(stage)
+            return
+        volumes = dict(zip(MOUNT_POINTS, FLASH_TARGETS, strict=True))
+        yield {
+            name: stack.enter_context(mounted(stage, host, volume, name.strip("/"))) for name, volume in volumes.items()
+        }

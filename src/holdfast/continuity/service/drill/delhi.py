@@ -1,0 +1,57 @@
+"""The backup servers of the drill: DELHI and TOKYO set up by the example's macros and administered by commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from holdfast.continuity.service.drill import client
+from holdfast.continuity.service.drill.stage import Stage
+
+SEED = "seed 003"
+NODES = ("vcsshare", "vcsdc1", "vcsdc2")
+MACRO = "administrator's macro"
+
+
+def config(stage: Stage, host: str) -> Path:
+    """Return the configuration file of the server on a host."""
+    recovered = stage.sites.directory / host / "recovered" / "server.toml"
+    return recovered if recovered.exists() else stage.sites.directory / host / "server.toml"
+
+
+def set_up(stage: Stage) -> None:
+    """Register nodes and policy at DELHI, DELHI at TOKYO as a node of type SERVER, and TOKYO at DELHI."""
+    for host in ("TOKYO", "DELHI"):
+        text = (stage.sites.examples / f"{host.lower()}.mac").read_text()
+        macro = stage.sites.directory / host / "setup.mac"
+        macro.touch(0o600)
+        macro.write_text(_for_this_lab(stage, text))
+        stage.run(host, "holdfast", "server", "command", "--config", str(config(stage, host)), "--macro", str(macro))
+
+
+def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, Any]:
+    """Run one administrative command at a server and return its answer."""
+    stage.narrator.command(host, ("dsmadmc", text), origin)
+    words = ("holdfast", "server", "command", text, "--config", str(config(stage, host)), "--json")
+    output = stage.sites.run(host, words, timeout_s=60)
+    output.require()
+    answer = stage.decode(output.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def kept(stage: Stage) -> list[dict[str, str]]:
+    """Return the objects that TOKYO keeps for DELHI."""
+    words = ("holdfast", "server", "object", "query", "DELHI", "--config", str(config(stage, "TOKYO")))
+    answer = stage.json("TOKYO", *words)
+    return list(answer["rows"])
+
+
+def _for_this_lab(stage: Stage, text: str) -> str:
+    for node in NODES:
+        secret = client.password_file(stage, node).read_text().strip()
+        text = text.replace(f"{node}-password", secret)
+    text = text.replace("delhi-at-tokyo", client.password_file(stage, "delhi").read_text().strip())
+    text = text.replace("10.77.0.32", stage.layout.host("TOKYO").address)
+    return re.sub(r"maxcapacity=\w+", "maxcapacity=2m", text)
