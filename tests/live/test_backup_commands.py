@@ -118,6 +118,9 @@ def test_dsmc_and_dsmadmc(desk: Desk, tmp_path: Path) -> None:
     assert "Excl Directory" in desk.run("dsmc", "query", "inclexcl", f"-optfile={desk.optfile}")
     desk.run("dsmc", "restore", spec, f"{tmp_path}/back/", "-subdir=yes", f"-optfile={desk.optfile}")
     assert (tmp_path / "back" / "data").read_text() == "first"
+    one = f"{desk.fs}/tsm/inclexcl"
+    desk.run("dsmc", "restore", one, f"{tmp_path}/one/", f"-optfile={desk.optfile}")
+    assert os.listdir(tmp_path / "one") == ["inclexcl"]
     none = desk.run("dsmc", "restore", "/nowhere/*", "/tmp/x", f"-optfile={desk.optfile}", code=12)
     assert "ANS1302E" in none
 

@@ -6,6 +6,7 @@ memory. When the session breaks, everyone who waits is told why.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -79,6 +80,9 @@ class Session:
             self.send(m.SignOff())
             self._outgoing.put(None)
             self._reader.join(30.0)
+        else:
+            with contextlib.suppress(queue.Full):
+                self._outgoing.put_nowait(None)
         self._client.close()
 
     def _requests(self) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ The volumes are known to the volume history only, never to a storage pool.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _RECORD_BLOCKS = 4 * MIB // BLOCK_BYTES
 KEY = "*DATABASE*"
 """The name of the key in the ring: no pool can have it."""
 _STATE_FILE = "database.series"
+_SCRATCH = "dbbackup-"
 
 
 class Note(msgspec.Struct, array_like=True, frozen=True):
@@ -92,7 +94,7 @@ def backup_database(core: Core, devclass: str, *, full: bool, command: str) -> D
     state = _state(core)
     promoted = not full and state is None
     complete = full or state is None
-    with tempfile.TemporaryDirectory(dir=core.directory, prefix="dbbackup-") as scratch:
+    with tempfile.TemporaryDirectory(dir=core.directory, prefix=_SCRATCH) as scratch:
         copy = Path(scratch) / "catalog.db"
         core.database.copy_to(copy)
         with core.database.read() as connection:
@@ -132,6 +134,12 @@ def _remember(core: Core, writer: _Writer, devclass: str, command: str) -> None:
                 "command": command,
             }
             connection.execute(insert(volhistory), values)
+
+
+def drop_scratch(core: Core) -> None:
+    """Remove the copies that a killed BACKUP DB left behind."""
+    for path in core.directory.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(path)
 
 
 class _Writer:

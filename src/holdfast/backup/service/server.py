@@ -14,6 +14,7 @@ from holdfast.backup.model.policy import ClassBinding
 from holdfast.backup.service.catalog.policy import classes_of
 from holdfast.backup.service.catalog.schema import nodes
 from holdfast.backup.service.core import Core
+from holdfast.backup.service.databasebackup import drop_scratch
 from holdfast.backup.service.egress import Egress
 from holdfast.backup.service.ingest import Ingest
 from holdfast.backup.service.keys import chunk_key
@@ -43,6 +44,7 @@ class Server:
         """Restart recovery: settle what a kill left open, then announce."""
         self._core.log("ANR0990I")
         recover_interrupted(self._core)
+        drop_scratch(self._core)
         self._core.log("ANR8200I", address=address)
         self._core.log("ANR0993I")
 

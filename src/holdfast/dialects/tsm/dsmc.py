@@ -189,8 +189,10 @@ def _restore(session: Session, read: Arguments, out: TextIO) -> int:
     chosen = _selection(session, read, read.words[0])
     destination = read.words[1] if len(read.words) > 1 else chosen.filespace
     inplace = len(read.words) == 1
+    whole = read.words[0].endswith("*")  # /VCS/dir/* fills the destination, /VCS/dir or a file lands below it
+    strip = chosen.under if whole else chosen.under.rpartition(b"\0")[0]
     replace = not read.options.get("REPLACE", "all").lower().startswith("n")
-    restore = Restore(session, destination, replace=replace, strip=b"" if inplace else chosen.under)
+    restore = Restore(session, destination, replace=replace, strip=b"" if inplace else strip)
     done = restore.run(chosen)
     out.write("\nRestore processing finished.\n\n" + restore_summary(done) + "\n")
     for text in done.failures:
