@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -33,9 +34,10 @@ group web (
     )
     FileOnOff flag ( PathName = "@DIR@/%s.flag" )
     Application app (
-        StartProgram = "sleep 1000 & echo $! > @DIR@/app.pid"
-        StopProgram = "kill `cat @DIR@/app.pid`"
-        PidFiles = { "@DIR@/app.pid" }
+        StartProgram = "sleep 1000 & echo $! > @DIR@/$HOLDFAST_SYSTEM.pid"
+        StopProgram = "kill `cat @DIR@/$HOLDFAST_SYSTEM.pid`"
+        PidFiles @alpha = { "@DIR@/alpha.pid" }
+        PidFiles @beta = { "@DIR@/beta.pid" }
         RestartLimit = 1
         MonitorInterval = 5
         )
@@ -47,7 +49,7 @@ class Cluster:
     def __init__(self, directory: Path, isolation: str) -> None:
         self.directory, self.url = directory, f"embedded://{directory}/cluster.db"
         self.guards: dict[str, subprocess.Popen[bytes]] = {}
-        self.isolation = isolation
+        self.isolation, self.ttl_s = isolation, 1.0
         (directory / "main.cf").write_text(MAIN_CF.replace("@DIR@", str(directory)))
         self.ask(lambda client: client.load(read_files(directory)))
 
@@ -56,7 +58,7 @@ class Cluster:
             path = self.directory / f"{name}.toml"
             path.write_text(
                 f'name = "{name}"\nstore = "{self.url}"\nrun_directory = "{self.directory}/run-{name}"\n'
-                "heartbeat_interval_s = 0.2\nlease_ttl_s = 1.0\nmargin_s = 0.3\n"
+                f"heartbeat_interval_s = 0.2\nlease_ttl_s = {self.ttl_s}\nmargin_s = 0.3\n"
                 f'isolation = "{self.isolation}"\nlog = "{self.directory}/{name}.log"\n'
             )
             command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(path)]
@@ -86,8 +88,6 @@ class Cluster:
             if check(state):
                 return state
             if time.monotonic() > end:
-                for log in self.directory.glob("*.log"):
-                    print(f"--- {log.name}\n{log.read_text()}")
                 raise AssertionError(f"not reached: {state.intents} {state.facts} {state.notes}")
             time.sleep(0.02)
 
@@ -115,6 +115,8 @@ class Cluster:
         return found
 
     def stop(self) -> None:
+        for log in self.directory.glob("*.log"):
+            print(f"--- {log.name}\n{log.read_text()}")
         for name, guard in self.guards.items():
             with contextlib.suppress(ProcessLookupError):
                 for pid in self.tree(name):
@@ -134,18 +136,30 @@ def apps(directory: Path) -> list[int]:
     return found
 
 
-@pytest.fixture(params=["auto", "marker"])
-def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    if request.param == "auto" and os.geteuid() != 0:
+def lab(directory: Path, isolation: str) -> Iterator[Cluster]:
+    if isolation == "auto" and os.geteuid() != 0:
         pytest.skip("PID namespaces need root")
-    made = Cluster(tmp_path, request.param)
+    made = Cluster(directory, isolation)
     try:
         yield made
     finally:
         made.stop()
 
 
-def test_group_starts_switches_and_refuses(cluster: Cluster) -> None:
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster in the way that this user can have it."""
+    yield from lab(tmp_path, "auto" if os.geteuid() == 0 else "marker")
+
+
+@pytest.fixture(params=["auto", "marker"])
+def either(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster as root has it and one as an ordinary user has it."""
+    yield from lab(tmp_path, request.param)
+
+
+def test_group_starts_switches_and_refuses(either: Cluster) -> None:
+    cluster = either
     cluster.start("alpha", "beta")
     cluster.until(cluster.online_on("alpha"))
     assert len(apps(cluster.directory)) == 1
@@ -180,6 +194,7 @@ def test_killed_application_is_restarted_in_place_at_once(cluster: Cluster) -> N
 
 
 def test_services_survive_a_killed_daemon(cluster: Cluster) -> None:
+    cluster.ttl_s = 3.0
     cluster.start("alpha", "beta")
     before = cluster.until(cluster.online_on("alpha"))
     service = apps(cluster.directory)
@@ -209,7 +224,8 @@ def test_dead_system_is_taken_over_on_evidence(cluster: Cluster) -> None:
     assert len(apps(cluster.directory)) == 1
 
 
-def test_hung_daemon_its_guard_kills_the_services(cluster: Cluster) -> None:
+def test_hung_daemon_its_guard_kills_the_services(either: Cluster) -> None:
+    cluster = either
     cluster.start("alpha", "beta")
     before = cluster.until(cluster.online_on("alpha"))
     (victim,) = apps(cluster.directory)
@@ -223,7 +239,8 @@ def test_hung_daemon_its_guard_kills_the_services(cluster: Cluster) -> None:
     assert after.intents["web"].wanted is Wanted.ONLINE
 
 
-def test_stopped_system_wakes_up_to_nothing(cluster: Cluster) -> None:
+def test_stopped_system_wakes_up_to_nothing(either: Cluster) -> None:
+    cluster = either
     cluster.start("alpha", "beta")
     cluster.until(cluster.online_on("alpha"))
     (victim,) = apps(cluster.directory)
@@ -282,3 +299,26 @@ def test_maintenance_leaves_by_itself_and_restores_the_intent(cluster: Cluster) 
     cluster.until(lambda state: not state.intents["web"].in_maintenance)
     cluster.until(cluster.online_on("alpha"))
     assert len(apps(cluster.directory)) == 1
+
+
+def test_daemons_killed_at_random_moments_lose_nothing(cluster: Cluster) -> None:
+    seed = int(os.environ.get("HOLDFAST_SEED", time.time_ns() % 1_000_000))
+    print(f"HOLDFAST_SEED={seed}")
+    chance = random.Random(seed)
+    cluster.ttl_s = 3.0
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    for _ in range(6):
+        owner = cluster.state().intents["web"].owner
+        target = "beta" if owner == "alpha" else "alpha"
+        cluster.request("group.switch", wait_s=0.0, system=target)
+        time.sleep(chance.random() * 0.2)
+        with contextlib.suppress(StopIteration, OSError):
+            os.kill(cluster.daemon_pid(chance.choice(["alpha", "beta"])), signal.SIGKILL)
+        cluster.until(
+            lambda state: cluster.online_on("alpha")(state) or cluster.online_on("beta")(state)
+        )
+        state = cluster.until(lambda _: len(apps(cluster.directory)) == 1)
+        flags = sorted(path.name for path in cluster.directory.glob("*.flag"))
+        cluster.until(cluster.online_on(state.intents["web"].owner))
+        assert flags in ([f"{state.intents['web'].owner}.flag"], ["alpha.flag"], ["beta.flag"])

@@ -25,6 +25,7 @@ from holdfast.cluster.model.facts import (
     Life,
     Phase,
     Request,
+    RequestState,
     ResourceFact,
     ResourceState,
     Standing,
@@ -145,7 +146,9 @@ def view_of(scenario: dict[str, Any], answers: dict[Ask, Answer]) -> View:
     }  # fmt: skip
     requests = ()
     if "request" in scenario:
-        requests = (Request(**{"id": "1", "group": "web", "by": "anna", **scenario["request"]}),)
+        fields = {"id": "1", "group": "web", "by": "anna", **scenario["request"]}
+        fields["state"] = RequestState(fields.get("state", "pending"))
+        requests = (Request(**fields),)
     return View(
         configuration(scenario),
         systems,

@@ -6,10 +6,15 @@ group otherwise gets at most one change, so that each commit is small and each s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from holdfast.cluster.model.facts import Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
 from holdfast.cluster.plan.requests import Outcome, answer, progress
 from holdfast.cluster.plan.view import Ask, Change, Decision, View
+
+_DEAD_ENDS = frozenset(("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted"))
+"""Notes that say: nothing will happen before somebody does something."""
 
 
 def decide(view: View) -> Decision:
@@ -40,7 +45,20 @@ def decide(view: View) -> Decision:
         if group.name in touched or group.flag("Parallel"):
             continue
         part = decide_group(view, group)
+        outcomes.extend(_stuck(view, part, {one.id for one in outcomes}))
         changes.extend(part.changes)
         asks.extend(part.asks)
         notes.extend(part.notes if part.notes or part.asks else (Note(group.name),))
     return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks))
+
+
+def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:
+    """Tell those who wait for a group that it cannot be moved now; the planner itself keeps trying."""
+    return [
+        replace(request, state=RequestState.REFUSED, code=note.code, reason=note.text, remedy=note.remedy)
+        for note in part.notes
+        if note.code in _DEAD_ENDS
+        for request in view.requests
+        if request.state is RequestState.ACCEPTED and request.group == note.group and request.id not in answered
+        and request.operation in ("group.online", "group.switch", "group.takeover")
+    ]  # fmt: skip

@@ -25,7 +25,7 @@ def decide_group(view: View, group: Group) -> Decision:
     if intent.in_maintenance and view.now >= intent.maintenance_until:
         ended = replace(intent, maintenance_until=0.0, overrides={}, serial=intent.serial + 1)
         return _change(view, ended, "maintenance-ended", "maintenance has passed its deadline")
-    if intent.frozen:
+    if intent.frozen or group.flag("Frozen"):
         return _frozen(view, group, intent)
     if intent.in_maintenance:
         left_s = intent.maintenance_until - view.now

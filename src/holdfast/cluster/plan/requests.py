@@ -53,9 +53,17 @@ def answer(view: View, request: Request) -> Outcome:
             request, "no-system", f"{request.system} is not in the SystemList of {group.name}", "holdfast system list"
         )
     intent = view.intents.get(group.name, Intent(group.name))
+    if request.operation in _NEED_SYSTEMS and _unsure(view, group, request, intent):
+        return Outcome()
     if intent.frozen and request.operation not in ("group.freeze", "group.unfreeze"):
         return _refuse(request, "frozen", f"group {group.name} is frozen", f"holdfast group unfreeze {group.name}")
     return handler(view, group, intent, request)
+
+
+def _unsure(view: View, group: Group, request: Request, intent: Intent) -> bool:
+    """Whether a new coordinator has yet to hear of a system that matters; that passes within a time to live."""
+    names = [request.system, intent.owner] if request.system else [*group.priorities]
+    return any(name and view.system(name).life is Life.UNCERTAIN for name in names)
 
 
 def progress(view: View, request: Request) -> Request | None:
@@ -280,6 +288,8 @@ def _refuse(request: Request, code: str, reason: str, remedy: str) -> Outcome:
     refused = replace(request, state=RequestState.REFUSED, code=code, reason=reason, remedy=remedy)
     return Outcome(request=refused)
 
+
+_NEED_SYSTEMS = frozenset(("group.online", "group.switch", "group.takeover", "resource.online", "resource.offline"))
 
 _ANSWERS: dict[str, Callable[[View, Group, Intent, Request], Outcome]] = {
     "group.online": _online,

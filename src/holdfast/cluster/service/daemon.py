@@ -169,7 +169,8 @@ class SystemDaemon:
     async def _follow(self) -> None:
         store = self._parts.store
         self._membership.restart(time.monotonic())
-        self._state = State.of(await store.read(ROOT))
+        async with asyncio.timeout(self._settings.lease_ttl_s):
+            self._state = State.of(await store.read(ROOT))
         await self._digest()
         async for changes in store.watch(ROOT, self._state.revision):
             for change in changes:
@@ -184,6 +185,7 @@ class SystemDaemon:
     async def _digest(self) -> None:
         await self._take_configuration()
         frozen = {name for name, intent in self._state.intents.items() if intent.frozen}
+        frozen |= {name for name, group in self._configuration.groups.items() if group.flag("Frozen")}
         if frozenset(frozen) != self._frozen:
             await self._link.frozen(sorted(frozen))
             self._frozen = frozenset(frozen)
@@ -213,7 +215,10 @@ class SystemDaemon:
 
     async def _restore_configuration(self) -> None:
         """Begin with the configuration that was valid last: what an earlier incarnation left must go even if the store
-        cannot be reached. Groups that were frozen then stay untouched until the store says otherwise."""
+        cannot be reached. Groups that were frozen then stay untouched until the store says otherwise. A daemon that was
+        only restarted waits for the store instead: without the intent it could not tell a fault from a stop."""
+        if self._engine.swept:
+            return
         frozen = self._settings.run_directory / "frozen"
         if frozen.is_file():
             self._frozen = frozenset(frozen.read_text("utf-8").split())

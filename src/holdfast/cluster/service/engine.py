@@ -53,7 +53,7 @@ class GroupEngine:
             context=lambda: self._context(name),
             changed=lambda: self._engine.changed(self.group.name),
             hands_off=lambda: self._charge().mandate is Mandate.HANDS_OFF,
-            quiet=lambda: self._charge().mandate in (Mandate.HANDS_OFF, Mandate.WISHES_ONLY),
+            quiet=lambda: self._charge().mandate is not Mandate.RUN,
             may_start=lambda: self._engine.leased() and self._charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
             threads=self._engine.threads(resource.type.name, resource.number("NumThreads", self._given.system)),
             log=self._engine.log,
@@ -76,6 +76,8 @@ class GroupEngine:
         )
 
     def _charge(self) -> Charge:
+        if self.group.flag("Frozen"):
+            return Charge(Mandate.HANDS_OFF, "the group is frozen by its configuration")
         if self._engine.leaving and not (self.intent is not None and self.intent.frozen):
             return Charge(Mandate.STOP, "the system leaves the cluster")
         return charge(self.intent, self._given.system, self._given.incarnation, self._engine.swept)

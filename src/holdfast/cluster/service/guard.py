@@ -123,6 +123,8 @@ class _Guard:
         if clock() < self._deadline:
             return
         found = clock()
+        if self._daemon:
+            os.kill(self._daemon, signal.SIGKILL)
         late_ms = (found - self._deadline) * 1000
         self._kill_all(spared=self._frozen)
         self._deadline = 0.0

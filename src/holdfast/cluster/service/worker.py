@@ -71,8 +71,9 @@ class Worker:
         self._event.set()
 
     def restore(self, fact: ResourceFact) -> None:
-        """Go on from what an earlier daemon of this incarnation knew."""
-        self.fact = replace(fact, phase=Phase.IDLE, probed=False, clean_failing=False)
+        """Go on from what an earlier daemon of this incarnation knew. What it was stopping may be down: no fault."""
+        state = ResourceState.UNKNOWN if fact.phase is Phase.STOPPING else fact.state
+        self.fact = replace(fact, state=state, phase=Phase.IDLE, probed=False, clean_failing=False)
         self._counters = Counters(restarts=fact.restarts)
 
     def clear(self) -> None:

@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
@@ -47,6 +48,10 @@ def serve(control: socket.socket, requests: socket.socket, mark: str, namespaced
         if not namespaced:
             kill_marked(mark, spare=os.getpid())
     finally:
+        kind, failure, trace = sys.exc_info()
+        if kind is not None:
+            sys.excepthook(kind, failure, trace)  # type: ignore[arg-type]
+            sys.stderr.flush()
         os._exit(0)
 
 
