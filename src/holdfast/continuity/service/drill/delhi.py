@@ -43,7 +43,7 @@ def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, A
 
 def kept(stage: Stage) -> list[dict[str, str]]:
     """Return the objects that TOKYO keeps for DELHI."""
-    words = ("holdfast", "server", "object", "query", "DELHI", "--config", str(config(stage, "TOKYO")))
+    words = ("holdfast", "server", "object", "list", "DELHI", "--config", str(config(stage, "TOKYO")))
     answer = stage.json("TOKYO", *words)
     return list(answer["rows"])
 

@@ -27,10 +27,12 @@ def attached(stage: Stage, host: str, volume: str) -> Iterator[str]:
 
 @contextmanager
 def mounted(stage: Stage, host: str, volume: str, name: str) -> Iterator[str]:
-    """Attach a flash target and mount it read-only; yield where."""
+    """Attach a flash target, let fsck replay its journal, mount it read-only; yield where."""
     place = f"/run/copies/{name}"
     with attached(stage, host, volume) as device:
         stage.run(host, "mkdir", "-p", place)
+        checked = stage.attempt(host, "fsck.ext4", "-p", device)
+        stage.insist(checked.code in (0, 1), f"a sound file system on the copy {volume}", checked.stdout, host)
         stage.run(host, "mount", "-t", "ext4", "-o", "loop,ro", device, place)
         try:
             yield place

@@ -74,11 +74,12 @@ names = sorted(os.path.join(folder, name) for folder, _, found in os.walk(top) f
 for name in names[:count]:
     with open(name, "ab") as file:
         file.write(b"changed")
+os.sync()
 """
 
 
 def change(stage: Stage, host: str, count: int) -> int:
-    """Change ``count`` files of the tree; return how many were changed."""
+    """Change ``count`` files of the tree durably, so that a flash copy of the running service has them."""
     stage.feed(host, _CHANGE, "python3", "-", f"{place(stage)}/data", str(count))
     return count
 
@@ -89,10 +90,14 @@ def copy_of(stage: Stage, mount_point: str) -> Path:
 
 
 def keep(stage: Stage, host: str, mounted_at: str, mount_point: str) -> None:
-    """Copy a mounted flash copy, with everything that can be copied, for the comparison after the disaster."""
+    """Copy a mounted flash copy, with everything that can be copied, for the comparison after the disaster.
+
+    What the service's include-exclude list leaves out of the backup is left out here too.
+    """
     target = copy_of(stage, mount_point)
     target.parent.mkdir(exist_ok=True)
-    stage.run(host, "rsync", "-aHAXS", f"{mounted_at}/", f"{target}/")
+    excluded = ("--exclude=/lost+found", "--exclude=/tsm/*.log")
+    stage.run(host, "rsync", "-aHAXS", *excluded, f"{mounted_at}/", f"{target}/")
 
 
 def differences(stage: Stage, host: str, restored: Path, mount_point: str) -> list[str]:
