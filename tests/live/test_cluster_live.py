@@ -103,7 +103,7 @@ class Cluster:
         guard = self.guards[name].pid
         children = Path(f"/proc/{guard}/task/{guard}/children").read_text().split()
         lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-        return next(pid for pid, line in lines.items() if b"holdfast.app.system" in line)
+        return next(pid for pid, line in lines.items() if b"-m\0holdfast.app.system\0" in line)
 
     def tree(self, name: str) -> list[int]:
         found, waiting = [], [self.guards[name].pid]

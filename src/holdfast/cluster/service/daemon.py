@@ -261,8 +261,15 @@ class SystemDaemon:
             await self._engine.wake.wait()
             self._engine.wake.clear()
             self._engine.check_tasks()
+            self._check_workloads()
             self._engine.act()
             await self._publish()
+
+    def _check_workloads(self) -> None:
+        """A workload that was killed takes its services with it: start afresh, and the guard makes a new one."""
+        gone = [name for name, workload in self._workloads.items() if workload.gone]
+        if gone:
+            raise HoldfastError(f"the workload of {gone[0]} is gone", "its resources are monitored and restarted")
 
     async def _publish(self) -> None:
         dirty = sorted(self._engine.dirty)
