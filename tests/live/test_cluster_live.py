@@ -95,7 +95,8 @@ class Cluster:
         def check(state: State) -> bool:
             intent = state.intents.get("web", Intent("web"))
             group = configuration_of(state).groups["web"]
-            return intent.owner == name and "ONLINE" in group_flags(group, state.facts.get(("web", name)), intent, name)
+            settled = intent.owner == name and intent.wanted is Wanted.ONLINE
+            return settled and "ONLINE" in group_flags(group, state.facts.get(("web", name)), intent, name)
 
         return check
 
