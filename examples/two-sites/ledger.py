@@ -72,7 +72,7 @@ class VolumeLog:
     def __init__(self, address: str) -> None:
         from holdfast.replication.drivers.nbdclient import NbdClient
 
-        self._volume = NbdClient(address)
+        self._volume = NbdClient.open(address)
         self._end = 0
         self._tail = b""
 
@@ -246,7 +246,7 @@ def main() -> int:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=["start", "stop", "serve"])
-    parser.add_argument("--listen", help="HOST:PORT")
+    parser.add_argument("--listen", default=os.environ.get("LEDGER_LISTEN"), help="HOST:PORT [env: LEDGER_LISTEN]")
     parser.add_argument("--data", help="directory of the log")
     parser.add_argument("--volume", help="raw volume: an NBD address, or a volume id")
     parser.add_argument("--pid-file", default=os.environ.get("LEDGER_PID_FILE"))

@@ -12,6 +12,7 @@ import click
 
 from holdfast.cli.array import Connect, array_option, done, show
 from holdfast.kernel.sizes import parse_size
+from holdfast.replication.model.identity import access_key
 
 _COLUMNS = ("id", "name", "size_bytes", "pool", "tracks", "writable")
 
@@ -79,8 +80,19 @@ def commands(wire: Wire) -> click.Group:
 
 
 def _add_host_commands(volume: click.Group, wire: Wire) -> None:
-    host = click.option("--host", required=True, help="This system's name at the array.")
-    key = click.option("--key", required=True, type=int, help="This system's key (incarnation).")
+    host = click.option(
+        "--host",
+        required=True,
+        envvar="HOLDFAST_SYSTEM",
+        help="This system's name at the array [env: HOLDFAST_SYSTEM].",
+    )
+    key = click.option(
+        "--key",
+        required=True,
+        envvar="HOLDFAST_INCARNATION",
+        callback=lambda _ctx, _param, text: access_key(text),
+        help="This system's key or incarnation [env: HOLDFAST_INCARNATION].",
+    )
     run_dir = click.option(
         "--run-dir", required=True, type=click.Path(path_type=Path), help="One directory per volume."
     )

@@ -1,6 +1,6 @@
 """The load of a drill: writes random records to the ledger for as long as it runs and keeps what was acknowledged.
 
-    python -m holdfast.lab.load --address HOST:PORT --out FILE --seed N --writers N --pause SECONDS
+    python -m holdfast.lab.load --address HOST:PORT[,HOST:PORT...] --out FILE --seed N --writers N --pause SECONDS
 
 Each acknowledged record becomes one line of the output file: seconds on the machine's monotonic clock, then the record
 in hex. A record whose outcome is unknown is sent again until it is acknowledged. The program stops by itself after
@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -23,10 +25,13 @@ RETRY_PAUSE_S = 0.05
 
 
 class Writer:
-    """One client connection: sends a record, waits for the acknowledgement, notes it."""
+    """One client connection: sends a record, waits for the acknowledgement, notes it.
 
-    def __init__(self, host: str, port: int, seed: str, pause_s: float, out: TextIO) -> None:
-        self._host, self._port, self._pause_s, self._out = host, port, pause_s, out
+    Of several addresses it stays with the one that answers.
+    """
+
+    def __init__(self, addresses: Sequence[tuple[str, int]], seed: str, pause_s: float, out: TextIO) -> None:
+        self._addresses, self._pause_s, self._out = itertools.cycle(addresses), pause_s, out
         self._random = random.Random(seed)
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -44,7 +49,7 @@ class Writer:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 if self._writer is None or self._reader is None:
-                    self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+                    self._reader, self._writer = await asyncio.open_connection(*next(self._addresses))
                 self._writer.write(f"APPEND {record}\n".encode())
                 if (await self._reader.readline()).startswith(b"OK "):
                     return True
@@ -62,9 +67,10 @@ class Writer:
 
 async def drive(arguments: argparse.Namespace, out: TextIO) -> None:
     """Run the writers until SIGTERM or the limit."""
-    host, _, port = arguments.address.rpartition(":")
+    parts = [address.rpartition(":") for address in arguments.address.split(",")]
+    addresses = [(host, int(port)) for host, _, port in parts]
     tasks = [
-        asyncio.create_task(Writer(host, int(port), f"{arguments.seed}:{n}", arguments.pause, out).run())
+        asyncio.create_task(Writer(addresses, f"{arguments.seed}:{n}", arguments.pause, out).run())
         for n in range(arguments.writers)
     ]
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -109,8 +109,8 @@ def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str
             path = str(home / "cluster.db")
             return [holdfast, "store", "serve", "--path", path, "--listen", listen, "--identity", str(home / "tls")]
         case Role.CLIENT:
-            address, out = f"{layout.group_address}:{layout.ledger_port}", str(directory / "acknowledged")
-            return [sys.executable, "-m", "holdfast.lab.load", "--address", address, "--out", out]
+            addresses, out = ",".join(layout.ledger_addresses), str(directory / "acknowledged")
+            return [sys.executable, "-m", "holdfast.lab.load", "--address", addresses, "--out", out]
 
 
 def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:
@@ -200,6 +200,8 @@ PATH = "{directory / "bin"}:{BIN}:/usr/sbin:/usr/bin:/sbin:/bin"
 HOLDFAST_IDENTITY = "{home / "tls"}"
 HOLDFAST_SYSTEM_CONFIG = "{home / "system.toml"}"
 {processes.MARK} = "{processes.mark_of(directory, system.name)}"
+HOLDFAST_ARRAY = "{own.address}:{layout.array_port}"
+LEDGER_LISTEN = "{system.address}:{layout.ledger_port}"
 LEDGER_PID_FILE = "{pid_file(directory, system.name, root)}"
 
 [agents]

@@ -68,9 +68,9 @@ class SystemDaemon:
         self._session = os.urandom(6).hex()
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
         self._deadline, self._sequence, self._lease, self._mode = 0.0, 0, 0, "RUNNING"
-        given = Engines(
-            settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, settings.environment
-        )
+        named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
+        environment = {**settings.environment, **named}
+        given = Engines(settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment)
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Workload] = {}
         self._frozen: frozenset[str] = frozenset()

@@ -64,6 +64,13 @@ class Layout:
     store_port: int = 7400
     server_port: int = 1543
 
+    @property
+    def ledger_addresses(self) -> tuple[str, ...]:
+        """Where clients look for the ledger: on the group's address, or without one on each system's own."""
+        if self.group_address:
+            return (f"{self.group_address}:{self.ledger_port}",)
+        return tuple(f"{host.address}:{self.ledger_port}" for host in self.of(Role.SYSTEM))
+
     def host(self, name: str) -> Host:
         """Return the host called ``name``."""
         return next(host for host in self.hosts if host.name == name)
@@ -97,5 +104,5 @@ def layout(root: bool) -> Layout:
             Host("witness", Role.WITNESS, 0, net + "41"),
             Host("client", Role.CLIENT, 0, net + "51"),
         ),
-        group_address=net + "100",
+        group_address=net + "100" if root else "",
     )

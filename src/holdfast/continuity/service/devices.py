@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from holdfast.cluster.ports import CommandResult, Commands, DeviceHealth
-from holdfast.continuity.service.evidence import access_key
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
+from holdfast.replication.model.identity import access_key
 
 PREFIX = "volume:"
 TIMEOUT_S = 30.0

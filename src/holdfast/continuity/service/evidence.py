@@ -17,17 +17,12 @@ from holdfast.cluster.model.facts import Evidence, EvidenceKind, Standing
 from holdfast.cluster.service.records import CONFIG, ConfigRecord, decode
 from holdfast.continuity.ports import AccessControl
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
-from holdfast.replication.model.identity import Endpoint, pair_key
+from holdfast.replication.model.identity import Endpoint, access_key, pair_key
 from holdfast.replication.model.pairs import PairRecord
 from holdfast.replication.service.witness import PREFIX, decode_record
 from holdfast.store.port import Store
 
 MIRROR_TYPE = "MetroMirror"
-
-
-def access_key(incarnation: str) -> int:
-    """Return the key by which an array knows an incarnation of a system: later incarnations have larger keys."""
-    return int(incarnation.partition("-")[0], 16)
 
 
 def mirrors(group: Group) -> tuple[Resource, ...]:

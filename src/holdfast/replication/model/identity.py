@@ -76,3 +76,15 @@ def pair_key(one: Endpoint, other: Endpoint) -> str:
     """Return the key of the pair's record in the store; the same from both ends and after every role swap."""
     low, high = sorted((one, other))
     return f"replication/pairs/{low}|{high}"
+
+
+def access_key(incarnation: str) -> int:
+    """Return the key by which an array knows an incarnation of a system: a later incarnation has a larger key.
+
+    An incarnation is ``<milliseconds in hex>-<random>``; a plain decimal number is a key already.
+    Raises :class:`InputError` for anything else.
+    """
+    try:
+        return int(incarnation) if incarnation.isdecimal() else int(incarnation.partition("-")[0], 16)
+    except ValueError as error:
+        raise InputError(f"{incarnation!r} is no key", remedy="give a number or a system's incarnation") from error

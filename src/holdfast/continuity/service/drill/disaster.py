@@ -34,11 +34,15 @@ def run(stage: Stage) -> Mapping[str, Any]:
 
 
 def kill_site(stage: Stage, site: int) -> float:
-    """Cut a site's links, then SIGKILL every process of it at once; return the moment on the monotonic clock."""
+    """Cut a site's links, then SIGKILL every process of it at once; return the moment on the monotonic clock.
+
+    The line to the witness goes first: a source that loses its mirror while it can still reach the witness rightly
+    records that it goes on alone, and then nobody may take over.
+    """
     hosts = [host.name for host in stage.layout.hosts if host.site == site and stage.sites.alive(host.name)]
     began = time.monotonic()
-    stage.sites.cut(Link.MIRROR)
     stage.sites.cut(Link.SITE1 if site == 1 else Link.SITE2)
+    stage.sites.cut(Link.MIRROR)
     with ThreadPoolExecutor(len(hosts)) as pool:
         list(pool.map(stage.sites.kill, hosts))
     return began

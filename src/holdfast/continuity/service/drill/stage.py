@@ -158,8 +158,8 @@ class Stage:
 
     def ledger_records(self) -> set[str]:
         """Return every record that the ledger holds now, asked over its own protocol from the client."""
-        address = f"{self.layout.group_address}:{self.layout.ledger_port}"
-        dumped = self.run("client", "python3", "-m", "holdfast.lab.ask", address, "DUMP", timeout_s=30)
+        addresses = ",".join(self.layout.ledger_addresses)
+        dumped = self.run("client", "python3", "-m", "holdfast.lab.ask", addresses, "DUMP", timeout_s=30)
         return set(dumped.split()) - {"END"}
 
     def insist_one_writer(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.continuity.model.report import Trouble
-from holdfast.continuity.model.sites import GROUP, MIRRORED, Link
+from holdfast.continuity.model.sites import MIRRORED, Link
 from holdfast.continuity.service.drill import disaster, failback, mirror, switch
 from holdfast.continuity.service.drill.stage import LEDGER, Stage
 
@@ -64,7 +64,6 @@ def network_then_mirror(stage: Stage) -> Trouble:
         "the isolated array refusing writes", lambda: all(r["write_inhibited"] for r in mirror.pair_rows(stage, 1)), 15
     )
     lost = stage.lost_writes()
-    stage.run(viewer, "hagrp", "-clear", GROUP, origin="reference, cluster 2.1")
     failback.fail_back(stage)
     return Trouble("network, then mirror", "takeover", f"{evidence['kind']}: {evidence['text']}", lost)
 
