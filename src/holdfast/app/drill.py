@@ -5,10 +5,13 @@ The command runs twice: outside it supervises and cleans up (``lab.supervisor``)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
+import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -24,6 +27,14 @@ from holdfast.lab.narrate import LiveNarrator, SilentNarrator, print_report
 from holdfast.lab.sites import LabSites
 from holdfast.lab.supervisor import REPORT, supervise
 
+EXIT_INTERRUPTED = 130
+SKIPPED_WITHOUT_ROOT = (
+    "namespaces: hosts are marked processes on loopback addresses",
+    "block devices and mounts: the ledger writes to a raw volume",
+    "the group's address: each system answers on its own",
+    "backup from a mounted flash copy: a plain directory is backed up",
+    "packet loss: cut lines are killed relays",
+)
 PROGRAMS = ("nsenter", "setpriv", "ip", "nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "rsync")
 
 _HELP = """Show every part of Holdfast at work on two sites on this machine, and check each claim.
@@ -38,12 +49,39 @@ Examples:
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    as_json: bool
+    until: str
+    keep: bool
+    verbose: bool
+    mode: str
+    seed: int
+    broken: str
+
+    @property
+    def root(self) -> bool:
+        """Whether the drill runs with namespaces."""
+        return self.mode == "root" or (self.mode == "auto" and os.geteuid() == 0)
+
+    def words(self) -> list[str]:
+        """Return the options as the inner drill gets them."""
+        words = ["--mode", "root" if self.root else "user", "--seed", str(self.seed)]
+        words += ["--json"] * self.as_json + ["--keep"] * self.keep + ["--verbose"] * self.verbose
+        words += ["--until", self.until] if self.until else []
+        return [*words, *(["--sabotage", self.broken] if self.broken else [])]
+
+
 def drill_command() -> click.Command:
     """Return the command ``holdfast drill``."""
 
     @click.command("drill", help=_HELP)
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
-    @click.option("--until", type=click.Choice([step.name for step in STEPS]), help="Stop after this step.")
+    @click.option(
+        "--until", type=click.Choice([step.name for step in STEPS]), default=None, help="Stop after this step."
+    )
     @click.option("--keep", is_flag=True, help="Leave the lab up until Ctrl-C, and print how to talk to it.")
     @click.option("--verbose", is_flag=True, help="Print each command line, and the document that prints it.")
     @click.option("--mode", type=click.Choice(["auto", "root", "user"]), default="auto", show_default=True)
@@ -53,54 +91,49 @@ def drill_command() -> click.Command:
     @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
     def drill(
         as_json: bool,
-        until: str,
+        until: str | None,
         keep: bool,
         verbose: bool,
         mode: str,
         store: str,
         seed: int,
-        broken: str,
-        inside: Path,
+        broken: str | None,
+        inside: Path | None,
     ) -> int:
-        root = mode == "root" or (mode == "auto" and os.geteuid() == 0)
-        if inside:
-            return _inside(inside, root, as_json, until or "", keep, verbose, seed, broken or "")
-        _require_programs(root)
-        flags = ["--json"] * as_json + ["--keep"] * keep + ["--verbose"] * verbose
-        flags += [
-            "--mode",
-            "root" if root else "user",
-            "--seed",
-            str(seed or random.SystemRandom().randrange(1, 2**31)),
-        ]
-        flags += ["--until", until] if until else []
-        flags += ["--sabotage", broken] if broken else []
-        if not root and not as_json:
-            click.echo(
-                "user mode: plain processes on loopback, raw volumes; namespaces, mounts and addresses are skipped"
-            )
-        ended = supervise(flags, root, keep_files_on_failure=not broken)
-        if as_json:
-            click.echo(msgspec.json.encode(ended.report).decode())
-        else:
-            print_report(ended.report)
-        if ended.interrupted:
-            return 130
-        return 0 if ended.report.verdict == "pass" else EXIT_FAILED
+        chosen = seed or random.SystemRandom().randrange(1, 2**31)
+        options = Options(as_json, until or "", keep, verbose, mode, chosen, broken or "")
+        return _outside(options) if inside is None else _inside(inside, options)
 
     return drill
 
 
-def _inside(
-    directory: Path, root: bool, as_json: bool, until: str, keep: bool, verbose: bool, seed: int, broken: str
-) -> int:
-    narrator = SilentNarrator() if as_json else LiveNarrator(len(STEPS), verbose)
-    report = Report(mode="root" if root else "user", seed=seed)
-    sites = LabSites(directory, root, sabotage.wrappers(broken))
+def _outside(options: Options) -> int:
+    _require_programs(options.root)
+    if not options.root and not options.as_json:
+        click.echo("user mode: plain processes on loopback; namespaces, mounts and addresses are skipped")
+    ended = supervise(options.words(), options.root, keep_files_on_failure=not options.broken)
+    if options.as_json:
+        click.echo(msgspec.json.encode(ended.report).decode())
+    else:
+        print_report(ended.report)
+    if ended.interrupted:
+        return EXIT_INTERRUPTED
+    return 0 if ended.report.verdict == "pass" else EXIT_FAILED
+
+
+def _inside(directory: Path, options: Options) -> int:
+    narrator = SilentNarrator() if options.as_json else LiveNarrator(len(STEPS), options.verbose)
+    report = Report(mode="root" if options.root else "user", seed=options.seed)
+    if not options.root:
+        report.skipped = list(SKIPPED_WITHOUT_ROOT)
+    sites = sabotage.sites(options.broken, directory, options.root)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     try:
-        run_drill(Stage(sites, narrator, report), until)
-        if keep:
-            _hold(sites, narrator)
+        run_drill(Stage(sites, narrator, report), options.until)
+        if options.keep:
+            narrator.close()
+            _hold(sites)
     except KeyboardInterrupt:
         report.verdict = "fail"
         report.failure = report.failure or Failure("drill", "the drill to run to its end", "it was interrupted")
@@ -111,22 +144,17 @@ def _inside(
     return 0 if report.verdict == "pass" else EXIT_FAILED
 
 
-def _hold(sites: LabSites, narrator: LiveNarrator | SilentNarrator) -> None:
-    sys.stderr.write("the lab is up; Ctrl-C takes it down. To talk to it, for example:\n")
-    for line in sites.how_to_talk():
-        sys.stderr.write(f"  {line}\n")
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _hold(sites: LabSites) -> None:
+    sys.stderr.write("the lab is up; Ctrl-C takes it down. To talk to it, from another terminal:\n")
+    sys.stderr.writelines(f"  {line}\n" for line in sites.how_to_talk())
     sys.stderr.flush()
-    while sys.stdin.readable():
-        try:
-            os.read(0, 1) or _pause()
-        except OSError:
-            _pause()
-
-
-def _pause() -> None:
-    import signal
-
-    signal.pause()
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
 
 
 def _require_programs(root: bool) -> None:

@@ -120,7 +120,8 @@ def become_guard(path: Path) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
     arguments = {"daemon": [sys.executable, "-m", "holdfast.app.system", str(path.resolve())], **file.guard}
-    environment = {**os.environ, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
+    modules = [str(Path(holdfast.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules)}
     argv = [sys.executable, "-S", "-m", "holdfast.cluster.service.guard", json.dumps(arguments)]
     os.execve(sys.executable, argv, environment)
 

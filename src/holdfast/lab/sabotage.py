@@ -1,29 +1,163 @@
 """Breaks one part of the system on purpose, to show that the drill notices. Nothing outside the lab knows of this.
 
-A broken part is a function here that replaces one method of a part while the lab's processes start (through a
-``sitecustomize`` module on their path). A drill that passes with any of these proves nothing, and the gate runs each.
+Most ways replace one function of a part in the lab's processes, through a ``sitecustomize`` module that is put on their
+path; the others are hands on the lab itself (a flipped byte on a disk, a guard that sleeps). A drill that passes with
+any of them proves nothing, so the gate runs each and expects the named step to fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from holdfast.continuity.model.sites import Role
+from holdfast.continuity.model.sites import Link, Role
+from holdfast.lab import provision
+from holdfast.lab.sites import LabSites
+
+VARIABLE = "HOLDFAST_SABOTAGE"
+LATE_S = 0.5
+
+
+def _nothing() -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to break a part: whose processes, which step must notice, and how it is done."""
+    """One way to break a part: what breaks, which steps must notice, which processes are patched (by a part of their
+    command line), and how."""
 
-    role: Role
+    what: str
     noticed_in: tuple[str, ...]
-    apply: Callable[[], None]
+    process: str = ""
+    patch: Callable[[], None] = _nothing
 
 
-WAYS: Mapping[str, Way] = {}
+def _acknowledge_early() -> None:
+    """The source array answers the host without waiting for the target, and sends a moment later."""
+    import asyncio
+
+    from holdfast.kernel.errors import Unavailable
+    from holdfast.replication.service.hostio import HostIO
+
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def late(link: Any, frame: Any) -> None:
+        await asyncio.sleep(LATE_S)
+        try:
+            await link.send(frame)
+        except Unavailable:
+            return
+
+    async def confirmed(_self: Any, _volume: str, link: Any, frame: Any) -> None:
+        task = asyncio.create_task(late(link, frame))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    HostIO._confirmed = confirmed  # type: ignore[assignment,method-assign]
 
 
-def wrappers(name: str) -> Mapping[Role, Sequence[str]]:
-    """Return the command prefix per role that applies the sabotage called ``name``."""
-    return {}
+def _drop_bits() -> None:
+    """Changed tracks are recorded except every fourth."""
+    from holdfast.replication.array.machine import Machine
+
+    original = Machine.record
+
+    def record(self: Machine, volume: str, tracks: Iterable[int], mirrored: bool) -> list[tuple[str, int]]:
+        return original(self, volume, [track for track in tracks if track % 4 != 3], mirrored)
+
+    Machine.record = record  # type: ignore[method-assign]
+
+
+def _skip_evidence() -> None:
+    """A takeover is allowed on no evidence at all."""
+    from holdfast.cluster.model.facts import Evidence, EvidenceKind
+    from holdfast.cluster.plan import evidence, groups
+
+    def takeover(_view: Any, _group: Any, intent: Any, _target: str) -> evidence.Proof:
+        return evidence.Proof(Evidence(EvidenceKind.GUARD_DEADLINE, "skipped", intent.owner, intent.incarnation))
+
+    vars(groups)["takeover"] = takeover
+
+
+def _ignore_unknown_files() -> None:
+    """Reconciliation does not look for files without a volume."""
+    from holdfast.backup.service import reconcile as service
+
+    original = vars(service)["reconcile"]
+
+    def blind(volumes: Iterable[Any], files: Iterable[Any], *, fix: bool) -> Any:
+        known = list(volumes)
+        names = {volume.name for volume in known}
+        return original(known, [file for file in files if file.name in names], fix=fix)
+
+    vars(service)["reconcile"] = blind
+
+
+WAYS: Mapping[str, Way] = {
+    "mirror-early": Way("the mirror acknowledges early", ("disaster",), " array serve", _acknowledge_early),
+    "bit-dropped": Way("a bit of a change bitmap is dropped", ("snapshot",), " array serve", _drop_bits),
+    "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",)),
+    "evidence-skipped": Way("a takeover needs no evidence", ("trouble",), "holdfast.app.system", _skip_evidence),
+    "chunk-flipped": Way("a bit of a vaulted volume is flipped", ("recover",)),
+    "difference-ignored": Way("a planted difference is ignored", ("recover",), " server run", _ignore_unknown_files),
+}
+
+
+def sites(name: str, directory: Path, root: bool) -> LabSites:
+    """Return the lab, broken in the way called ``name`` (or not at all)."""
+    if not name:
+        return LabSites(directory, root)
+    (directory / "sabotage").mkdir()
+    hook = "from holdfast.lab import sabotage\nsabotage.apply()\n"
+    (directory / "sabotage" / "sitecustomize.py").write_text(hook)
+    os.environ[VARIABLE] = name
+    return BrokenSites(directory, root, name)
+
+
+def apply() -> None:
+    """Patch this process as its environment says. Called by the lab's ``sitecustomize``."""
+    way = WAYS.get(os.environ.get(VARIABLE, ""))
+    command = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    if way is not None and way.process and way.process in command:
+        way.patch()
+
+
+class BrokenSites(LabSites):
+    """A lab with hands that break things at the right moment."""
+
+    def __init__(self, directory: Path, root: bool, name: str) -> None:
+        super().__init__(directory, root)
+        self._name = name
+
+    def cut(self, link: Link) -> None:
+        """Put the guards of site 1 to sleep before their site is cut off, if that is the way."""
+        if self._name == "guard-asleep" and link is Link.SITE1:
+            for system in self.layout.of(Role.SYSTEM, 1):
+                for pid in self.pids(system.name, "holdfast.cluster.service.guard"):
+                    os.kill(pid, signal.SIGSTOP)
+        super().cut(link)
+
+    def kill(self, host: str) -> None:
+        """Flip a byte of what TOKYO keeps when DELHI dies, if that is the way."""
+        super().kill(host)
+        if self._name == "chunk-flipped" and host == "DELHI":
+            flip_a_byte(provision.host_directory(self.directory, "TOKYO"))
+
+    def _environment(self, host: str) -> dict[str, str]:
+        broken = {VARIABLE: self._name, "PYTHONPATH": str(self.directory / "sabotage")}
+        return super()._environment(host) | broken
+
+
+def flip_a_byte(server: Path) -> None:
+    """Flip a bit in the middle of the first pool volume (not a database volume) that a vault keeps."""
+    volume = min(path for path in server.rglob("ADSM.*BFS*") if path.is_file())
+    with volume.open("r+b") as file:
+        file.seek(volume.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))

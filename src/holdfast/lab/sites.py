@@ -7,6 +7,7 @@ cuts are relay processes: one for the mirror, and one between each host and the 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -21,15 +22,11 @@ from holdfast.lab.hosts import Machine, NamespaceMachine, PlainMachine, Service,
 
 
 class LabSites:
-    """Implements :class:`holdfast.continuity.ports.Sites` in ``directory``.
+    """Implements :class:`holdfast.continuity.ports.Sites` in ``directory``."""
 
-    ``wrap`` may change the command line of a host's service; the sabotage tests break one part with it.
-    """
-
-    def __init__(self, directory: Path, root: bool, wrap: Mapping[Role, Sequence[str]] | None = None) -> None:
+    def __init__(self, directory: Path, root: bool) -> None:
         self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
         self.layout = layout(root)
-        self._wrap = dict(wrap or {})
         self._machines: dict[str, Machine] = {}
         self._services: dict[str, Service] = {}
         self._relays: dict[str, Service] = {}
@@ -110,16 +107,31 @@ class LabSites:
         for name in self._relays_of(link):
             self._relays[name].start()
 
+    def how_to_talk(self) -> list[str]:
+        """Return command lines that a person can type to look around in the lab."""
+        lines = []
+        for host in ("hosta", "hostc"):
+            environment = self._environment(host)
+            words = [f"{name}={environment[name]}" for name in sorted(environment) if name.startswith("HOLDFAST_")]
+            prefix = ["env", *words, f"PATH={environment['PATH']}"]
+            lines.append(shlex.join([*self._machines[host].command([*prefix, "hastatus", "-summary"])]))
+        return lines
+
     def processes(self, host: str, pattern: str) -> int:
         """Return how many living processes of a host have ``pattern`` in their command line."""
-        count = 0
+        return len(self.pids(host, pattern))
+
+    def pids(self, host: str, pattern: str) -> list[int]:
+        """Return the living processes of a host that have ``pattern`` in their command line."""
+        found = []
         for pid in processes.marked(self._mark(host)):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            count += pattern in command
-        return count
+            if pattern in command:
+                found.append(pid)
+        return found
 
     def alive(self, host: str) -> bool:
         """Return whether the host has power."""
@@ -149,9 +161,8 @@ class LabSites:
         argv = provision.service_command(self.directory, self.layout, host)
         if not argv:
             raise HoldfastError(f"{host.name} has no service")
-        wrapped = [*self._wrap[host.role], *argv] if host.role in self._wrap else argv
         ready = host.role is not Role.SYSTEM
-        return Service(self._machines[host.name], wrapped, self._environment(host.name), self.log(host.name), ready)
+        return Service(self._machines[host.name], argv, self._environment(host.name), self.log(host.name), ready)
 
     def _environment(self, host: str) -> dict[str, str]:
         return provision.environment(self.directory, self.layout, host, self.root) | {processes.MARK: self._mark(host)}
