@@ -1,4 +1,4 @@
-"""Wires continuity: what the system daemon plugs in, and the commands of ``holdfast snapshot``.
+"""Wires continuity: what the system daemon plugs in.
 
 The factories are named in a system's TOML file and get its ``[settings]``: ``system``, ``store``, ``identity``,
 ``run_directory``, ``storage_image`` (the array that the system is attached to) and ``arrays`` (image → address).
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from holdfast.app.store import open_store
 from holdfast.continuity.ports import AccessControl
@@ -19,9 +19,6 @@ from holdfast.continuity.service.devices import Attachment, VolumeDevices
 from holdfast.continuity.service.evidence import ArrayFence, PairStandings
 from holdfast.kernel.errors import Refusal, Refused
 from holdfast.replication.drivers.softarray import SoftArray
-
-if TYPE_CHECKING:
-    import click
 
 REVOKE_TIMEOUT_S = 1.5
 
@@ -72,10 +69,3 @@ def block_devices(settings: Mapping[str, Any]) -> VolumeDevices:
         environment={"HOLDFAST_IDENTITY": settings["identity"]},
     )
     return VolumeDevices(attachment, lambda: os.environ["HOLDFAST_INCARNATION"])
-
-
-def snapshot_commands() -> click.Group:
-    """Return the commands of ``holdfast snapshot``."""
-    from holdfast.app.snapshot import commands
-
-    return commands()

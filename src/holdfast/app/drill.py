@@ -126,7 +126,7 @@ def _inside(directory: Path, options: Options) -> int:
     report = Report(mode="root" if options.root else "user", seed=options.seed)
     if not options.root:
         report.skipped = list(SKIPPED_WITHOUT_ROOT)
-    sites = sabotage.sites(options.broken, directory, options.root)
+    sites = sabotage.sites(options.broken, directory, options.root, options.seed)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupted)
     try:

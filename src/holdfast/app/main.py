@@ -23,7 +23,7 @@ NOUNS = {
     "volume": ("holdfast.app.replication:volume_commands", "Volumes of an array, and block devices made of them."),
     "pair": ("holdfast.app.replication:pair_commands", "Metro Mirror pairs."),
     "flash": ("holdfast.app.replication:flash_commands", "Flash copies."),
-    "snapshot": ("holdfast.app.continuity:snapshot_commands", "Cluster-aware flash copies of a service group."),
+    "snapshot": ("holdfast.app.snapshot:snapshot_commands", "Cluster-aware flash copies of a service group."),
     "backup": ("holdfast.app.backup:backup_commands", "Back up file systems to a backup server."),
     "restore": ("holdfast.app.backup:restore_commands", "Restore from a backup server."),
     "server": ("holdfast.app.backup:server_commands", "The backup server."),

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from holdfast.app.store import open_store
-from holdfast.cli.frame import emit
+from holdfast.cli import snapshot
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.continuity.plan.resync import ResyncRequest
 from holdfast.continuity.service.evidence import mirrors
@@ -20,39 +20,11 @@ from holdfast.continuity.service.resync import CopyTools, Resync
 from holdfast.kernel.errors import InputError, Refusal, Refused
 from holdfast.replication.drivers.ds8000 import Console, Ds8000
 from holdfast.replication.drivers.softarray import SoftArray
-from holdfast.replication.model.identity import expand_pairs
-
-_RESYNC_HELP = """Move flash copies of a group's volumes to now, around the running service.
-
-The group goes into maintenance, the application stops, file systems are released, all copies get one point in time,
-everything comes back. Run it on the system that owns the group.
-
-\b
-Example:
-  holdfast snapshot resync VCS_Cluster 1260:1360 1261:1361
-"""
 
 
-def commands() -> click.Group:
+def snapshot_commands() -> click.Group:
     """Return the commands of ``holdfast snapshot``."""
-
-    @click.group("snapshot", help="Cluster-aware flash copies of a service group.")
-    def snapshot() -> None:
-        """Group only."""
-
-    @snapshot.command("resync", help=_RESYNC_HELP)
-    @click.argument("group")
-    @click.argument("pairs", nargs=-1, required=True)
-    @click.option("--min-delay", default=0.0, help="Refuse sooner than this many seconds after the last resync.")
-    @click.option("--force", is_flag=True, help="Ignore --min-delay.")
-    @click.option("--verify", is_flag=True, help="Compare the bytes of sources and targets (software array only).")
-    @click.option("--json", "as_json", is_flag=True, help="Print the recovery point as JSON.")
-    def resync(group: str, pairs: tuple[str, ...], min_delay: float, force: bool, verify: bool, as_json: bool) -> None:
-        named = tuple(pair for text in pairs for pair in expand_pairs(text))
-        point = asyncio.run(_resync(group, ResyncRequest(named, min_delay, force), verify))
-        emit(point, as_json, _text(point))
-
-    return snapshot
+    return snapshot.commands(snapshot.Wire(lambda group, request, verify: asyncio.run(_resync(group, request, verify))))
 
 
 async def _resync(group: str, request: ResyncRequest, verify: bool) -> dict[str, Any]:
@@ -102,12 +74,8 @@ async def _tools(client: ClusterClient, group: str, settings: Mapping[str, Any])
     def digests(volumes: Sequence[str]) -> Mapping[str, str]:
         return {row["id"]: row["blake3"] for row in array.run("digest", list(volumes)).rows}
 
-    return CopyTools(Ds8000(console, image), counters, digests)
+    def users() -> Mapping[str, str]:
+        exports = [row["export"].rpartition("/") for row in array.run("connections").rows]
+        return {volume: host for host, _, volume in exports}
 
-
-def _text(point: Mapping[str, Any]) -> str:
-    return (
-        f"{point['group']}: {' '.join(point['pairs'])} at one point in time, {point['consistency']}; "
-        f"{point['tracks_copied']} of {point['tracks_total']} tracks changed; "
-        f"the service was away for {point['away_seconds']} s"
-    )
+    return CopyTools(Ds8000(console, image), counters, digests, users)

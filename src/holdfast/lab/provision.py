@@ -92,8 +92,8 @@ def environment(directory: Path, layout: Layout, host: str, root: bool) -> dict[
     }
 
 
-def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str]:
-    """Return the command line of a host's service; empty for a host that has none."""
+def service_command(directory: Path, layout: Layout, host: Host, seed: int) -> Sequence[str]:
+    """Return the command line of a host's service; ``seed`` is that of the client's random records."""
     home = host_directory(directory, host.name)
     holdfast = str(BIN / "holdfast")
     match host.role:
@@ -110,7 +110,17 @@ def service_command(directory: Path, layout: Layout, host: Host) -> Sequence[str
             return [holdfast, "store", "serve", "--path", path, "--listen", listen, "--identity", str(home / "tls")]
         case Role.CLIENT:
             addresses, out = ",".join(layout.ledger_addresses), str(directory / "acknowledged")
-            return [sys.executable, "-m", "holdfast.lab.load", "--address", addresses, "--out", out]
+            return [
+                sys.executable,
+                "-m",
+                "holdfast.lab.load",
+                "--address",
+                addresses,
+                "--out",
+                out,
+                "--seed",
+                str(seed),
+            ]
 
 
 def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:

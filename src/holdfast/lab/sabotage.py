@@ -62,13 +62,13 @@ def _acknowledge_early() -> None:
 
 
 def _drop_bits() -> None:
-    """Changed tracks are recorded except every fourth."""
+    """Changed tracks are recorded except every other one."""
     from holdfast.replication.array.machine import Machine
 
     original = Machine.record
 
     def record(self: Machine, volume: str, tracks: Iterable[int], mirrored: bool) -> list[tuple[str, int]]:
-        return original(self, volume, [track for track in tracks if track % 4 != 3], mirrored)
+        return original(self, volume, [track for track in tracks if track % 2], mirrored)
 
     Machine.record = record  # type: ignore[method-assign]
 
@@ -108,15 +108,15 @@ WAYS: Mapping[str, Way] = {
 }
 
 
-def sites(name: str, directory: Path, root: bool) -> LabSites:
+def sites(name: str, directory: Path, root: bool, seed: int) -> LabSites:
     """Return the lab, broken in the way called ``name`` (or not at all)."""
     if not name:
-        return LabSites(directory, root)
+        return LabSites(directory, root, seed)
     (directory / "sabotage").mkdir()
     hook = "from holdfast.lab import sabotage\nsabotage.apply()\n"
     (directory / "sabotage" / "sitecustomize.py").write_text(hook)
     os.environ[VARIABLE] = name
-    return BrokenSites(directory, root, name)
+    return BrokenSites(directory, root, seed, name)
 
 
 def apply() -> None:
@@ -130,8 +130,8 @@ def apply() -> None:
 class BrokenSites(LabSites):
     """A lab with hands that break things at the right moment."""
 
-    def __init__(self, directory: Path, root: bool, name: str) -> None:
-        super().__init__(directory, root)
+    def __init__(self, directory: Path, root: bool, seed: int, name: str) -> None:
+        super().__init__(directory, root, seed)
         self._name = name
 
     def cut(self, link: Link) -> None:

@@ -24,7 +24,8 @@ from holdfast.lab.hosts import Machine, NamespaceMachine, PlainMachine, Service,
 class LabSites:
     """Implements :class:`holdfast.continuity.ports.Sites` in ``directory``."""
 
-    def __init__(self, directory: Path, root: bool) -> None:
+    def __init__(self, directory: Path, root: bool, seed: int = 1) -> None:
+        self._seed = seed
         self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
         self.layout = layout(root)
         self._machines: dict[str, Machine] = {}
@@ -158,7 +159,7 @@ class LabSites:
         return NamespaceMachine(host, directory, self._mark(host.name), number, links)
 
     def _service(self, host: Host) -> Service:
-        argv = provision.service_command(self.directory, self.layout, host)
+        argv = provision.service_command(self.directory, self.layout, host, self._seed)
         if not argv:
             raise HoldfastError(f"{host.name} has no service")
         ready = host.role is not Role.SYSTEM

@@ -34,11 +34,12 @@ _SETTLED: dict[tuple[str, ...], str] = {("ONLINE",): "ONLINE", ("OFFLINE",): "OF
 
 @dataclass(frozen=True, slots=True)
 class CopyTools:
-    """The array as the procedure uses it: dscli, and where it has them its own counters and digests."""
+    """The array as the procedure uses it: dscli, and its own counters, digests and users of volumes."""
 
     dscli: Ds8000
     counters: Callable[[], Mapping[str, Mapping[str, int]]]
     digests: Callable[[Sequence[str]], Mapping[str, str]]
+    users: Callable[[], Mapping[str, str]]
 
 
 class Resync:
@@ -78,7 +79,7 @@ class Resync:
             maintenance=state.intents.get(self._group, Intent(self._group)).in_maintenance,
             resources=_above_volumes(group),
             relations=tuple(_flash_row(row) for row in rows.values()),
-            targets_in_use={},
+            targets_in_use=await asyncio.to_thread(self._tools.users),
             since_last_s=await self._since_last(),
         )
 

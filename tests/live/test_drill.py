@@ -1,0 +1,110 @@
+"""The drill as a user runs it: it passes in both modes, fails with every part broken, and leaves nothing behind.
+
+A drill that cannot fail proves nothing, so each sabotage must be noticed in the step that the table names for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.lab.sabotage import WAYS
+
+HOLDFAST = str(Path(sys.executable).with_name("holdfast"))
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+TIME_LIMIT_S = 600
+NOBODY = 65534
+MODES = [pytest.param("root", marks=ROOT_ONLY), "user"]
+EVERY_STEP = [
+    "boot", "protect", "snapshot", "backup", "vault", "switch", "disaster", "recover", "failback", "trouble", "cleanup",
+]  # fmt: skip
+
+
+def drill(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [HOLDFAST, "drill", "--json", *arguments], capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
+    )
+    assert done.stdout.count("\n") == 1, f"one object and nothing else: {done.stdout!r} {done.stderr[-2000:]}"
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["verdict"] == "pass" else 1)
+    assert isinstance(report, dict)
+    return report
+
+
+def leftovers() -> set[str]:
+    """What a drill might leave on the machine: loop devices, mounts, directories."""
+    loops = {path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file") if path.exists()}
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return loops | mounts | {str(path) for path in Path("/tmp").glob("holdfast-drill-*")}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_drill_passes_and_leaves_nothing(mode: str) -> None:
+    before = leftovers()
+    report = drill("--mode", mode)
+    assert report["verdict"] == "pass", report["failure"]
+    assert report["mode"] == mode
+    assert [step["name"] for step in report["steps"]] == EVERY_STEP
+    assert all(step["ok"] for step in report["steps"])
+    assert report["lost_writes"] == 0
+    assert report["acknowledged_writes"] >= 500
+    assert report["restore"]["differences"] == 0
+    assert report["restore"]["objects"] > 200
+    assert 0 < report["flash_resync"]["tracks_copied"] < report["flash_resync"]["tracks_total"]
+    assert 0 < report["failback"]["tracks_copied"] < report["failback"]["tracks_total"]
+    assert report["backup"]["second_run_objects"] < report["backup"]["objects"] // 4
+    assert report["reconcile"] == {"found": 4, "settled": 4}
+    assert [(case["outcome"], case["lost_writes"]) for case in report["trouble"]] == [
+        ("refused", 0), ("takeover", 0), ("takeover", 0)
+    ]  # fmt: skip
+    assert 0 < report["switch_seconds"] < 30
+    assert 0 < report["failover_seconds"] < 40
+    assert bool(report["skipped"]) is (mode == "user")
+    assert leftovers() - before == set()
+
+
+@ROOT_ONLY
+def test_an_ordinary_user_can_drill() -> None:
+    """The same as somebody without any right: the interpreter and the sources must be readable for that."""
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None
+    words = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    readable = subprocess.run([*words, sys.executable, "-c", "import holdfast"], capture_output=True, check=False)
+    if readable.returncode != 0:
+        pytest.skip("this checkout cannot be read by other users")
+    argv = [*words, HOLDFAST, "drill", "--json", "--until", "switch"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False, cwd="/")
+    report = json.loads(done.stdout)
+    assert report["verdict"] == "pass", report["failure"]
+    assert report["mode"] == "user"
+
+
+@pytest.mark.parametrize("name", sorted(WAYS))
+def test_the_drill_notices_sabotage(name: str) -> None:
+    report = drill("--mode", "user", "--sabotage", name)
+    assert report["verdict"] == "fail"
+    assert report["failure"]["step"] in WAYS[name].noticed_in, report["failure"]
+    assert report["failure"]["expected"]
+    assert report["failure"]["seen"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("after_s", [1.0, 6.0])
+def test_an_interrupted_drill_leaves_nothing(mode: str, after_s: float) -> None:
+    before = leftovers()
+    running = subprocess.Popen([HOLDFAST, "drill", "--json", "--mode", mode], stdout=subprocess.PIPE, text=True)
+    time.sleep(after_s)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert json.loads(output)["verdict"] == "fail"
+    assert leftovers() - before == set()
