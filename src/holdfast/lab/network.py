@@ -16,6 +16,8 @@ import subprocess
 from holdfast.continuity.model.sites import Host, Link
 from holdfast.kernel.errors import HoldfastError
 
+EYES_ADDRESS = "10.77.0.1"
+"""Where the drill itself stands: between the sites, so that a site that is cut off is out of its sight too."""
 _BRIDGES = ("wan", "site1", "site2", "mirror")
 
 
@@ -24,6 +26,7 @@ def create_backbone() -> None:
     lines = ["link set lo up"]
     for bridge in _BRIDGES:
         lines += [f"link add {bridge} type bridge forward_delay 0", f"link set {bridge} up"]
+    lines.append(f"address add {EYES_ADDRESS}/24 dev wan")
     for site in ("site1", "site2"):
         lines += [
             f"link add {site}-wan type veth peer name wan-{site}",

@@ -36,6 +36,7 @@ def prepare(directory: Path, layout: Layout, root: bool) -> None:
         home = host_directory(directory, host.name)
         (home / "local").mkdir(parents=True)
         authority.save_identity(authority.issue(directory / "authority", identity_name(host)), home / "tls")
+    authority.save_identity(authority.issue(directory / "authority", "drill:eyes"), directory / "eyes")
     _programs(directory)
     _cluster_files(directory)
     for array in layout.of(Role.ARRAY):

@@ -103,7 +103,7 @@ WAYS: Mapping[str, Way] = {
     "bit-dropped": Way("a bit of a change bitmap is dropped", ("snapshot",), " array serve", _drop_bits),
     "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",)),
     "evidence-skipped": Way("a takeover needs no evidence", ("trouble",), "holdfast.app.system", _skip_evidence),
-    "chunk-flipped": Way("a bit of a vaulted volume is flipped", ("recover",)),
+    "chunk-flipped": Way("a bit of each vaulted volume is flipped", ("recover",)),
     "difference-ignored": Way("a planted difference is ignored", ("recover",), " server run", _ignore_unknown_files),
 }
 
@@ -143,21 +143,23 @@ class BrokenSites(LabSites):
         super().cut(link)
 
     def kill(self, host: str) -> None:
-        """Flip a byte of what TOKYO keeps when DELHI dies, if that is the way."""
+        """Flip bits of what TOKYO keeps when DELHI dies, if that is the way."""
         super().kill(host)
         if self._name == "chunk-flipped" and host == "DELHI":
-            flip_a_byte(provision.host_directory(self.directory, "TOKYO"))
+            flip_bits(provision.host_directory(self.directory, "TOKYO"))
 
     def _environment(self, host: str) -> dict[str, str]:
         broken = {VARIABLE: self._name, "PYTHONPATH": str(self.directory / "sabotage")}
         return super()._environment(host) | broken
 
 
-def flip_a_byte(server: Path) -> None:
-    """Flip a bit in the middle of the first pool volume (not a database volume) that a vault keeps."""
-    volume = min(path for path in server.rglob("ADSM.*BFS*") if path.is_file())
-    with volume.open("r+b") as file:
-        file.seek(volume.stat().st_size // 2)
-        byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
-        file.write(bytes([byte[0] ^ 1]))
+def flip_bits(server: Path) -> None:
+    """Flip a bit in the middle of every pool volume that a vault keeps, leaving its dates as they were."""
+    for volume in [path for path in server.rglob("ADSM.*BFS*") if path.is_file()]:
+        dates = volume.stat()
+        with volume.open("r+b") as file:
+            file.seek(dates.st_size // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        os.utime(volume, ns=(dates.st_atime_ns, dates.st_mtime_ns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast.continuity.model.sites import Role
@@ -16,24 +17,30 @@ def run(stage: Stage) -> Mapping[str, Any]:
     """Power everything on; every system must report RUNNING."""
     sites = stage.sites
     sites.boot()
-    for server in stage.layout.of(Role.SERVER):
-        config = str(sites.directory / server.name / "server.toml")
-        stage.run(server.name, "holdfast", "server", "init", "--config", config)
-    for host in (*stage.layout.of(Role.ARRAY), *stage.layout.of(Role.SERVER)):
-        sites.start(host.name)
+    first_hosts = [host.name for host in (*stage.layout.of(Role.ARRAY), *stage.layout.of(Role.SERVER))]
+    with ThreadPoolExecutor(len(first_hosts)) as pool:
+        list(pool.map(lambda host: _start(stage, host), first_hosts))
     configuration = str(sites.directory / ("conf" if sites.root else "conf-user"))
     first = stage.systems()[0]
     stage.run(first, "hacf", "-verify", configuration, origin="reference, cluster 2.4")
     stage.run(first, "holdfast", "cluster", "load", f"{configuration}/main.cf")
     for system in stage.systems():
         sites.start(system)
-    stage.until("every system RUNNING", lambda: len(running(stage)) == len(stage.systems()), 20, first)
-    stage.narrator.note(f"running: {', '.join(running(stage))}")
-    return {"systems": len(running(stage)), "arrays": 2, "servers": len(stage.layout.of(Role.SERVER))}
+    stage.until("every system RUNNING", lambda: running(stage) == stage.systems(), 30, first)
+    summary = stage.run(first, "hastatus", "-summary", origin=SEED_000)
+    shown = [line.split()[1] for line in summary.splitlines() if line.startswith("A ") and "RUNNING" in line]
+    stage.insist(shown == stage.systems(), f"hastatus to show {stage.systems()} RUNNING", shown, first)
+    stage.narrator.note(f"running: {', '.join(shown)}")
+    return {"systems": len(shown), "arrays": 2, "servers": len(stage.layout.of(Role.SERVER))}
 
 
-def running(stage: Stage, viewer: str = "") -> list[str]:
-    """Return the systems that ``hastatus -summary`` shows as RUNNING."""
-    summary = stage.run(viewer or stage.systems()[0], "hastatus", "-summary", origin=SEED_000)
-    rows = [line.split() for line in summary.splitlines() if line.startswith("A ")]
-    return [row[1] for row in rows if "RUNNING" in row]
+def _start(stage: Stage, host: str) -> None:
+    if stage.layout.host(host).role is Role.SERVER:
+        config = str(stage.sites.directory / host / "server.toml")
+        stage.run(host, "holdfast", "server", "init", "--config", config)
+    stage.sites.start(host)
+
+
+def running(stage: Stage) -> list[str]:
+    """Return the systems that the coordinator sees RUNNING."""
+    return [name for name, state in stage.eyes.systems().items() if state == "RUNNING"]

@@ -8,10 +8,10 @@ from typing import Any
 
 from holdfast.continuity.service.drill import client
 from holdfast.continuity.service.drill.stage import Stage
+from holdfast.runtime.secretfile import write_secret
 
 SEED = "seed 003"
 NODES = ("vcsshare", "vcsdc1", "vcsdc2")
-MACRO = "administrator's macro"
 
 
 def config(stage: Stage, host: str) -> Path:
@@ -24,10 +24,16 @@ def set_up(stage: Stage) -> None:
     """Register nodes and policy at DELHI, DELHI at TOKYO as a node of type SERVER, and TOKYO at DELHI."""
     for host in ("TOKYO", "DELHI"):
         text = (stage.sites.examples / f"{host.lower()}.mac").read_text()
-        macro = stage.sites.directory / host / "setup.mac"
-        macro.touch(0o600)
-        macro.write_text(_for_this_lab(stage, text))
-        stage.run(host, "holdfast", "server", "command", "--config", str(config(stage, host)), "--macro", str(macro))
+        macro(stage, host, "setup.mac", _for_this_lab(stage, text))
+
+
+def macro(stage: Stage, host: str, name: str, text: str) -> None:
+    """Run a macro at a server; it is kept in a file of mode 600, because it may hold passwords."""
+    file = stage.sites.directory / host / name
+    write_secret(file, text.encode())
+    stage.run(
+        host, "holdfast", "server", "command", "--config", str(config(stage, host)), "--macro", str(file), origin=SEED
+    )
 
 
 def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, Any]:

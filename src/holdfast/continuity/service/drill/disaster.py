@@ -18,13 +18,12 @@ def run(stage: Stage) -> Mapping[str, Any]:
     stage.await_writes(5)
     began = kill_site(stage, 1)
     shutil.rmtree(stage.sites.directory / "DELHI", ignore_errors=True)
-    viewer = stage.systems(2)[0]
-    owner = stage.until("the group online at site 2", lambda: _only_owner(stage, viewer), 40, *stage.systems(2))
+    owner = stage.until("the group online at site 2", lambda: _only_owner(stage), 40, *stage.systems(2))
     stage.await_writes(5)
     stage.insist_one_writer()
     away = stage.load.longest_gap(began)
-    evidence = stage.group(viewer)["evidence"]
-    stage.insist(bool(evidence), "evidence recorded for the takeover", evidence, viewer)
+    evidence = stage.group()["evidence"]
+    stage.insist(bool(evidence), "evidence recorded for the takeover", evidence)
     mirror.await_states(stage, 2, "Suspended")
     lost = stage.lost_writes()
     stage.report.lost_writes, stage.report.failover_seconds = lost, away
@@ -56,6 +55,6 @@ def revive_site(stage: Stage, site: int) -> None:
         stage.sites.start(host.name)
 
 
-def _only_owner(stage: Stage, viewer: str) -> str:
-    online = stage.online_on(viewer)
+def _only_owner(stage: Stage) -> str:
+    online = stage.online_on()
     return online[0] if len(online) == 1 and online[0] in stage.systems(2) else ""

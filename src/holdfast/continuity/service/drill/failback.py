@@ -40,27 +40,27 @@ def run(stage: Stage) -> Mapping[str, Any]:
 
 def fail_back(stage: Stage) -> dict[str, int]:
     """Take the group offline, resynchronise the old source, compare, and bring the group home."""
-    owner, home = stage.owner(stage.systems(2)[0]), stage.systems(1)[0]
+    owner, home = stage.owner(), stage.systems(1)[0]
     stage.run(owner, "hagrp", "-offline", GROUP, "-any", origin=SEED)
-    stage.until("the group offline", lambda: not stage.online_on(owner) and _settled(stage, owner), 20, owner)
+    stage.until("the group offline", lambda: not stage.online_on() and _settled(stage), 20, owner)
     stage.run(owner, "hares", "-action", MIRROR_RESOURCE, "failback", "-sys", owner, origin=SEED)
     mirror.await_states(stage, 2, "Full Duplex")
     mirror.await_states(stage, 1, "Target Full Duplex")
     rows = mirror.pair_rows(stage, 2)
     mirror.insist_equal_bytes(stage, "after the failback")
-    stage.until("site 1's system back in the cluster", lambda: _can_take(stage, owner, home), 20, home)
+    stage.until("site 1's system back in the cluster", lambda: _can_take(stage, home), 20, home)
     stage.run(owner, "hagrp", "-online", GROUP, "-sys", home, origin=SEED)
-    stage.await_online(owner, home)
+    stage.await_online(home)
     mirror.await_states(stage, 1, "Full Duplex")
     stage.await_writes(5)
     stage.insist_one_writer()
     return {name: sum(row[name] for row in rows) for name in ("tracks_total", "tracks_copied")}
 
 
-def _settled(stage: Stage, viewer: str) -> bool:
-    group = stage.group(viewer)
+def _settled(stage: Stage) -> bool:
+    group = stage.group()
     return bool(group["systems"][group["owner"]] == ["OFFLINE"])
 
 
-def _can_take(stage: Stage, viewer: str, system: str) -> bool:
-    return bool(stage.group(viewer)["probed"][system])
+def _can_take(stage: Stage, system: str) -> bool:
+    return bool(stage.group()["probed"][system])

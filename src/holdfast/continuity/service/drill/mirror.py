@@ -14,21 +14,9 @@ def array_of(stage: Stage, site: int) -> str:
     return stage.layout.of(Role.ARRAY, site)[0].name
 
 
-def viewer_of(stage: Stage, site: int) -> str:
-    """Return a living system of a site, from which its array can be asked."""
-    return next(name for name in stage.systems(site) if stage.sites.alive(name))
-
-
-def native(stage: Stage, site: int, *words: str) -> Any:
-    """Run a native array command against a site's array and return its object."""
-    address = f"{stage.layout.host(array_of(stage, site)).address}:{stage.layout.array_port}"
-    return stage.json(viewer_of(stage, site), "holdfast", *words, "--array", address)
-
-
 def pair_rows(stage: Stage, site: int) -> list[dict[str, Any]]:
     """Return the mirrored volumes' pairs as a site's array sees them."""
-    rows = native(stage, site, "pair", "list")
-    return [row for row in rows if row["local"] in MIRRORED]
+    return stage.eyes.array(site, "pairs", *MIRRORED)
 
 
 def states(stage: Stage, site: int) -> set[str]:
@@ -44,7 +32,7 @@ def await_states(stage: Stage, site: int, wanted: str, timeout_s: float = 30.0) 
 
 def digests(stage: Stage, site: int, volumes: Sequence[str]) -> list[str]:
     """Return the digest of each volume's bytes, made by its array."""
-    rows = {row["id"]: row["blake3"] for row in native(stage, site, "volume", "digest", *volumes)}
+    rows = {row["id"]: row["blake3"] for row in stage.eyes.array(site, "digest", *volumes)}
     return [rows[volume] for volume in volumes]
 
 

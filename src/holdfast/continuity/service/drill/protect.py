@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.continuity.model.sites import FLASH_TARGETS, GROUP, MIRRORED, VOLUME_BYTES, Role
-from holdfast.continuity.service.drill import mirror, tree
+from holdfast.continuity.service.drill import client, mirror, tree
 from holdfast.continuity.service.drill.disks import attached
 from holdfast.continuity.service.drill.stage import Stage
 from holdfast.kernel.sizes import GIB
@@ -35,9 +35,10 @@ def run(stage: Stage) -> Mapping[str, Any]:
     mirror.await_states(stage, 1, "Full Duplex")
     mirror.await_states(stage, 2, "Target Full Duplex")
     stage.run(first, "hagrp", "-online", GROUP, "-sys", first, origin="reference, cluster 2.1")
-    stage.await_online(first, first)
+    stage.await_online(first)
     figures = tree.plant(stage, first)
     stage.narrator.note(f"planted {figures['files']} files, {figures['bytes']} bytes in {tree.place(stage)}")
+    client.write_options(stage, first, "DELHI")
     stage.sites.start(stage.layout.of(Role.CLIENT)[0].name)
     stage.await_writes(MINIMUM_WRITES)
     rows = mirror.pair_rows(stage, 1)

@@ -18,7 +18,7 @@ def run(stage: Stage) -> Mapping[str, Any]:
     recovered = _recover(stage)
     _resynchronise(stage)
     _reconcile(stage, _plant(stage))
-    host = stage.owner(stage.systems(2)[0])
+    host = stage.owner()
     client.write_options(stage, host, NEW_HOST)
     objects = differences = 0
     for filespace in client.filespace_names(stage):

@@ -29,7 +29,7 @@ def run(stage: Stage) -> Mapping[str, Any]:
         image,
     )
     stage.insist(bool(result["verified"]), "the copies equal to their sources at the point in time", result, image)
-    stage.await_online(owner, owner)
+    stage.await_online(owner)
     stage.await_writes(5)
     figures = {name: result[name] for name in ("tracks_total", "tracks_copied")}
     stage.report.flash_resync = figures
@@ -45,5 +45,5 @@ def resync(stage: Stage, owner: str) -> dict[str, Any]:
 
 
 def _left(stage: Stage) -> int:
-    rows = mirror.native(stage, 1, "flash", "list")
+    rows = stage.eyes.array(1, "flashes")
     return sum(row["out_of_sync_tracks"] for row in rows if row["id"] in PAIRS)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from holdfast.continuity.model.report import Report
 from holdfast.continuity.model.sites import GROUP, Layout, Role
 from holdfast.continuity.ports import Output, Sites
+from holdfast.continuity.service.drill.eyes import Eyes
 from holdfast.kernel.errors import HoldfastError, Unavailable
 
 POLL_S = 0.05
@@ -53,6 +54,7 @@ class Stage:
     def __init__(self, sites: Sites, narrator: Narrator, report: Report) -> None:
         self.sites, self.narrator, self.report = sites, narrator, report
         self.load = LoadFile(sites.directory / "acknowledged")
+        self.eyes = Eyes(sites.layout, sites.directory / "eyes")
         self.moment = ""
 
     @property
@@ -124,28 +126,23 @@ class Stage:
             time.sleep(POLL_S)
         raise StepFailed(what, seen or f"nothing of it in {timeout_s:.0f} s", [self.sites.log(host) for host in hosts])
 
-    def group(self, host: str) -> Mapping[str, Any]:
-        """Return the group's state as a host sees it."""
-        state = self.json(host, "holdfast", "group", "state", GROUP)
-        assert isinstance(state, dict)
-        return state
+    def group(self) -> Mapping[str, Any]:
+        """Return the group's state as the witness has it."""
+        return self.eyes.group()
 
-    def online_on(self, viewer: str) -> list[str]:
-        """Return the systems on which the group is online, as ``viewer`` sees it."""
-        return [name for name, flags in self.group(viewer)["systems"].items() if flags == ["ONLINE"]]
+    def online_on(self) -> list[str]:
+        """Return the systems on which the group is online."""
+        return [name for name, flags in self.group()["systems"].items() if flags == ["ONLINE"]]
 
-    def owner(self, viewer: str = "") -> str:
+    def owner(self) -> str:
         """Return the one system on which the group is online."""
-        seen = viewer or next(name for name in self.systems() if self.sites.alive(name))
-        online = self.online_on(seen)
-        self.insist(len(online) == 1, f"{GROUP} online on one system", online or "none", seen)
+        online = self.online_on()
+        self.insist(len(online) == 1, f"{GROUP} online on one system", online or "none")
         return online[0]
 
-    def await_online(self, viewer: str, system: str, timeout_s: float = 30.0) -> None:
+    def await_online(self, system: str, timeout_s: float = 30.0) -> None:
         """Wait until the group is online on ``system`` and nowhere else."""
-        self.until(
-            f"{GROUP} online on {system} only", lambda: self.online_on(viewer) == [system], timeout_s, viewer, system
-        )
+        self.until(f"{GROUP} online on {system} only", lambda: self.online_on() == [system], timeout_s, system)
 
     def systems(self, site: int | None = None) -> list[str]:
         """Return the names of the systems, of one site if given."""

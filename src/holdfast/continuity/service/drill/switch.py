@@ -36,7 +36,7 @@ def switch_to(stage: Stage, viewer: str, system: str) -> float:
     """Switch the group and wait until the load writes again; return how long the service was away."""
     began = time.monotonic()
     stage.run(viewer, "hagrp", "-switch", GROUP, "-to", system, origin="seed 000")
-    stage.await_online(system, system)
+    stage.await_online(system)
     stage.await_writes(3)
     stage.insist_one_writer()
     away = stage.load.longest_gap(began)

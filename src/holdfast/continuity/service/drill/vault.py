@@ -12,25 +12,24 @@ from holdfast.runtime.secretfile import write_secret
 SPARE_POOL = "SPARECOPY"
 """A second copy pool: on its volumes the drill plants differences without touching what the restore needs."""
 
+_COMMANDS = f"""\
+define stgpool {SPARE_POOL} targetclass pooltype=copy maxscratch=20
+backup stgpool backuppool targetcopypool wait=yes
+backup stgpool backuppool {SPARE_POOL} wait=yes
+backup db type=full devclass=targetclass wait=yes
+backup db type=incremental devclass=targetclass wait=yes
+"""
+
 
 def run(stage: Stage) -> Mapping[str, Any]:
     """Back up pool and database to TOKYO, then write the kit that a new DELHI will get."""
-    delhi.command(stage, "DELHI", f"define stgpool {SPARE_POOL} targetclass pooltype=copy maxscratch=20", delhi.SEED)
-    send(stage, "full")
-    delhi.command(stage, "DELHI", f"backup stgpool backuppool {SPARE_POOL} wait=yes", delhi.SEED)
-    delhi.command(stage, "DELHI", "backup db type=incremental devclass=targetclass wait=yes", delhi.SEED)
+    delhi.macro(stage, "DELHI", "vault.mac", _COMMANDS)
     write_secret(passphrase_file(stage), f"passphrase of drill {stage.report.seed}\n".encode())
     words = ("--out", str(stage.sites.directory / "kit"), "--passphrase-file", str(passphrase_file(stage)))
     stage.run("DELHI", "holdfast", "server", "kit", "--config", str(delhi.config(stage, "DELHI")), *words)
     objects = delhi.kept(stage)
     stage.insist(len(objects) >= 4, "virtual volumes kept at TOKYO", len(objects), "DELHI", "TOKYO")
     return {"virtual_volumes": len(objects), "bytes": sum(int(row["Bytes"]) for row in objects)}
-
-
-def send(stage: Stage, kind: str) -> None:
-    """Bring TOKYO up to date: what is new in the pool, then the database."""
-    delhi.command(stage, "DELHI", "backup stgpool backuppool targetcopypool wait=yes", delhi.SEED)
-    delhi.command(stage, "DELHI", f"backup db type={kind} devclass=targetclass wait=yes", delhi.SEED)
 
 
 def passphrase_file(stage: Stage) -> Any:
