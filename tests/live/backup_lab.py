@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.app.backupserver import admin_session, init_server
+from holdfast.app.backup import admin_session
+from holdfast.app.backupserver import init_server
 from holdfast.backup.service.client.login import Login, save_password
 from holdfast.backup.service.connection import Session
-from holdfast.backup.service.setup import ServerConfig, load_config
+from holdfast.backup.service.serverfile import ServerConfig, load_config
 from holdfast.backup.session import messages as m
 from holdfast.runtime.authority import create_authority, issue, save_identity
 
@@ -66,7 +67,7 @@ _RUN = """
 import sys
 from pathlib import Path
 from holdfast.app.backupserver import serve
-from holdfast.backup.service.setup import load_config
+from holdfast.backup.service.serverfile import load_config
 serve(load_config(Path(sys.argv[1])))
 """
 

@@ -21,7 +21,7 @@ from holdfast.app.backupserver import make_recovery_kit, recover_server
 from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.incremental import Incremental, Source
 from holdfast.backup.service.client.restore import Restore, Selection
-from holdfast.backup.service.setup import load_config
+from holdfast.backup.service.serverfile import load_config
 from holdfast.backup.session import messages as m
 from holdfast.runtime.secretfile import write_secret
 

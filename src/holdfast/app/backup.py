@@ -1,29 +1,32 @@
-"""The backup domain's doors: native commands and the dialect's, bound to the client and to ``app.backupserver``."""
+"""The backup domain's doors: native commands and the dialect's, bound to the client and to ``app.backupserver``.
+
+What a command does not need is not imported for it: the catalog is the server's alone, the data path the client's.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 import msgspec
 
-from holdfast.app import backupserver
 from holdfast.backup.model.objects import key_of
-from holdfast.backup.service.client.login import Login, save_password
+from holdfast.backup.service.client.login import Login, peer_of, save_password
 from holdfast.backup.service.client.options import load_options
-from holdfast.backup.service.client.restore import Restore, Selection
-from holdfast.backup.service.client.run import point_in_time, run_incremental
-from holdfast.backup.service.setup import load_config
+from holdfast.backup.service.connection import Session
+from holdfast.backup.service.serverfile import ADMIN, ADMIN_PASSWORD_FILE, ServerConfig, load_config
 from holdfast.backup.session import messages as m
 from holdfast.cli import backup as backup_cli
 from holdfast.cli import restore as restore_cli
 from holdfast.cli import server as server_cli
-from holdfast.dialects.tsm import dsmadmc, dsmc
-from holdfast.dialects.tsm.language import read_macro
+from holdfast.runtime.authority import Identity
+from holdfast.runtime.rpc import RpcClient
 from holdfast.runtime.secretfile import read_secret
 
 
@@ -41,23 +44,38 @@ def server_commands() -> click.Group:
     """Return ``holdfast server``."""
     return server_cli.commands(
         server_cli.Wire(
-            lambda config: backupserver.init_server(load_config(config)),
-            lambda config: backupserver.serve(load_config(config)),
+            lambda config: _server().init_server(load_config(config)),
+            lambda config: _server().serve(load_config(config)),
             _run_text,
             _operate,
-            lambda config, out, passphrase: backupserver.make_recovery_kit(load_config(config), out, passphrase),
+            lambda config, out, passphrase: _server().make_recovery_kit(load_config(config), out, passphrase),
             _recover,
         )
     )
 
 
+def _server() -> ModuleType:
+    return importlib.import_module("holdfast.app.backupserver")
+
+
+def admin_session(config: ServerConfig, name: str = ADMIN, password: bytes = b"") -> Session:
+    """Open an administrator's session with the server of ``config``; by default as the administrator made at init."""
+    password = password or read_secret(config.directory / ADMIN_PASSWORD_FILE)
+    client = RpcClient(config.address, peer_of(config.name), Identity.load(config.identity))
+    return Session(client, "admin", m.SignOn(name), password)
+
+
 def dsmc_main(_name: str, arguments: list[str]) -> int:
     """Run ``dsmc``."""
+    from holdfast.dialects.tsm import dsmc
+
     return dsmc.main(arguments, sys.stdout)
 
 
 def dsmadmc_main(_name: str, arguments: list[str]) -> int:
     """Run ``dsmadmc``."""
+    from holdfast.dialects.tsm import dsmadmc
+
     return dsmadmc.main(arguments, sys.stdout, sys.stdin)
 
 
@@ -69,6 +87,8 @@ def _incremental(
     node: str,
     say: backup_cli.Say | None,
 ) -> tuple[dict[str, Any], int, list[str]]:
+    from holdfast.backup.service.client.run import run_incremental
+
     options = load_options(optfile, sysfile)
     done = run_incremental(options, Login.of(options, str(optfile), node), names, roots, say)
     per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
@@ -87,6 +107,8 @@ def _set_password(optfile: Path, sysfile: Path | None, node: str, password_file:
 
 
 def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str, str]]:
+    from holdfast.dialects.tsm import dsmc
+
     options = load_options(optfile, sysfile)
     with Login.of(options, str(optfile), node).open() as session:
         rows = dsmc.list_filespaces(session)
@@ -94,6 +116,9 @@ def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str
 
 
 def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[str]]:
+    from holdfast.backup.service.client.restore import Restore, Selection
+    from holdfast.backup.service.client.run import point_in_time
+
     options = load_options(request.optfile, request.sysfile)
     under = key_of(request.under.encode("utf-8", "surrogateescape"))
     pit = point_in_time(request.pitdate, request.pittime)
@@ -111,9 +136,11 @@ def _answer(outcome: m.Message) -> server_cli.Answer:
 
 
 def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:
+    from holdfast.dialects.tsm.language import read_macro
+
     requests = read_macro(text, file)
     answers = []
-    with backupserver.admin_session(load_config(config)) as session:
+    with admin_session(load_config(config)) as session:
         for request in requests:
             answers.append(
                 _answer(session.call(lambda seq, r=request: m.Run(seq, r.operation, r.args, r.text)))  # type: ignore[misc]
@@ -123,12 +150,12 @@ def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:
 
 def _operate(config: Path, operation: str, args: dict[str, str]) -> server_cli.Answer:
     text = f"{operation.upper()} {' '.join(f'{key.upper()}={value}' for key, value in args.items())}"
-    with backupserver.admin_session(load_config(config)) as session:
+    with admin_session(load_config(config)) as session:
         return _answer(session.call(lambda seq: m.Run(seq, operation, args, text)))
 
 
 def _recover(
     kit_file: Path, passphrase_file: Path, target: str, directory: Path, address: str, ready_file: Path | None
 ) -> dict[str, Any]:
-    done = backupserver.recover_server(kit_file, passphrase_file, target, directory, address, ready_file)
+    done = _server().recover_server(kit_file, passphrase_file, target, directory, address, ready_file)
     return {**asdict(done), "config_file": str(done.config_file)}

@@ -1,6 +1,6 @@
 """Wires the backup server: catalog, media and transport into a core; the recovery of a lost one.
 
-What a program calls: ``init_server``, ``serve``, ``admin_session``, ``make_recovery_kit``, ``recover_server``.
+What a program calls: ``init_server``, ``serve``, ``make_recovery_kit``, ``recover_server``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from holdfast.backup.drivers.virtual import VirtualMedia
 from holdfast.backup.ports import Media
 from holdfast.backup.service.admin.dispatch import run_operation
 from holdfast.backup.service.catalog.schema import metadata, servers
-from holdfast.backup.service.client.login import peer_of
-from holdfast.backup.service.connection import Session
 from holdfast.backup.service.core import Core, MediaDrivers
 from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
 from holdfast.backup.service.keys import KeyRing
@@ -37,19 +35,12 @@ from holdfast.backup.service.recovery import (
 )
 from holdfast.backup.service.remote import connect_vault
 from holdfast.backup.service.server import Server
-from holdfast.backup.service.setup import (
-    ADMIN,
-    ADMIN_PASSWORD_FILE,
-    CATALOG_FILE,
-    ServerConfig,
-    initialise,
-    write_config,
-)
+from holdfast.backup.service.serverfile import ADMIN_PASSWORD_FILE, ServerConfig, write_config
+from holdfast.backup.service.setup import CATALOG_FILE, initialise
 from holdfast.backup.service.stgpool import mark_lost_primaries
-from holdfast.backup.session.messages import SignOn
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.authority import Identity, save_identity
-from holdfast.runtime.rpc import RpcClient, RpcServer
+from holdfast.runtime.rpc import RpcServer
 from holdfast.runtime.secretfile import read_secret, write_secret
 
 
@@ -98,13 +89,6 @@ def serve(config: ServerConfig) -> None:
     stopped.wait()
     rpc.stop()
     core.close()
-
-
-def admin_session(config: ServerConfig, name: str = ADMIN, password: bytes = b"") -> Session:
-    """Open an administrator's session with the server of ``config``; by default as the administrator made at init."""
-    password = password or read_secret(config.directory / ADMIN_PASSWORD_FILE)
-    client = RpcClient(config.address, peer_of(config.name), Identity.load(config.identity))
-    return Session(client, "admin", SignOn(name), password)
 
 
 def make_recovery_kit(config: ServerConfig, out: Path, passphrase_file: Path) -> None:

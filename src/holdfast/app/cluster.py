@@ -87,9 +87,7 @@ async def _complete(client: ClusterClient, request: Request) -> Request:
     state = await client.state()
     group = configuration_of(state).group_of(request.resource)
     if group is None:
-        raise Refused(
-            Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list")
-        )
+        raise Refused(Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list"))
     intent = state.intents.get(group.name)
     system = request.system
     if not system and request.operation in ("resource.action", "resource.probe"):

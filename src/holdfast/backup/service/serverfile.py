@@ -1,0 +1,94 @@
+"""A server's configuration file: TOML, read once, refused with file and key when it cannot be used.
+
+::
+
+    name = "DELHI"
+    directory = "/var/lib/holdfast/delhi"
+    address = "10.1.0.5:1500"
+    identity = "/etc/holdfast/delhi"          # ca.pem, cert.pem, key.pem of the name server:DELHI
+    ready_file = "/run/holdfast/delhi.ready"  # optional: written when the server answers
+
+    [[pools]]                                 # optional: FILE pools made at init; default BACKUPPOOL, ARCHIVEPOOL
+    name = "BACKUPPOOL"
+    directory = "/srv/pools/backup"           # default DIRECTORY/pools/NAME
+    capacity = "10G"                          # of one volume
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.backup.model.pools import DEFAULT_FILE_CAPACITY_BYTES
+from holdfast.kernel.errors import InputError
+from holdfast.kernel.sizes import parse_size
+
+ADMIN = "ADMIN"
+ADMIN_PASSWORD_FILE = "admin.password"
+_KEYS = {"name": str, "directory": str, "address": str, "identity": str, "ready_file": str, "pools": list}
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """A primary pool to make at init."""
+
+    name: str
+    directory: Path
+    capacity_bytes: int = DEFAULT_FILE_CAPACITY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What the configuration file says."""
+
+    name: str
+    directory: Path
+    address: str
+    identity: Path
+    ready_file: Path | None
+    pools: tuple[PoolConfig, ...]
+
+
+def load_config(path: Path) -> ServerConfig:
+    """Read the file. Raises ``InputError`` naming what is wrong."""
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"configuration cannot be read: {error.strerror}", file=str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"configuration is not TOML: {error}", file=str(path), remedy="see the reference") from error
+    for key, value in raw.items():
+        if key not in _KEYS or not isinstance(value, _KEYS[key]):
+            raise InputError(f"{key} is not understood", file=str(path), remedy=f"known: {', '.join(_KEYS)}")
+    for key in ("name", "directory", "address", "identity"):
+        if not raw.get(key):
+            raise InputError(f"{key} is missing", file=str(path), remedy=f'add {key} = "..."')
+    directory = Path(raw["directory"])
+    ready = Path(raw["ready_file"]) if raw.get("ready_file") else None
+    chosen = tuple(_pool(item, directory, path) for item in raw.get("pools", ()))
+    chosen = chosen or tuple(PoolConfig(n, directory / "pools" / n) for n in ("BACKUPPOOL", "ARCHIVEPOOL"))
+    return ServerConfig(raw["name"].upper(), directory, raw["address"], Path(raw["identity"]), ready, chosen)
+
+
+def _pool(item: dict[str, Any], directory: Path, path: Path) -> PoolConfig:
+    if not isinstance(item.get("name"), str):
+        raise InputError("a pool has no name", file=str(path), remedy='add name = "BACKUPPOOL"')
+    name = item["name"].upper()
+    where = Path(item.get("directory", directory / "pools" / name))
+    capacity = parse_size(str(item["capacity"])) if "capacity" in item else DEFAULT_FILE_CAPACITY_BYTES
+    return PoolConfig(name, where, capacity)
+
+
+def write_config(config: ServerConfig, path: Path) -> None:
+    """Write a configuration file that ``load_config`` reads back (without pools: they are in the catalog)."""
+    lines = [
+        f'name = "{config.name}"',
+        f'directory = "{config.directory}"',
+        f'address = "{config.address}"',
+        f'identity = "{config.identity}"',
+    ]
+    if config.ready_file is not None:
+        lines.append(f'ready_file = "{config.ready_file}"')
+    path.write_text("\n".join(lines) + "\n")
