@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.harness import compare, publish
-from holdfast.runtime.authority import create_authority, issue, save_identity
+from holdfast.runtime.authority import create_authority, issue
+from holdfast.runtime.identity import save_identity
 from holdfast.runtime.secretfile import write_secret
 
 HOLDFAST = [sys.executable, "-m", "holdfast.app.main"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.kernel.errors import Unavailable
-from holdfast.runtime import authority
+from holdfast.runtime import authority, identity
 from holdfast.store.drivers.embedded import EmbeddedStore
 from holdfast.store.drivers.memory import MemoryStore
 from holdfast.store.drivers.served import ServedStore
@@ -39,11 +39,11 @@ async def opened(driver: str, directory: Path) -> AsyncIterator[Store]:
         return
     authority.create_authority(directory / "ca")
     for name in ("store:witness", "system:hosta"):
-        authority.save_identity(authority.issue(directory / "ca", name), directory / name)
-    server = StoreServer(embedded, authority.server_context(directory / "store:witness"))
+        identity.save_identity(authority.issue(directory / "ca", name), directory / name)
+    server = StoreServer(embedded, identity.server_context(directory / "store:witness"))
     port = await server.start("127.0.0.1", 0)
-    client = authority.client_context(directory / "system:hosta")
-    served = ServedStore("127.0.0.1", port, client, authority.host_label("store:witness"))
+    client = identity.client_context(directory / "system:hosta")
+    served = ServedStore("127.0.0.1", port, client, identity.host_label("store:witness"))
     yield served
     await served.close()
     await server.stop()

@@ -19,7 +19,8 @@ from holdfast.replication.drivers.softarray import SoftArray
 from holdfast.replication.model.pairs import PairRecord
 from holdfast.replication.service.users import add_user
 from holdfast.replication.service.witness import StoreWitness
-from holdfast.runtime.authority import create_authority, issue, save_identity
+from holdfast.runtime.authority import create_authority, issue
+from holdfast.runtime.identity import save_identity
 from holdfast.store.drivers.embedded import EmbeddedStore
 
 A, B = "IBM.2107-75FA120", "IBM.2107-75FA150"

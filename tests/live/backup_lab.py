@@ -17,7 +17,8 @@ from holdfast.backup.service.client.login import Login, save_password
 from holdfast.backup.service.connection import Session
 from holdfast.backup.service.serverfile import ServerConfig, load_config
 from holdfast.backup.session import messages as m
-from holdfast.runtime.authority import create_authority, issue, save_identity
+from holdfast.runtime.authority import create_authority, issue
+from holdfast.runtime.identity import save_identity
 
 
 def free_port() -> int:

@@ -25,7 +25,7 @@ from holdfast.backup.session import messages as m
 from holdfast.cli import backup as backup_cli
 from holdfast.cli import restore as restore_cli
 from holdfast.cli import server as server_cli
-from holdfast.runtime.authority import Identity
+from holdfast.runtime.identity import Identity
 from holdfast.runtime.rpc import RpcClient
 from holdfast.runtime.secretfile import read_secret
 

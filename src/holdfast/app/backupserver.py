@@ -39,7 +39,7 @@ from holdfast.backup.service.serverfile import ADMIN_PASSWORD_FILE, ServerConfig
 from holdfast.backup.service.setup import CATALOG_FILE, initialise
 from holdfast.backup.service.stgpool import mark_lost_primaries
 from holdfast.kernel.errors import InputError
-from holdfast.runtime.authority import Identity, save_identity
+from holdfast.runtime.identity import Identity, save_identity
 from holdfast.runtime.rpc import RpcServer
 from holdfast.runtime.secretfile import read_secret, write_secret
 

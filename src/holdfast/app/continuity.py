@@ -20,7 +20,7 @@ from holdfast.continuity.service.evidence import ArrayFence, PairStandings
 from holdfast.kernel.errors import Refusal, Refused
 from holdfast.replication.drivers.softarray import SoftArray
 
-REVOKE_TIMEOUT_S = 1.5
+REVOKE_TIMEOUT_S = 1.0
 
 
 class ArrayAccess:

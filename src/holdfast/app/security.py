@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from holdfast.runtime import authority
+from holdfast.runtime import authority, identity
 
 
 def authority_commands() -> click.Group:
@@ -28,6 +28,6 @@ def authority_commands() -> click.Group:
     @click.option("--authority", "source", required=True, type=click.Path(path_type=Path, exists=True))
     @click.option("--into", required=True, type=click.Path(path_type=Path), help="Identity directory to write.")
     def issue(name: str, source: Path, into: Path) -> None:
-        authority.save_identity(authority.issue(source, name), into)
+        identity.save_identity(authority.issue(source, name), into)
 
     return commands

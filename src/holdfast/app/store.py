@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import click
 
 from holdfast.kernel.errors import InputError
-from holdfast.runtime import authority
+from holdfast.runtime.identity import client_context, host_label, server_context
 from holdfast.store.drivers.embedded import EmbeddedStore
 from holdfast.store.drivers.memory import MemoryStore
 from holdfast.store.drivers.served import ServedStore
@@ -50,8 +50,8 @@ def open_store(url: str) -> Store:
                     f"{url!r} names no host, port or identity",
                     remedy="write served://HOST:PORT?identity=DIRECTORY, or set HOLDFAST_IDENTITY",
                 )
-            context = authority.client_context(Path(identity))
-            return ServedStore(parts.hostname, parts.port, context, authority.host_label(WITNESS_NAME))
+            context = client_context(Path(identity))
+            return ServedStore(parts.hostname, parts.port, context, host_label(WITNESS_NAME))
         case _:
             raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
 
@@ -79,7 +79,7 @@ async def _serve(path: Path, host: str, port: int, identity: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     store = EmbeddedStore(path)
-    server = StoreServer(store, authority.server_context(identity))
+    server = StoreServer(store, server_context(identity))
     await server.start(host, port)
     click.echo("ready")
     await stopped.wait()

@@ -16,7 +16,7 @@ from pathlib import Path
 from holdfast.continuity.model.sites import Host, Layout, Role
 from holdfast.lab import processes
 from holdfast.replication.service.users import add_user
-from holdfast.runtime import authority
+from holdfast.runtime import authority, identity
 from holdfast.runtime.secretfile import write_secret
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "two-sites"
@@ -35,8 +35,8 @@ def prepare(directory: Path, layout: Layout, root: bool) -> None:
     for host in layout.hosts:
         home = host_directory(directory, host.name)
         (home / "local").mkdir(parents=True)
-        authority.save_identity(authority.issue(directory / "authority", identity_name(host)), home / "tls")
-    authority.save_identity(authority.issue(directory / "authority", "drill:eyes"), directory / "eyes")
+        identity.save_identity(authority.issue(directory / "authority", identity_name(host)), home / "tls")
+    identity.save_identity(authority.issue(directory / "authority", "drill:eyes"), directory / "eyes")
     _programs(directory)
     _cluster_files(directory)
     for array in layout.of(Role.ARRAY):

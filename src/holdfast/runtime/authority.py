@@ -1,16 +1,12 @@
 """The built-in certificate authority: every process proves who it is with a certificate signed here.
 
-An authority directory holds ``ca.pem`` and ``ca.key``; an identity directory holds ``ca.pem``, ``cert.pem`` and
-``key.pem`` (mode 600) of one process. A process is addressed by its name (``array:IBM.2107-75FA120``), not by its
-address, so an identity stays good when a service moves. Names are kept as the certificate's common name and, in a
-form that DNS allows, as its subject alternative name.
+An authority directory holds ``ca.pem`` and ``ca.key``. Names are kept as the certificate's common name and, in a form
+that DNS allows, as its subject alternative name; ``runtime.identity`` loads and uses what is issued here.
 """
 
 from __future__ import annotations
 
 import datetime
-import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -18,49 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from holdfast.runtime.identity import Identity, host_label
 from holdfast.runtime.secretfile import read_secret, write_secret
 
 _LIFETIME = datetime.timedelta(days=3650)
 _CLOCK_SLACK = datetime.timedelta(hours=1)
-
-
-def host_label(name: str) -> str:
-    """Return ``name`` as the DNS label that TLS checks: ``array:IBM.2107-75FA120`` → ``array-ibm-2107-75fa120``."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a process is: PEM texts of the authority, of its own certificate and of its key."""
-
-    ca: bytes
-    cert: bytes
-    key: bytes
-
-    @classmethod
-    def load(cls, directory: Path) -> Identity:
-        """Read an identity directory. Raises :class:`InputError` when the key is missing or readable by others."""
-        key = read_secret(directory / "key.pem")
-        return cls((directory / "ca.pem").read_bytes(), (directory / "cert.pem").read_bytes(), key)
-
-    @property
-    def name(self) -> str:
-        """The common name of the certificate."""
-        return peer_name(x509.load_pem_x509_certificate(self.cert))
-
-
-def peer_name(certificate: x509.Certificate) -> str:
-    """Return the common name of a certificate, or an empty text."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""
-
-
-def save_identity(identity: Identity, directory: Path) -> None:
-    """Write an identity directory; the key gets mode 600."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "ca.pem").write_bytes(identity.ca)
-    (directory / "cert.pem").write_bytes(identity.cert)
-    write_secret(directory / "key.pem", identity.key)
 
 
 def create_authority(directory: Path, name: str = "Holdfast authority") -> None:
@@ -93,25 +51,6 @@ def issue(authority: Path, name: str) -> Identity:
     )
     cert = builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     return Identity(ca_pem, cert, _key_pem(key))
-
-
-def server_context(directory: Path) -> ssl.SSLContext:
-    """Return a TLS context that proves the identity in ``directory`` and demands one of every client."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
-    context.load_verify_locations(directory / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def client_context(directory: Path) -> ssl.SSLContext:
-    """Return a TLS context for a client; connect with ``server_hostname=host_label(name of the server)``."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
-    context.load_verify_locations(directory / "ca.pem")
-    return context
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

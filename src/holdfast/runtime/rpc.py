@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
-from holdfast.runtime.authority import Identity, host_label
+from holdfast.runtime.identity import Identity, host_label
 
 SERVICE = "holdfast"
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024

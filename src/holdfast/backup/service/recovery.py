@@ -25,7 +25,7 @@ from holdfast.backup.service.databasebackup import FoundVolume
 from holdfast.backup.service.keys import Secrets, unwrap, wrap
 from holdfast.backup.session.messages import RemoteFile
 from holdfast.kernel.errors import InputError, Refusal, Refused
-from holdfast.runtime.authority import Identity
+from holdfast.runtime.identity import Identity
 from holdfast.runtime.secretfile import read_secret, write_secret
 
 

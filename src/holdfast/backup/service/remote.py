@@ -17,7 +17,7 @@ from holdfast.backup.service.connection import Session
 from holdfast.backup.service.core import Core
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import Refusal, Refused
-from holdfast.runtime.authority import Identity
+from holdfast.runtime.identity import Identity
 from holdfast.runtime.rpc import RpcClient
 
 

@@ -54,9 +54,7 @@ class IP(AgentBase):
         if not present:
             return MonitorResult(ResourceState.OFFLINE, 0, watch_addresses=True)
         trouble = "" if up else f"{wanted.device} is down"
-        return MonitorResult(
-            ResourceState.ONLINE, detail=trouble, watch_addresses=True, broken=bool(trouble)
-        )
+        return MonitorResult(ResourceState.ONLINE, detail=trouble, watch_addresses=True, broken=bool(trouble))
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Remove the address; done when it is gone."""

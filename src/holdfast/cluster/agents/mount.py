@@ -121,9 +121,7 @@ class Mount(AgentBase):
         read_only = "ro" in row.options and "ro" not in context.text("MountOpt").split(",")
         trouble, pidfd = ("the file system went read-only", -1) if read_only else await self._trouble(context, row)
         watched = (pidfd,) if pidfd >= 0 else ()
-        return MonitorResult(
-            ResourceState.ONLINE, 100, trouble, watched, watch_mounts=True, broken=bool(trouble)
-        )
+        return MonitorResult(ResourceState.ONLINE, 100, trouble, watched, watch_mounts=True, broken=bool(trouble))
 
     async def _trouble(self, context: AgentContext, row: MountRow) -> tuple[str, int]:
         spec = context.text("BlockDevice")

@@ -106,9 +106,7 @@ def _systems(blocks: Iterable[Block]) -> dict[str, Values]:
     return systems
 
 
-def _groups(
-    blocks: list[Block], types: Mapping[str, ResourceType], systems: Mapping[str, Values]
-) -> dict[str, Group]:
+def _groups(blocks: list[Block], types: Mapping[str, ResourceType], systems: Mapping[str, Values]) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     taken: dict[str, str] = {}
     for block in blocks:
@@ -196,9 +194,7 @@ def _links(block: Block, resources: Mapping[str, Resource]) -> tuple[tuple[str, 
         if child in requires.get(parent, []):
             continue
         if parent == child or _reaches(requires, child, parent):
-            raise place.error(
-                f"'{parent} requires {child}' closes a circle", "remove one of the links of the circle"
-            )
+            raise place.error(f"'{parent} requires {child}' closes a circle", "remove one of the links of the circle")
         requires.setdefault(parent, []).append(child)
     return tuple((parent, child) for parent, children in requires.items() for child in children)
 

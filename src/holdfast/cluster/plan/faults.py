@@ -59,9 +59,7 @@ def judge(resource: Resource, before: ResourceState, seen: ResourceState | None,
         return Finding(Verdict.TOLERATE, now)
     if seen is ResourceState.OFFLINE and before is ResourceState.ONLINE:
         if counters.tolerated < resource.number("ToleranceLimit"):
-            return Finding(
-                Verdict.TOLERATE, Counters(counters.tolerated + 1, counters.restarts, counters.retries, 0)
-            )
+            return Finding(Verdict.TOLERATE, Counters(counters.tolerated + 1, counters.restarts, counters.retries, 0))
         return Finding(Verdict.CLEAN, Counters(0, counters.restarts, counters.retries, 0))
     return Finding(Verdict.FINE, Counters(0, counters.restarts, counters.retries, 0))
 

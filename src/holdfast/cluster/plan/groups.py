@@ -210,7 +210,5 @@ def _change(view: View, intent: Intent, kind: str, text: str) -> Decision:
     return Decision(changes=(Change(replace(intent, epoch=view.epoch), kind, text),), notes=(Note(intent.group),))
 
 
-def _note(
-    group: Group, code: str, text: str, remedy: str = "", rejected: Mapping[str, str] | None = None
-) -> Decision:
+def _note(group: Group, code: str, text: str, remedy: str = "", rejected: Mapping[str, str] | None = None) -> Decision:
     return Decision(notes=(Note(group.name, code, text, remedy, dict(rejected or {})),))

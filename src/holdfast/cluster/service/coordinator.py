@@ -131,9 +131,7 @@ class Coordinator:
             intents=state.intents,
             facts=facts,
             last_facts=state.facts,
-            requests=tuple(
-                request for _, request in sorted(state.requests.items()) if request.state in open_states
-            ),
+            requests=tuple(request for _, request in sorted(state.requests.items()) if request.state in open_states),
             answers={ask: answer for ask, (_, answer) in self._answers.items()},
             fenced=frozenset(name for name in configuration.groups if self._seat.fence(name) is not None),
             confirmed={

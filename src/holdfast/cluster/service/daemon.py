@@ -337,9 +337,7 @@ class SystemDaemon:
             result = await self._engine.action(request.group, request.resource, request.options["name"], arguments)
         except Refused as refused:
             told = refused.refusal
-            return replace(
-                request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy
-            )
+            return replace(request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy)
         except (HoldfastError, OSError) as error:
             return replace(request, state=RequestState.REFUSED, code="action-failed", reason=str(error))
         output = (result.stdout + result.stderr).strip()

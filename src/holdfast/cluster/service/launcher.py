@@ -53,9 +53,7 @@ class _Packets:
     def _ready(self) -> None:
         while True:
             try:
-                data, descriptors, _, _ = socket.recv_fds(
-                    self._socket, PACKET_LIMIT_BYTES, 1, socket.MSG_CMSG_CLOEXEC
-                )
+                data, descriptors, _, _ = socket.recv_fds(self._socket, PACKET_LIMIT_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:

@@ -34,8 +34,7 @@ class Membership:
         """Begin anew after a time without sight of the store: silence of our own making proves nothing."""
         self._since = now
         self._signs = {
-            name: _Sign(sign.incarnation, sign.session, sign.sequence, now, False)
-            for name, sign in self._signs.items()
+            name: _Sign(sign.incarnation, sign.session, sign.sequence, now, False) for name, sign in self._signs.items()
         }
 
     def observe(self, beat: Heartbeat, now: float) -> None:

@@ -85,9 +85,7 @@ class _Workload:
 
     def _answer(self) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._requests, PACKET_LIMIT_BYTES, 8, socket.MSG_CMSG_CLOEXEC
-            )
+            data, descriptors, _, _ = socket.recv_fds(self._requests, PACKET_LIMIT_BYTES, 8, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         if not data:

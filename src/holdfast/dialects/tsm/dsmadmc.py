@@ -19,7 +19,7 @@ from holdfast.backup.session import messages as m
 from holdfast.dialects.tsm.language import Request, read_command, read_macro
 from holdfast.dialects.tsm.render import separated, table
 from holdfast.kernel.errors import InputError
-from holdfast.runtime.authority import Identity
+from holdfast.runtime.identity import Identity
 from holdfast.runtime.secretfile import read_secret
 
 _OPTIONS = {

@@ -16,7 +16,7 @@ import msgspec
 
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
 from holdfast.replication.operations import DEFAULT_PORT, METHOD, Answer, Command
-from holdfast.runtime.authority import Identity, client_context
+from holdfast.runtime.identity import Identity, client_context
 from holdfast.runtime.rpc import RpcClient
 
 

@@ -27,7 +27,7 @@ from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.mirrorserver import MirrorServer
 from holdfast.replication.service.nbdserver import NbdServer
 from holdfast.replication.service.users import Users
-from holdfast.runtime.authority import Identity, server_context
+from holdfast.runtime.identity import Identity, server_context
 from holdfast.runtime.rpc import RpcServer
 
 _LOG = structlog.get_logger("holdfast.replication.array")

@@ -18,7 +18,7 @@ import structlog
 from holdfast.kernel.errors import Refusal, Refused
 from holdfast.replication.service import frames
 from holdfast.replication.service.frames import LinkLost
-from holdfast.runtime.authority import client_context, host_label
+from holdfast.runtime.identity import client_context, host_label
 
 PING_EVERY_S = 0.2
 SILENCE_S = 0.9

@@ -14,7 +14,7 @@ from holdfast.backup.service.client.options import ClientOptions
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import InputError
-from holdfast.runtime.authority import Identity
+from holdfast.runtime.identity import Identity
 from holdfast.runtime.rpc import RpcClient
 from holdfast.runtime.secretfile import read_secret, write_secret
 

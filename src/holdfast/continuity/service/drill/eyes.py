@@ -18,7 +18,7 @@ from holdfast.cluster.service.records import ROOT, State
 from holdfast.cluster.service.report import group_report, system_report
 from holdfast.continuity.model.sites import GROUP, Layout, Role
 from holdfast.replication.drivers.softarray import SoftArray
-from holdfast.runtime import authority
+from holdfast.runtime import identity
 from holdfast.store.drivers.served import ServedStore
 
 WITNESS = "store:witness"
@@ -56,8 +56,8 @@ class Eyes:
 
     async def _read(self) -> State:
         witness = self._layout.of(Role.WITNESS)[0]
-        context = authority.client_context(self._identity)
-        store = ServedStore(witness.address, self._layout.store_port, context, authority.host_label(WITNESS))
+        context = identity.client_context(self._identity)
+        store = ServedStore(witness.address, self._layout.store_port, context, identity.host_label(WITNESS))
         try:
             return State.of(await store.read(ROOT))
         finally:

@@ -12,7 +12,7 @@ from holdfast.continuity.model.sites import MIRRORED, Link
 from holdfast.continuity.service.drill import disaster, failback, mirror, switch
 from holdfast.continuity.service.drill.stage import LEDGER, Stage
 
-GRACE_S = 3.0
+GRACE_S = 2.0
 """How long a takeover that was refused is given the chance to happen all the same; every deadline is past by then."""
 
 
