@@ -15,22 +15,23 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
-from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request, RequestState
+from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent
 from holdfast.cluster.ports import Agent, BlockDevices, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.engine import Engine, Engines, relevant
+from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.guard import clock
 from holdfast.cluster.service.launcher import GuardLink, Workload
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
 from holdfast.cluster.service.watches import watch_addresses, watch_mounts
-from holdfast.kernel.errors import HoldfastError, Refused, Unavailable
-from holdfast.store.port import Compare, Entry, Put, Store
+from holdfast.kernel.errors import HoldfastError, Unavailable
+from holdfast.store.port import Entry, Put, Store
 
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LEAVE_LIMIT_S = 45.0
@@ -74,8 +75,7 @@ class SystemDaemon:
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Workload] = {}
         self._frozen: frozenset[str] = frozenset()
-        self._acting: set[str] = set()
-        self._actions: set[asyncio.Task[None]] = set()
+        self._errands = Errands(settings.name, self._engine, parts.store)
         self._leave = asyncio.Event()
         self._membership = Membership(settings.lease_ttl_s, settings.margin_s, time.monotonic())
         seat = Seat(
@@ -198,7 +198,7 @@ class SystemDaemon:
                 group.take(intent)
                 self._engine.changed(name)
         for request in list(self._state.requests.values()):
-            self._perhaps_act(request)
+            self._errands.take(request, self._state.revisions.get(REQUESTS + request.id, 0))
 
     async def _take_configuration(self) -> None:
         record = self._state.config
@@ -303,48 +303,6 @@ class SystemDaemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._coordinator.wake.wait(), self._settings.heartbeat_interval_s / 2)
             self._coordinator.wake.clear()
-
-    # --- actions that only this system can carry out
-
-    def _perhaps_act(self, request: Request) -> None:
-        mine = request.operation in ("resource.action", "resource.probe") and request.system == self._settings.name
-        if mine and request.state is RequestState.PENDING and request.id not in self._acting:
-            self._acting.add(request.id)
-            task = asyncio.create_task(self._act(request), name=f"request {request.id}")
-            self._actions.add(task)
-            task.add_done_callback(self._actions.discard)
-
-    async def _act(self, request: Request) -> None:
-        revision = self._state.revisions.get(REQUESTS + request.id, 0)
-        engine = self._engine.groups.get(request.group)
-        if engine is None or request.resource not in engine.workers:
-            outcome = replace(
-                request, state=RequestState.REFUSED, code="no-resource",
-                reason=f"{self._settings.name} has no resource {request.resource!r}",
-            )  # fmt: skip
-        elif request.operation == "resource.probe":
-            engine.workers[request.resource].probe()
-            outcome = replace(request, state=RequestState.DONE)
-        else:
-            outcome = await self._act_on(request)
-        with contextlib.suppress(Unavailable):
-            compare = Compare(REQUESTS + request.id, revision)
-            await self._parts.store.transact([compare], [Put(REQUESTS + request.id, encode(outcome))])
-
-    async def _act_on(self, request: Request) -> Request:
-        arguments = [part for part in request.options.get("arguments", "").split("\n") if part]
-        try:
-            result = await self._engine.action(request.group, request.resource, request.options["name"], arguments)
-        except Refused as refused:
-            told = refused.refusal
-            return replace(request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy)
-        except (HoldfastError, OSError) as error:
-            return replace(request, state=RequestState.REFUSED, code="action-failed", reason=str(error))
-        output = (result.stdout + result.stderr).strip()
-        if result.ok:
-            return replace(request, state=RequestState.DONE, output=output)
-        reason = f"action {request.options['name']} ended with {result.code}: {output}"
-        return replace(request, state=RequestState.REFUSED, code="action-failed", reason=reason, output=output)
 
     # --- leaving
 

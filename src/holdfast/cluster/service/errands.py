@@ -1,0 +1,66 @@
+"""Requests that only one system can carry out: an action of a resource's agent, a probe.
+
+The coordinator has no part in them. The system that is named takes each up once, carries it out beside its other work,
+and writes the outcome back if nobody changed the request meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+from holdfast.cluster.model.facts import Request, RequestState
+from holdfast.cluster.service.engine import Engine
+from holdfast.cluster.service.records import REQUESTS, encode
+from holdfast.kernel.errors import HoldfastError, Refused, Unavailable
+from holdfast.store.port import Compare, Put, Store
+
+OPERATIONS = ("resource.action", "resource.probe")
+
+
+class Errands:
+    """Carries out the requests that name this system."""
+
+    def __init__(self, system: str, engine: Engine, store: Store) -> None:
+        self._system, self._engine, self._store = system, engine, store
+        self._taken: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, request: Request, revision: int) -> None:
+        """Take up a request if it is one for this system; ``revision`` is that of its last change."""
+        mine = request.operation in OPERATIONS and request.system == self._system
+        if mine and request.state is RequestState.PENDING and request.id not in self._taken:
+            self._taken.add(request.id)
+            task = asyncio.create_task(self._run(request, revision), name=f"request {request.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, request: Request, revision: int) -> None:
+        engine = self._engine.groups.get(request.group)
+        if engine is None or request.resource not in engine.workers:
+            reason = f"{self._system} has no resource {request.resource!r}"
+            outcome = replace(request, state=RequestState.REFUSED, code="no-resource", reason=reason)
+        elif request.operation == "resource.probe":
+            engine.workers[request.resource].probe()
+            outcome = replace(request, state=RequestState.DONE)
+        else:
+            outcome = await self._act(request)
+        with contextlib.suppress(Unavailable):
+            key = REQUESTS + request.id
+            await self._store.transact([Compare(key, revision)], [Put(key, encode(outcome))])
+
+    async def _act(self, request: Request) -> Request:
+        arguments = [part for part in request.options.get("arguments", "").split("\n") if part]
+        try:
+            result = await self._engine.action(request.group, request.resource, request.options["name"], arguments)
+        except Refused as refused:
+            told = refused.refusal
+            return replace(request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy)
+        except (HoldfastError, OSError) as error:
+            return replace(request, state=RequestState.REFUSED, code="action-failed", reason=str(error))
+        output = (result.stdout + result.stderr).strip()
+        if result.ok:
+            return replace(request, state=RequestState.DONE, output=output)
+        reason = f"action {request.options['name']} ended with {result.code}: {output}"
+        return replace(request, state=RequestState.REFUSED, code="action-failed", reason=reason, output=output)
