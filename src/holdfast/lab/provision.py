@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from holdfast.runtime.secretfile import write_secret
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "two-sites"
 BIN = Path(sys.executable).parent
 DSCLI_PASSWORD = "drill-only"
+
+
+def loopback_of(directory: Path) -> int:
+    """Return the second number of the loopback addresses that the lab in ``directory`` uses: 64 to 127."""
+    return 64 + zlib.crc32(directory.name.encode()) % 64
 
 
 def host_directory(directory: Path, host: str) -> Path:
@@ -141,11 +147,16 @@ def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:
 
 def mirror_relay(array: Host) -> str:
     """Return the address at which the peer reaches an array's mirror link without namespaces."""
-    return array.mirror_address.replace("127.78.0.", "127.78.1.")
+    return _elsewhere(array.mirror_address, "9")
 
 
 def _relay_address(layout: Layout, host: str) -> str:
-    return layout.host(host).address.replace("127.77.0.", "127.77.1.")
+    return _elsewhere(layout.host(host).address, "1")
+
+
+def _elsewhere(address: str, third: str) -> str:
+    first, second, _, last = address.split(".")
+    return f"{first}.{second}.{third}.{last}"
 
 
 def _programs(directory: Path) -> None:
@@ -172,6 +183,7 @@ def _cluster_files(directory: Path) -> None:
     shutil.copy(EXAMPLES / "main.cf", cluster)
     shutil.copy(EXAMPLES / "MetroMirrorTypes.cf", cluster)
     loopback = (EXAMPLES / "loopback.cf").read_text().replace("@LAB@", str(directory))
+    loopback = loopback.replace("127.77.", f"127.{loopback_of(directory)}.")
     (directory / "conf-user").mkdir()
     (directory / "conf-user" / "main.cf").write_text(loopback)
     shutil.copy(EXAMPLES / "MetroMirrorTypes.cf", directory / "conf-user")

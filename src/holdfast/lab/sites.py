@@ -27,7 +27,7 @@ class LabSites:
     def __init__(self, directory: Path, root: bool, seed: int = 1) -> None:
         self._seed = seed
         self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
-        self.layout = layout(root)
+        self.layout = layout(root, provision.loopback_of(directory))
         self._machines: dict[str, Machine] = {}
         self._services: dict[str, Service] = {}
         self._relays: dict[str, Service] = {}

@@ -1,7 +1,7 @@
 """Who is where: the two sites of the drill, their hosts, addresses and links, as plain values.
 
 With root every host has an address of its own on a stretched network of the lab; without, every host has an address of
-its own in 127.77.0.0/16, where all processes of the machine may listen.
+its own in a part of 127.0.0.0/8, where all processes of the machine may listen. Labs side by side use different parts.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ class Layout:
 ARRAYS = ("IBM.2107-75FA120", "IBM.2107-75FA150")
 
 
-def layout(root: bool) -> Layout:
-    """Return the layout of a lab with namespaces (``root``) or of one on loopback."""
-    net, mirror = ("10.77.0.", "10.78.0.") if root else ("127.77.0.", "127.78.0.")
+def layout(root: bool, loopback: int = 77) -> Layout:
+    """Return the layout of a lab with namespaces (``root``) or of one in 127.``loopback``.0.0/16."""
+    net, mirror = ("10.77.0.", "10.78.0.") if root else (f"127.{loopback}.0.", f"127.{loopback}.8.")
     return Layout(
         hosts=(
             Host("hosta", Role.SYSTEM, 1, net + "11"),
