@@ -50,7 +50,7 @@ def named_files(page: Path) -> Iterator[str]:
 
 
 def grounds(word: str, page: Path) -> tuple[Path, ...]:
-    """Where a path may begin: the root, the package, the page's folder; a floor (``plan/``, ``ports.py``) in a domain."""
+    """Where a path may begin: root, package, the page's folder; a bare floor (``plan/``, ``ports.py``) in a domain."""
     package = ROOT / "src" / "holdfast"
     floor = "/" not in word.rstrip("/")
     return (ROOT, package, page.parent, *(package / name for name in ("cluster", "replication", "backup") if floor))
