@@ -23,7 +23,8 @@ unit: $(BIN)/.test packages
 	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/live/test_drill.py
 
 drill: $(BIN)/.test packages
-	$(BIN)/pytest -q tests/live/test_drill.py
+	$(BIN)/pytest -q tests/live/test_drill.py -k "not sabotage"
+	$(BIN)/pytest -q -n 2 tests/live/test_drill.py -k sabotage
 
 bench-%: $(BIN)/.test packages
 	$(BIN)/python -m bench.$(subst -,_,$*)

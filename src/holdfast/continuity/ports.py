@@ -57,8 +57,8 @@ class Sites(Protocol):
     def power_on(self, host: str) -> None:
         """Give a host power and network, but start nothing on it."""
 
-    def start(self, host: str) -> None:
-        """Give a host power, network and its service, and wait until the service says that it is ready."""
+    def start(self, *hosts: str) -> None:
+        """Give hosts power, network and their services, and wait until the services say that they are ready."""
 
     def run(
         self,

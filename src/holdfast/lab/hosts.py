@@ -113,7 +113,7 @@ class Service:
         self, machine: Machine, argv: Sequence[str], env: Mapping[str, str], log: Path, says_ready: bool = True
     ) -> None:
         self._machine, self._argv, self._env, self.log = machine, list(argv), dict(env), log
-        self._says_ready = says_ready
+        self._says_ready, self._place = says_ready, 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -121,10 +121,10 @@ class Service:
         """Whether the program was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start the program and wait for its line ``ready``, if it is one that says so."""
+    def launch(self) -> None:
+        """Start the program. To be called by the lab's first thread: what it starts may die with the thread."""
         with self.log.open("ab") as log:
-            place = log.tell()
+            self._place = log.tell()
             self._process = subprocess.Popen(
                 self._machine.command(self._argv),
                 stdin=subprocess.DEVNULL,
@@ -133,10 +133,13 @@ class Service:
                 env=self._env,
                 start_new_session=True,
             )
+
+    def await_ready(self) -> None:
+        """Wait for the line ``ready``, if the program is one that says so."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while self._says_ready and time.monotonic() < deadline:
             with self.log.open("rb") as log:
-                log.seek(place)
+                log.seek(self._place)
                 if any(line.strip() == b"ready" for line in log):
                     return
             if not self.running:
@@ -144,6 +147,11 @@ class Service:
             time.sleep(0.01)
         if self._says_ready:
             raise HoldfastError(f"{self._machine.host.name} did not become ready", f"see {self.log}")
+
+    def start(self) -> None:
+        """Start the program and wait until it is ready."""
+        self.launch()
+        self.await_ready()
 
     def crash(self) -> None:
         """SIGKILL the program itself, not what it started."""

@@ -53,13 +53,18 @@ class LabSites:
             self._machines[host].power_on()
             self._powered.add(host)
 
-    def start(self, host: str) -> None:
-        """Give a host power if it has none, and start its service if it does not run."""
-        self.power_on(host)
-        service = self._services.get(host)
-        if service is None or not service.running:
-            self._services[host] = self._service(self.layout.host(host))
-            self._services[host].start()
+    def start(self, *hosts: str) -> None:
+        """Give hosts power if they have none, and start their services, side by side, if they do not run."""
+        started = []
+        for host in hosts:
+            self.power_on(host)
+            service = self._services.get(host)
+            if service is None or not service.running:
+                service = self._services[host] = self._service(self.layout.host(host))
+                service.launch()
+                started.append(service)
+        for service in started:
+            service.await_ready()
 
     def run(
         self,

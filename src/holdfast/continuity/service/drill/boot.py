@@ -17,15 +17,15 @@ def run(stage: Stage) -> Mapping[str, Any]:
     """Power everything on; every system must report RUNNING."""
     sites = stage.sites
     sites.boot()
-    first_hosts = [host.name for host in (*stage.layout.of(Role.ARRAY), *stage.layout.of(Role.SERVER))]
-    with ThreadPoolExecutor(len(first_hosts)) as pool:
-        list(pool.map(lambda host: _start(stage, host), first_hosts))
+    servers = [host.name for host in stage.layout.of(Role.SERVER)]
+    with ThreadPoolExecutor(len(servers)) as pool:
+        list(pool.map(lambda host: _initialise(stage, host), servers))
+    sites.start(*(host.name for host in stage.layout.of(Role.ARRAY)), *servers)
     configuration = str(sites.directory / ("conf" if sites.root else "conf-user"))
     first = stage.systems()[0]
     stage.run(first, "hacf", "-verify", configuration, origin="reference, cluster 2.4")
     stage.run(first, "holdfast", "cluster", "load", f"{configuration}/main.cf")
-    for system in stage.systems():
-        sites.start(system)
+    sites.start(*stage.systems())
     stage.until("every system RUNNING", lambda: running(stage) == stage.systems(), 30, first)
     summary = stage.run(first, "hastatus", "-summary", origin=SEED_000)
     shown = [line.split()[1] for line in summary.splitlines() if line.startswith("A ") and "RUNNING" in line]
@@ -34,11 +34,8 @@ def run(stage: Stage) -> Mapping[str, Any]:
     return {"systems": len(shown), "arrays": 2, "servers": len(stage.layout.of(Role.SERVER))}
 
 
-def _start(stage: Stage, host: str) -> None:
-    if stage.layout.host(host).role is Role.SERVER:
-        config = str(stage.sites.directory / host / "server.toml")
-        stage.run(host, "holdfast", "server", "init", "--config", config)
-    stage.sites.start(host)
+def _initialise(stage: Stage, host: str) -> None:
+    stage.run(host, "holdfast", "server", "init", "--config", str(stage.sites.directory / host / "server.toml"))
 
 
 def running(stage: Stage) -> list[str]:

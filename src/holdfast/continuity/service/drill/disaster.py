@@ -51,8 +51,8 @@ def revive_site(stage: Stage, site: int) -> None:
     """Mend a site's links and start its array and its systems again."""
     stage.sites.mend(Link.MIRROR)
     stage.sites.mend(Link.SITE1 if site == 1 else Link.SITE2)
-    for host in (*stage.layout.of(Role.ARRAY, site), *stage.layout.of(Role.SYSTEM, site)):
-        stage.sites.start(host.name)
+    stage.sites.start(*(host.name for host in stage.layout.of(Role.ARRAY, site)))
+    stage.sites.start(*stage.systems(site))
 
 
 def _only_owner(stage: Stage) -> str:
