@@ -316,9 +316,7 @@ def test_daemons_killed_at_random_moments_lose_nothing(cluster: Cluster) -> None
         time.sleep(chance.random() * 0.2)
         with contextlib.suppress(StopIteration, OSError):
             os.kill(cluster.daemon_pid(chance.choice(["alpha", "beta"])), signal.SIGKILL)
-        cluster.until(
-            lambda state: cluster.online_on("alpha")(state) or cluster.online_on("beta")(state)
-        )
+        cluster.until(lambda state: cluster.online_on("alpha")(state) or cluster.online_on("beta")(state))
         state = cluster.until(lambda _: len(apps(cluster.directory)) == 1)
         flags = sorted(path.name for path in cluster.directory.glob("*.flag"))
         cluster.until(cluster.online_on(state.intents["web"].owner))

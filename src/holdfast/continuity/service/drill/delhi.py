@@ -38,13 +38,18 @@ def macro(stage: Stage, host: str, name: str, text: str) -> None:
 
 def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, Any]:
     """Run one administrative command at a server and return its answer."""
-    stage.narrator.command(host, ("dsmadmc", text), origin)
     words = ("holdfast", "server", "command", text, "--config", str(config(stage, host)), "--json")
-    output = stage.sites.run(host, words, timeout_s=60)
-    output.require()
-    answer = stage.decode(output.stdout)
+    answer = stage.decode(stage.run(host, *words, origin=origin))
     assert isinstance(answer, dict)
     return answer
+
+
+def dsmadmc(stage: Stage, system: str, server_host: str, text: str) -> str:
+    """Run one administrative command from a system by ``dsmadmc``, as an administrator of such servers would."""
+    password = config(stage, server_host).parent / "admin.password"
+    options = ("-se=TSM_SERVER", "-id=admin", f"-passwordfile={password}")
+    sysfile = f"-sysfile={client.option_directory(stage)}/dsm.sys"
+    return stage.run(system, "dsmadmc", *options, sysfile, "-dataonly=yes", text, origin=SEED)
 
 
 def kept(stage: Stage) -> list[dict[str, str]]:

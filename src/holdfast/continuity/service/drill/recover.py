@@ -15,11 +15,11 @@ PLANTED = ("no_file", "different", "marked", "unknown_file")
 
 def run(stage: Stage) -> Mapping[str, Any]:
     """Recover, show that sessions are read-only until FORCESYNC, reconcile, restore, compare."""
-    recovered = _recover(stage)
-    _resynchronise(stage)
-    _reconcile(stage, _plant(stage))
     host = stage.owner()
+    recovered = _recover(stage)
     client.write_options(stage, host, NEW_HOST)
+    _resynchronise(stage, host)
+    _reconcile(stage, _plant(stage))
     objects = differences = 0
     for filespace in client.filespace_names(stage):
         to = stage.sites.directory / "restored" / filespace.strip("/")
@@ -50,12 +50,12 @@ def _recover(stage: Stage) -> dict[str, Any]:
     return recovered
 
 
-def _resynchronise(stage: Stage) -> None:
+def _resynchronise(stage: Stage, system: str) -> None:
     """The verification code was lost with DELHI: writing is refused until an administrator says FORCESYNC."""
     words = ("holdfast", "server", "command", "backup db type=full devclass=targetclass wait=yes")
     refused = stage.attempt(NEW_HOST, *words, "--config", str(delhi.config(stage, NEW_HOST)))
     stage.insist(refused.code != 0, "a read-only session before FORCESYNC", "the database backup went through", "TOKYO")
-    delhi.command(stage, NEW_HOST, "update server tokyo forcesync=yes", delhi.SEED)
+    delhi.dsmadmc(stage, system, NEW_HOST, "update server tokyo forcesync=yes")
     for host in (NEW_HOST, "TOKYO"):
         log = delhi.command(stage, host, "query actlog begindate=-1")
         said = any("FORCESYNC" in str(row).upper() or "VERIFICATION" in str(row).upper() for row in log["rows"])
@@ -86,9 +86,9 @@ def _object_directory(stage: Stage, name: str) -> Path:
 
 
 def _reconcile(stage: Stage, planted: Mapping[str, str]) -> None:
-    stage.narrator.command(NEW_HOST, ("dsmadmc", "reconcile volumes targetclass fix=yes"), delhi.SEED)
-    words = ("TARGETCLASS", "--fix", "yes", "--config", str(delhi.config(stage, NEW_HOST)))
-    result = stage.json(NEW_HOST, "holdfast", "server", "reconcile", *words)
+    settings = ("--config", str(delhi.config(stage, NEW_HOST)), "--json")
+    words = ("holdfast", "server", "reconcile", "TARGETCLASS", "--fix", "yes", *settings)
+    result = stage.decode(stage.run(NEW_HOST, *words, origin=f"{delhi.SEED}: reconcile volumes targetclass fix=yes"))
     found = {row["name"]: row["case"] for row in result["found"]}
     settled = {row["name"] for row in result["settled"]}
     stage.report.reconcile = {"found": len(found), "settled": len(settled)}
