@@ -234,7 +234,7 @@ def test_a_returned_source_whose_peer_took_over_is_refused(lab: Lab, hosts: Host
 
 
 class Slowed(threading.Thread):
-    """Lets an array run for a small part of the time, never stopped for long enough to lose its links, until told to end."""
+    """Lets an array run for a small part of the time, never stopped for so long that it loses its links."""
 
     def __init__(self, box: Box) -> None:
         super().__init__(daemon=True)
