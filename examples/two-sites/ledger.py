@@ -101,23 +101,26 @@ class VolumeLog:
         self._volume.flush()
 
 
-def decode(content: bytes) -> tuple[list[bytes], int]:
-    """Return the whole records at the start of ``content`` and the size that they take."""
-    records, place = [], 0
+def decode(content: bytes) -> tuple[list[bytes], int, int]:
+    """Return the whole records at the start of ``content``, the size that they take, and the last check number."""
+    records, place, chain = [], 0, 0
     while place + HEADER_BYTES <= len(content):
         size = int.from_bytes(content[place : place + 4], "big")
         check = int.from_bytes(content[place + 4 : place + 8], "big")
         body = content[place + HEADER_BYTES : place + HEADER_BYTES + size]
-        if size == 0 or len(body) != size or zlib.crc32(body) != check:
+        if size == 0 or len(body) != size or zlib.crc32(body, chain) != check:
             break
         records.append(body)
-        place += HEADER_BYTES + size
-    return records, place
+        place, chain = place + HEADER_BYTES + size, check
+    return records, place, chain
 
 
-def encode(record: bytes) -> bytes:
-    """Return a record as it stands in the log."""
-    return len(record).to_bytes(4, "big") + zlib.crc32(record).to_bytes(4, "big") + record
+def encode(record: bytes, chain: int = 0) -> bytes:
+    """Return a record as it stands in the log after one whose check number is ``chain``.
+
+    Each check covers the one before it, so what an earlier life wrote further on is never taken for a record.
+    """
+    return len(record).to_bytes(4, "big") + zlib.crc32(record, chain).to_bytes(4, "big") + record
 
 
 class Ledger:
@@ -125,7 +128,7 @@ class Ledger:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._records, size = decode(log.read_all())
+        self._records, size, self._chain = decode(log.read_all())
         log.truncate(size)
         self._pending: list[tuple[bytes, asyncio.Future[int]]] = []
         self._work = asyncio.Event()
@@ -137,11 +140,16 @@ class Ledger:
             self._work.clear()
             batch, self._pending = self._pending, []
             if batch:
-                await asyncio.to_thread(self._log.append, b"".join(encode(record) for record, _ in batch))
+                await asyncio.to_thread(self._log.append, b"".join(self._chained(record) for record, _ in batch))
                 for record, waiter in batch:
                     self._records.append(record)
                     if not waiter.done():
                         waiter.set_result(len(self._records))
+
+    def _chained(self, record: bytes) -> bytes:
+        encoded = encode(record, self._chain)
+        self._chain = int.from_bytes(encoded[4:HEADER_BYTES], "big")
+        return encoded
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client until it leaves."""

@@ -223,7 +223,6 @@ def test_takeover_from_a_dead_array_then_the_action_failback(lab: Lab, hosts: Ho
     assert hosts.do(B, lambda agent, context: agent.action(context, "nonsense", ())).code == 1
 
 
-@pytest.mark.xfail(strict=True, reason="lspprc shows a write-inhibited source as Full Duplex without a reason")
 def test_a_returned_source_whose_peer_took_over_is_refused(lab: Lab, hosts: Hosts) -> None:
     lab.a.kill()
     lab.b.client.change("failover", PAIRS, remote=A)

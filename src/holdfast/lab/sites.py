@@ -115,12 +115,15 @@ class LabSites:
 
     def how_to_talk(self) -> list[str]:
         """Return command lines that a person can type to look around in the lab."""
-        lines = []
+        lines, enter = [], []
+        first = self.directory / "first.pid"
+        if self.root and first.exists():
+            enter = ["nsenter", "-t", first.read_text().strip(), "-m", "-p", "-n", "--"]
         for host in ("hosta", "hostc"):
             environment = self._environment(host)
             words = [f"{name}={environment[name]}" for name in sorted(environment) if name.startswith("HOLDFAST_")]
             prefix = ["env", *words, f"PATH={environment['PATH']}"]
-            lines.append(shlex.join([*self._machines[host].command([*prefix, "hastatus", "-summary"])]))
+            lines.append(shlex.join([*enter, *self._machines[host].command([*prefix, "hastatus", "-summary"])]))
         return lines
 
     def processes(self, host: str, pattern: str) -> int:

@@ -26,6 +26,8 @@ from holdfast.lab.sites import remove_directory
 PREFIX = "holdfast-drill-"
 CLEAN_TIMEOUT_S = 10.0
 REPORT = "report.json"
+FIRST_PROCESS = "first.pid"
+"""Holds the id, as the machine counts, of the process that is PID 1 inside: through it one enters the lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
     if root:
         command = [sys.executable, "-m", "holdfast.lab.init", "{}", *command]
     drill = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command])
+    if root:
+        (directory / FIRST_PROCESS).write_text(str(processes.child_of(drill.pid)))
     interrupted = False
 
     def passed_on(number: int, _frame: object) -> None:

@@ -16,7 +16,7 @@ from holdfast.cluster.model.configuration import Configuration, Group, Resource
 from holdfast.cluster.model.facts import Evidence, EvidenceKind, Standing
 from holdfast.cluster.service.records import CONFIG, ConfigRecord, decode
 from holdfast.continuity.ports import AccessControl
-from holdfast.kernel.errors import Refusal, Refused, Unavailable
+from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
 from holdfast.replication.model.identity import Endpoint, access_key, pair_key
 from holdfast.replication.model.pairs import PairRecord
 from holdfast.replication.service.witness import PREFIX, decode_record
@@ -114,8 +114,8 @@ class ArrayFence:
             confirmed = [await self._revoke(image, system, incarnation) for image in sorted(images)]
         except Refused as refused:
             return refused.refusal
-        except (Unavailable, ValueError) as error:
-            return Refusal("array-unreachable", f"{error}", "bring the array back, or see that the system is off")
+        except (Unavailable, InputError) as error:
+            return Refusal("array-unreachable", error.message, "bring the array back, or see that the system is off")
         if not confirmed:
             return Refusal("nothing-to-fence", f"{group} has no volumes on an array", "use another fence")
         return Evidence(EvidenceKind.FENCED, "; ".join(confirmed), system, incarnation)

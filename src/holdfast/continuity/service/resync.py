@@ -50,7 +50,11 @@ class Resync:
         self._verified: bool | None = None
 
     async def run(self, request: ResyncRequest, verify: bool) -> dict[str, Any]:
-        """Resync and return the recovery point. Raises ``Refused`` with the first reason, having changed nothing."""
+        """Resync and return the recovery point.
+
+        Raises ``Refused`` with the first reason when nothing was done; ``HoldfastError`` when a step failed on the way
+        and the service was brought back.
+        """
         facts = await self._facts(request)
         plan = plan_resync(request, facts)
         if plan.refusals:
@@ -58,6 +62,9 @@ class Resync:
         began = time.monotonic()
         try:
             await self._carry_out(plan, request, verify)
+        except Refused as refused:
+            await self._bring_back(facts)
+            raise HoldfastError(f"the resync failed on the way: {refused}", "the service was brought back") from refused
         except BaseException:
             await self._bring_back(facts)
             raise

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 VERSION = "7.7.10.317"
 PROMPT = "dscli> "
+SUPERSEDED = "Superseded"
+"""Our own reason (no DS8000 has it): the other array has become source, and this one refuses every host write."""
 
 RC_OK, RC_SYNTAX, RC_CONNECTION, RC_SERVER, RC_LOGIN, RC_APPLICATION = 0, 2, 3, 4, 5, 6
 

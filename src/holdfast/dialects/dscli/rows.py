@@ -41,7 +41,8 @@ def pprc(row: Fields, long: bool, fullid: bool) -> Row:
     """One row of ``lspprc``."""
     name = f"{row['source']}:{row['target']}" if fullid else row["id"]
     lss = row["id"][:2]
-    head = [name, row["state"], row["reason"], "Metro Mirror"]
+    reason = facts.SUPERSEDED if row["write_inhibited"] else row["reason"]
+    head = [name, row["state"], reason, "Metro Mirror"]
     tail = [lss, "60", "Disabled", "Invalid"]
     if not long:
         return [*head, *tail]
