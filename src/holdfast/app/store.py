@@ -4,6 +4,8 @@
 * ``served://10.77.9.1:7400`` – a store that another process serves, over mutual TLS; the identity directory is the
   query parameter ``identity`` or the environment variable ``HOLDFAST_IDENTITY``
 * ``memory:`` – for trials within one process
+
+Every short command opens one store: only the driver that the URL names is imported.
 """
 
 from __future__ import annotations
@@ -18,11 +20,7 @@ import click
 
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import client_context, host_label, server_context
-from holdfast.store.drivers.embedded import EmbeddedStore
-from holdfast.store.drivers.memory import MemoryStore
-from holdfast.store.drivers.served import ServedStore
 from holdfast.store.port import Store
-from holdfast.store.server import StoreServer
 
 WITNESS_NAME = "store:witness"
 """The name that a served store proves by its certificate."""
@@ -39,10 +37,16 @@ def open_store(url: str) -> Store:
     parts = urlsplit(url)
     match parts.scheme:
         case "embedded":
+            from holdfast.store.drivers.embedded import EmbeddedStore
+
             return EmbeddedStore(Path(parts.path))
         case "memory":
+            from holdfast.store.drivers.memory import MemoryStore
+
             return MemoryStore()
         case "served":
+            from holdfast.store.drivers.served import ServedStore
+
             query = parse_qs(parts.query)
             identity = query.get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
             if not identity or not parts.hostname or not parts.port:
@@ -75,6 +79,9 @@ def store_commands() -> click.Group:
 
 
 async def _serve(path: Path, host: str, port: int, identity: Path) -> None:
+    from holdfast.store.drivers.embedded import EmbeddedStore
+    from holdfast.store.server import StoreServer
+
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -23,6 +23,7 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.max_send_message_length", MESSAGE_LIMIT_BYTES),
     ("grpc.so_reuseport", 0),
+    ("grpc.enable_http_proxy", 0),  # peers are reached directly; a proxy variable must not divert or delay a call
 ]
 
 Unary = Callable[[bytes, str], bytes]

@@ -5,7 +5,6 @@ An included file is looked for beside main.cf and then among the type files that
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from holdfast.cluster.config.builder import build
@@ -32,6 +31,8 @@ def read_files(path: Path) -> dict[str, str]:
         if beside.is_file():
             files[name] = _text(beside)
         else:
+            from importlib import resources  # only a bundled type file needs it
+
             bundled = resources.files("holdfast.cluster.config").joinpath(Path(name).name)
             if not bundled.is_file() or not name.endswith(".cf"):
                 raise place.error(f"included file {name!r} cannot be read", f"put it beside {main.name}")

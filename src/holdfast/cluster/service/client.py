@@ -14,7 +14,6 @@ from uuid import uuid4
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import Event, Request, RequestState
-from holdfast.cluster.service.coordinator import finished
 from holdfast.cluster.service.records import (
     CONFIG,
     CONFIRMED,
@@ -68,6 +67,8 @@ class ClusterClient:
 
         Raises ``Refused`` with the coordinator's refusal, ``HoldfastError`` when nobody answered in time.
         """
+        from holdfast.cluster.service.coordinator import finished  # a query does not pay for the planner
+
         named = replace(request, id=f"{time.time_ns():020d}-{uuid4().hex[:8]}", by=self._by)
         key = REQUESTS + named.id
         await self._store.transact([Compare(key, 0)], [Put(key, encode(named))])
