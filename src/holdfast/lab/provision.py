@@ -95,7 +95,6 @@ def environment(directory: Path, layout: Layout, host: str, root: bool) -> dict[
         "HOLDFAST_SYSTEM_CONFIG": str(home / "system.toml"),
         "HOLDFAST_SYSTEM": host,
         "LEDGER_PID_FILE": pid_file(directory, host, root),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
