@@ -74,13 +74,16 @@ class Application(AgentBase):
         return _program_says(result, tuple(found))
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
-        """Run CleanProgram if there is one, then kill whatever is still found."""
+        """Run CleanProgram if there is one, then kill whatever is still found.
+
+        The program is run as it is written, so that a plain stop command serves; the clean reason (0 to 5) is in its
+        environment as ``HOLDFAST_CLEAN_REASON``.
+        """
         program = context.text("CleanProgram")
         done = True
         if program:
-            result = await context.commands.run(
-                f"{program} {reason.value}", context.number("CleanTimeout"), _environment(context), _user(context)
-            )
+            environment = {**_environment(context), "HOLDFAST_CLEAN_REASON": str(reason.value)}
+            result = await context.commands.run(program, context.number("CleanTimeout"), environment, _user(context))
             done = result.ok
         for descriptor in await self._processes(context):
             try:
