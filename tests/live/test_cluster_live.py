@@ -34,7 +34,7 @@ group web (
     )
     FileOnOff flag ( PathName = "@DIR@/%s.flag" )
     Application app (
-        StartProgram = "sleep 1000 & echo $! > @DIR@/$HOLDFAST_SYSTEM.pid"
+        StartProgram = "cd @DIR@; [ -e $HOLDFAST_SYSTEM.flag ] || sleep 200; sleep 1000 & echo $! > $HOLDFAST_SYSTEM.pid"
         StopProgram = "kill `cat @DIR@/$HOLDFAST_SYSTEM.pid`"
         PidFiles @alpha = { "@DIR@/alpha.pid" }
         PidFiles @beta = { "@DIR@/beta.pid" }
@@ -192,6 +192,21 @@ def test_killed_application_is_restarted_in_place_at_once(cluster: Cluster) -> N
     fact = state.facts["web", "alpha"]
     assert fact.resources["app"].faulted
     assert fact.resources["flag"].state is ResourceState.OFFLINE
+
+
+def test_a_start_is_not_waited_for_when_its_ground_is_gone(cluster: Cluster) -> None:
+    cluster.start("alpha", "beta")
+    cluster.until(cluster.online_on("alpha"))
+    (victim,) = apps(cluster.directory)
+    (cluster.directory / "alpha.flag").unlink()
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    state = cluster.until(cluster.online_on("beta"))
+    assert time.monotonic() - began < 10.0, "neither OnlineTimeout of app nor MonitorInterval of flag was waited for"
+    fact = state.facts["web", "alpha"]
+    assert fact.resources["flag"].faulted
+    assert not fact.resources["app"].faulted
+    assert len(apps(cluster.directory)) == 1
 
 
 def test_services_survive_a_killed_daemon(cluster: Cluster) -> None:

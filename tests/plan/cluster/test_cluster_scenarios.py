@@ -34,7 +34,7 @@ from holdfast.cluster.model.facts import (
 )
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.faults import Counters, after_clean, judge
-from holdfast.cluster.plan.local import Charge, Mandate, charge, orders
+from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, orders
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.kernel.errors import Refusal
 
@@ -93,6 +93,7 @@ def resource_facts(text: str) -> dict[str, ResourceFact]:
             "online": replace(fact, state=ResourceState.ONLINE),
             "offline": replace(fact, state=ResourceState.OFFLINE),
             "faulted": replace(fact, state=ResourceState.OFFLINE, faulted=True),
+            "cleaning": replace(fact, phase=Phase.CLEANING),
             "failing": replace(fact, phase=Phase.CLEANING, clean_failing=True),
             "starting": replace(fact, phase=Phase.STARTING),
             "stopping": replace(fact, phase=Phase.STOPPING),
@@ -230,6 +231,8 @@ def test_local(scenario: dict[str, Any]) -> None:
     assert given.mandate is Mandate(scenario["mandate"])
     assert sorted(f"{order.wanted.value} {order.resource}" for order in found) == sorted(scenario["orders"])
     assert all(order.reason for order in found)
+    ended = hopeless(group, resource_facts(scenario["facts"]), given)
+    assert sorted(ended) == scenario.get("ended", [])
 
 
 @pytest.mark.parametrize("scenario", load("faults.toml"))
@@ -237,7 +240,9 @@ def test_faults(scenario: dict[str, Any]) -> None:
     resource = configuration(scenario).groups["web"].resources["app"]
     counters = Counters(**scenario.get("counters", {}))
     if "cleaned" in scenario:
-        sequel, after = after_clean(resource, CleanReason(scenario["cleaned"]), counters)
+        sequel, after = after_clean(
+            resource, CleanReason(scenario["cleaned"]), counters, scenario.get("abandoned", False)
+        )
         seen: dict[str, Any] = {"sequel": sequel.value}
     else:
         state = None if scenario["seen"] == "timeout" else ResourceState[scenario["seen"].upper()]

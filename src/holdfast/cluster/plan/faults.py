@@ -64,9 +64,14 @@ def judge(resource: Resource, before: ResourceState, seen: ResourceState | None,
     return Finding(Verdict.FINE, Counters(0, counters.restarts, counters.retries, 0))
 
 
-def after_clean(resource: Resource, reason: CleanReason, counters: Counters) -> tuple[Sequel, Counters]:
-    """Return what follows a clean that succeeded, and the counters after it."""
-    if reason in (CleanReason.OFFLINE_HUNG, CleanReason.OFFLINE_INEFFECTIVE):
+def after_clean(
+    resource: Resource, reason: CleanReason, counters: Counters, abandoned: bool = False
+) -> tuple[Sequel, Counters]:
+    """Return what follows a clean that succeeded, and the counters after it.
+
+    ``abandoned``: a start that was ended because what the resource needs went away. That is no fault of its own.
+    """
+    if abandoned or reason in (CleanReason.OFFLINE_HUNG, CleanReason.OFFLINE_INEFFECTIVE):
         return Sequel.STAY_OFFLINE, Counters(restarts=counters.restarts)
     if reason in (CleanReason.ONLINE_HUNG, CleanReason.ONLINE_INEFFECTIVE):
         if counters.retries < resource.number("OnlineRetryLimit"):

@@ -94,6 +94,22 @@ def orders(
     return tuple(found)
 
 
+def hopeless(group: Group, facts: Mapping[str, ResourceFact], given: Charge) -> Mapping[str, str]:
+    """Return the resources whose start has lost its ground, with the reason: what they need is online no longer.
+
+    To wait for such a start until its OnlineTimeout would only delay the recovery of what is really broken.
+    """
+    if given.mandate is Mandate.HANDS_OFF:
+        return {}
+    found: dict[str, str] = {}
+    for name in group.resources:
+        if facts.get(name, ResourceFact()).phase is Phase.STARTING:
+            lost = [child for child in group.children(name) if not _up(group, child, facts)]
+            if lost:
+                found[name] = f"{lost[0]}, which it needs, is online no longer"
+    return found
+
+
 def _wanted(
     group: Group, name: str, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted]
 ) -> tuple[Wanted | None, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
-from holdfast.cluster.plan.local import Charge, Mandate, charge, orders
+from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, orders
 from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandResult, Commands
 from holdfast.cluster.service.worker import Surroundings, Worker
 from holdfast.kernel.errors import Refusal, Refused
@@ -52,6 +52,7 @@ class GroupEngine:
         around = Surroundings(
             context=lambda: self._context(name),
             changed=lambda: self._engine.changed(self.group.name),
+            broke=lambda: self._look_below(name),
             hands_off=lambda: self._charge().mandate is Mandate.HANDS_OFF,
             quiet=lambda: self._charge().mandate is not Mandate.RUN,
             may_start=lambda: self._engine.leased() and self._charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
@@ -74,6 +75,12 @@ class GroupEngine:
             devices=self._given.devices,
             environment=self._given.environment,
         )
+
+    def _look_below(self, name: str) -> None:
+        """Monitor now what ``name`` stands on: its end may be the first sign that something below is broken."""
+        for other, worker in self.workers.items():
+            if name in self.group.above(other):
+                worker.probe()
 
     def _charge(self) -> Charge:
         if self.group.flag("Frozen"):
@@ -106,8 +113,10 @@ class GroupEngine:
         self._cleared, self._first_clear = clears, False
 
     def act(self) -> None:
-        """Give the orders that may be given now."""
+        """Give the orders that may be given now, and end starts that wait for what is gone."""
         given = self._charge()
+        for name, reason in hopeless(self.group, self.facts(), given).items():
+            self.workers[name].abandon(reason)
         wishes = {} if self.intent is None else self.intent.overrides
         for order in orders(self.group, self.facts(), given, wishes):
             worker = self.workers[order.resource]

@@ -35,6 +35,8 @@ class Surroundings:
 
     context: Callable[[], AgentContext]
     changed: Callable[[], None]
+    broke: Callable[[], None]
+    """Said when the resource went down by itself: what it stands on should be looked at now."""
     hands_off: Callable[[], bool]
     quiet: Callable[[], bool]
     may_start: Callable[[], bool]
@@ -53,6 +55,8 @@ class Worker:
         self._order: Wanted | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._stable = 0.0
+        self._start: asyncio.Task[str] | None = None
+        self._abandoned = ""
 
     @property
     def busy(self) -> bool:
@@ -65,6 +69,12 @@ class Worker:
         self._order = wanted
         self._set(phase=Phase.STARTING if wanted is Wanted.ONLINE else Phase.STOPPING)
         self._event.set()
+
+    def abandon(self, reason: str) -> None:
+        """End a start that is under way: ``reason`` says what it waits for in vain. Clean follows, but no fault."""
+        if self._start is not None and not self._abandoned:
+            self._abandoned = reason
+            self._start.cancel()
 
     def probe(self) -> None:
         """Ask for a monitor now."""
@@ -136,6 +146,7 @@ class Worker:
         if finding.verdict is Verdict.CLEAN:
             detail = "" if result is None else result.detail
             self._around.log("warning", f"{self.resource.name} went offline unexpectedly {detail}".strip())
+            self._around.broke()
             await self._clean(finding.reason, detail or "went offline unexpectedly")
         elif finding.verdict is Verdict.FINE or before is not ResourceState.ONLINE:
             self._settle(result)
@@ -189,23 +200,39 @@ class Worker:
                 self._set(phase=Phase.IDLE)
                 return
             self._around.log("info", f"online {self.resource.name}")
-            try:
-                async with asyncio.timeout(self._limit("OnlineTimeout")):
-                    pause_s = await self._agent.online(self._around.context())
-                    await asyncio.sleep(pause_s)
-                    result = await self._until(ResourceState.ONLINE, float(self._limit("OnlineTimeout")))
-                trouble, reason = ("" if result is None else result), CleanReason.ONLINE_INEFFECTIVE
-            except TimeoutError:
-                trouble, reason = "online ran out of time", CleanReason.ONLINE_HUNG
-            except _FAILURES as error:
-                trouble, reason = str(error), CleanReason.ONLINE_INEFFECTIVE
+            reason, trouble = await self._started()
         if trouble:
             self._around.log("warning", f"{self.resource.name} did not come online: {trouble}")
-            await self._clean(reason, trouble)
+            await self._clean(reason, trouble, abandoned=bool(self._abandoned))
             return
         self._stable = asyncio.get_running_loop().time()
         self._counters = Counters(restarts=self._counters.restarts)
         self._set(state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="")
+
+    async def _started(self) -> tuple[CleanReason, str]:
+        """Run online in a task of its own, so that it can be abandoned; return what went wrong, or an empty text."""
+        self._abandoned, self._start = "", asyncio.ensure_future(self._bring_online())
+        try:
+            return CleanReason.ONLINE_INEFFECTIVE, await self._start
+        except TimeoutError:
+            return CleanReason.ONLINE_HUNG, "online ran out of time"
+        except _FAILURES as error:
+            return CleanReason.ONLINE_INEFFECTIVE, str(error)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if not self._abandoned or (current is not None and current.cancelling()):
+                raise
+            return CleanReason.ONLINE_INEFFECTIVE, self._abandoned
+        finally:
+            self._start.cancel()
+            self._start = None
+
+    async def _bring_online(self) -> str:
+        limit_s = self._limit("OnlineTimeout")
+        async with asyncio.timeout(limit_s):
+            pause_s = await self._agent.online(self._around.context())
+            await asyncio.sleep(pause_s)
+            return await self._until(ResourceState.ONLINE, float(limit_s)) or ""
 
     async def _go_offline(self) -> None:
         async with self._around.threads:
@@ -241,7 +268,7 @@ class Worker:
             await asyncio.sleep(_POLL_S[min(step, len(_POLL_S) - 1)])
             step += 1
 
-    async def _clean(self, reason: CleanReason, detail: str) -> None:
+    async def _clean(self, reason: CleanReason, detail: str, abandoned: bool = False) -> None:
         self._set(phase=Phase.CLEANING, detail=detail)
         attempt = 0
         while not await self._clean_once(reason):
@@ -251,7 +278,7 @@ class Worker:
             if self._around.hands_off():
                 self._set(phase=Phase.IDLE)
                 return
-        sequel, self._counters = after_clean(self.resource, reason, self._counters)
+        sequel, self._counters = after_clean(self.resource, reason, self._counters, abandoned)
         faulted = sequel is Sequel.FAULT
         self._around.log("warning" if faulted else "info", f"{self.resource.name} cleaned: {sequel.value}")
         self._set(
