@@ -22,6 +22,7 @@ from holdfast.cluster.model.facts import Intent, ResourceState
 from holdfast.cluster.service.client import ClusterClient
 from holdfast.cluster.service.records import State
 from holdfast.continuity.service.resync import POINTS
+from holdfast.runtime.procedure import unsettled
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two-sites"
 HOST, COPY, GROUP = "127.0.0.15", "1360", "web"
@@ -144,6 +145,16 @@ class Service:
 
         return asyncio.run(read())
 
+    def doing(self) -> str:
+        async def read() -> str:
+            store = open_store(self.url)
+            try:
+                return "".join(entry.doing for entry in await unsettled(store))
+            finally:
+                await store.close()
+
+        return asyncio.run(read())
+
     def append(self, *records: str) -> list[str]:
         words = [sys.executable, "-m", "holdfast.lab.ask", self.listen]
         return [
@@ -212,6 +223,37 @@ def test_resync_around_a_service_and_what_happens_when_a_step_fails(lab: Lab, se
     assert events.count("maintenance-on") == events.count("maintenance-off") == 2
 
     _refused(service, "pair-missing")
+
+
+@pytest.mark.parametrize(("killed_in", "outcome"), [("offline-ledger", "undone"), ("online-ledger", "completed")])
+def test_a_resync_killed_on_the_way_is_settled(lab: Lab, service: Service, killed_in: str, outcome: str) -> None:
+    service.append("aa" * 50)
+    words = [sys.executable, "-m", "holdfast", "snapshot"]
+    running = subprocess.Popen([*words, "resync", GROUP, PAIR], env=service.environment)
+    until(lambda: service.doing() == killed_in, 30, f"the resync in {killed_in}")
+    running.kill()
+    running.wait()
+
+    def snapshot(verb: str) -> Any:
+        done = subprocess.run(
+            [*words, verb, GROUP, "--json"], env=service.environment, capture_output=True, text=True, check=False
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+    assert service.in_maintenance()
+    assert len(snapshot("list")["unsettled"]) == 1
+    told = [snapshot("settle")]
+    assert "is under way" in told[0], "until its mark lapses nobody can know that it is dead"
+    until(lambda: isinstance(told.append(snapshot("settle")) or told[-1], dict), 20, "the dead one's mark lapsed")
+    assert told[-1]["outcome"] == outcome
+    assert not service.in_maintenance()
+    until(service.online, 20, "the engine brings the service back to its intent")
+    assert service.append("dd") == ["OK 2"]
+    listed = snapshot("list")
+    assert listed["unsettled"] == []
+    assert len(listed["points"]) == (1 if outcome == "completed" else 0)
+    again = service.resync()
+    assert again.returncode == 0, again.stderr
 
 
 def _refused(service: Service, code: str, *options: str) -> None:

@@ -5,35 +5,61 @@ from __future__ import annotations
 import asyncio
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from holdfast.app.store import open_store
 from holdfast.cli import snapshot
 from holdfast.cluster.service.client import ClusterClient, configuration_of
-from holdfast.continuity.plan.resync import ResyncRequest
 from holdfast.continuity.service.evidence import mirrors
-from holdfast.continuity.service.resync import CopyTools, Resync
+from holdfast.continuity.service.resync import NAME, CopyTools, Resync, recovery_points
 from holdfast.kernel.errors import InputError, Refusal, Refused
 from holdfast.replication.drivers.ds8000 import Console, Ds8000
 from holdfast.replication.drivers.softarray import SoftArray
+from holdfast.runtime.procedure import unsettled
+
+Result = TypeVar("Result")
 
 
 def snapshot_commands() -> click.Group:
     """Return the commands of ``holdfast snapshot``."""
-    return snapshot.commands(snapshot.Wire(lambda group, request, verify: asyncio.run(_resync(group, request, verify))))
+    return snapshot.commands(
+        snapshot.Wire(
+            resync=lambda group, request, verify: _carry_out(group, lambda work: work.run(request, verify)),
+            settle=lambda group: _carry_out(group, lambda work: work.settle()),
+            listed=lambda group: asyncio.run(_listed(group)),
+        )
+    )
 
 
-async def _resync(group: str, request: ResyncRequest, verify: bool) -> dict[str, Any]:
+def _carry_out(group: str, what: Callable[[Resync], Awaitable[Result]]) -> Result:
+    return asyncio.run(_with_tools(group, what))
+
+
+async def _with_tools(group: str, what: Callable[[Resync], Awaitable[Result]]) -> Result:
     settings = _settings()
     store = open_store(settings["store"])
     try:
-        client = ClusterClient(store, f"snapshot on {settings['system']}")
+        by = f"snapshot on {settings['system']}"
+        client = ClusterClient(store, by)
         tools = await _tools(client, group, settings)
-        return await Resync(client, store, tools, group).run(request, verify)
+        return await what(Resync(client, store, tools, group, by))
+    finally:
+        await store.close()
+
+
+async def _listed(group: str) -> dict[str, Any]:
+    store = open_store(_settings()["store"])
+    try:
+        under_way = [entry for entry in await unsettled(store) if (entry.name, entry.subject) == (NAME, group)]
+        return {
+            "group": group,
+            "points": await recovery_points(store, group),
+            "unsettled": [{"by": one.by, "began": one.began, "progress": one.progress} for one in under_way],
+        }
     finally:
         await store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,33 @@ Example:
 """
 
 
+_SETTLE_HELP = """End what a resync left whose process died: forward if the copies were made, else back.
+
+Every resync does this first; say it when you do not want another one.
+
+\b
+Example:
+  holdfast snapshot settle VCS_Cluster
+"""
+_LIST_HELP = """List a group's recovery points, and the resync that is under way or was left unsettled.
+
+\b
+Example:
+  holdfast snapshot list VCS_Cluster --json
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """``resync(group, request, verify)`` carries the procedure out and returns the recovery point."""
+    """The operations behind the commands.
+
+    ``resync(group, request, verify)`` carries the procedure out and returns the recovery point; ``settle(group)`` ends
+    what a dead one left, None if nothing; ``listed(group)`` returns recovery points and what is not settled.
+    """
 
     resync: Callable[[str, ResyncRequest, bool], dict[str, Any]]
+    settle: Callable[[str], dict[str, Any] | None]
+    listed: Callable[[str], dict[str, Any]]
 
 
 def commands(wire: Wire) -> click.Group:
@@ -49,12 +72,33 @@ def commands(wire: Wire) -> click.Group:
         point = wire.resync(group, ResyncRequest(named, min_delay, force), verify)
         emit(point, as_json, _text(point))
 
+    @snapshot.command("settle", help=_SETTLE_HELP)
+    @click.argument("group")
+    @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+    def settle(group: str, as_json: bool) -> None:
+        found = wire.settle(group) or {"group": group, "outcome": "nothing to settle", "point": None}
+        emit(found, as_json, f"{group}: {found['outcome']}" + (f"; {_text(found['point'])}" if found["point"] else ""))
+
+    @snapshot.command("list", help=_LIST_HELP)
+    @click.argument("group")
+    @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+    def listed(group: str, as_json: bool) -> None:
+        found = wire.listed(group)
+        rows = [f"{_when(point['at'])}  {_text(point)}" for point in found["points"]]
+        rows += [f"{_when(one['began'])}  resync by {one['by']}: {one['progress']}" for one in found["unsettled"]]
+        emit(found, as_json, "\n".join(rows) or f"{group} has no recovery point")
+
     return snapshot
 
 
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def _text(point: Mapping[str, Any]) -> str:
+    away = point["away_seconds"]
     return (
         f"{point['group']}: {' '.join(point['pairs'])} at one point in time, {point['consistency']}; "
         f"{point['tracks_copied']} of {point['tracks_total']} tracks changed; "
-        f"the service was away for {point['away_seconds']} s"
+        + ("interrupted, settled later" if away is None else f"the service was away for {away} s")
     )

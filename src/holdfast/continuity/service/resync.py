@@ -1,8 +1,11 @@
 """Carries out the plan of a flash resync around a service, and brings the service back whatever fails.
 
-Requests go to the cluster through its store, the copy command to the array through dscli. Two nets lie below: if a step
-fails, maintenance is left by force, which makes the engine bring the group back to its intent; if this process dies,
-the engine does the same when the maintenance deadline passes. The recovery point is recorded with its consistency.
+Requests go to the cluster through its store, the copy command to the array through dscli. The procedure is journaled
+(``runtime.procedure``). Three nets lie below: if a step fails, maintenance is left by force, which makes the engine
+bring the group back to its intent; if this process dies, the engine does the same when the maintenance deadline passes;
+and whoever resyncs, lists or settles next finds the journal and settles it: forward, with a recovery point, if the
+array says that the copies were made, else back. The recovery point is recorded with its consistency, in the same
+transaction that ends the journal.
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.kernel.plan import Plan, Step
 from holdfast.replication.drivers.ds8000 import Ds8000
 from holdfast.replication.drivers.ds8000 import Request as CopyRequest
+from holdfast.runtime import procedure
 from holdfast.store.port import Put, Store
 
+NAME = "resync"
 POINTS = "continuity/recovery-points/"
 THAW_DEADLINE_S = 60.0
 STEP_TIMEOUT_S = 40.0
@@ -43,32 +48,75 @@ class CopyTools:
 
 
 class Resync:
-    """One resync of a group's flash copies."""
+    """One resync of a group's flash copies. ``by`` says who asked for it."""
 
-    def __init__(self, client: ClusterClient, store: Store, tools: CopyTools, group: str) -> None:
-        self._client, self._store, self._tools, self._group = client, store, tools, group
+    def __init__(self, client: ClusterClient, store: Store, tools: CopyTools, group: str, by: str) -> None:
+        self._client, self._store, self._tools, self._group, self._by = client, store, tools, group, by
         self._verified: bool | None = None
 
     async def run(self, request: ResyncRequest, verify: bool) -> dict[str, Any]:
-        """Resync and return the recovery point.
+        """Resync and return the recovery point; what an earlier resync left is settled before.
 
         Raises ``Refused`` with the first reason when nothing was done; ``HoldfastError`` when a step failed on the way
         and the service was brought back.
         """
+        await self.settle()
         facts = await self._facts(request)
         plan = plan_resync(request, facts)
         if plan.refusals:
             raise Refused(plan.refusals[0])
-        began = time.monotonic()
-        try:
-            await self._carry_out(plan, request, verify)
-        except Refused as refused:
-            await self._bring_back(facts)
-            raise HoldfastError(f"the resync failed on the way: {refused}", "the service was brought back") from refused
-        except BaseException:
-            await self._bring_back(facts)
-            raise
-        return await self._record(request, facts, time.monotonic() - began)
+        async with procedure.begun(self._store, self._entry(plan, request, facts)) as journal:
+            began = time.monotonic()
+            try:
+                await journal.perform(plan, lambda step: self._act(step, journal, request, verify))
+            except BaseException as error:
+                await self._bring_back(facts.online_on)
+                await journal.end()
+                if isinstance(error, Refused):
+                    told = f"the resync failed on the way: {error}"
+                    raise HoldfastError(told, "the service was brought back") from error
+                raise
+            point = await self._point(journal.entry, time.monotonic() - began)
+            await journal.end([_put(point)])
+            return point
+
+    async def settle(self) -> dict[str, Any] | None:
+        """Settle what a dead resync left, forward or back; return what was found, None when nothing was left.
+
+        The result says ``outcome`` ("completed" or "undone") and, when completed, carries the recovery point.
+        """
+        async with procedure.orphaned(self._store, NAME, self._group) as journal:
+            if journal is None:
+                return None
+            notes = journal.entry.notes
+            await self._bring_back(tuple(notes["online_on"].split()))
+            found = {"group": self._group, "by": journal.entry.by, "progress": journal.entry.progress}
+            if not await self._made(journal.entry):
+                await journal.end()
+                return found | {"outcome": "undone", "point": None}
+            point = await self._point(journal.entry, None)
+            await journal.end([_put(point)])
+            return found | {"outcome": "completed", "point": point}
+
+    async def _made(self, entry: procedure.Entry) -> bool:
+        """Whether the array has made the copies: its word counts, for the process may have died before its answer."""
+        if "at" not in entry.notes:
+            return False
+        synced = await self._synced(entry.notes["pairs"].split())
+        return synced != entry.notes["synced_before"]
+
+    async def _synced(self, pairs: Sequence[str]) -> str:
+        found = await asyncio.to_thread(self._tools.dscli.flashes, pairs)
+        rows = {name.rpartition("/")[2]: row for name, row in found.items()}
+        return "; ".join(rows[pair]["DateSynced"] if pair in rows else "none" for pair in pairs)
+
+    def _entry(self, plan: Plan, request: ResyncRequest, facts: ResyncFacts) -> procedure.Entry:
+        notes = {
+            "pairs": " ".join(":".join(pair) for pair in request.pairs),
+            "online_on": " ".join(facts.online_on),
+            "consistency": consistency(facts).value,
+        }
+        return procedure.Entry(NAME, self._group, self._by, time.time(), tuple(step.id for step in plan.steps), notes)
 
     async def _facts(self, request: ResyncRequest) -> ResyncFacts:
         state = await self._client.state()
@@ -90,17 +138,18 @@ class Resync:
             since_last_s=await self._since_last(),
         )
 
-    async def _carry_out(self, plan: Plan, request: ResyncRequest, verify: bool) -> None:
-        for step in plan.steps:
-            match step.action:
-                case "maintenance-on":
-                    await self._ask("group.maintenance", mode="on", for_s=str(THAW_DEADLINE_S))
-                case "maintenance-off":
-                    await self._ask("group.maintenance", mode="off")
-                case "resync":
-                    await asyncio.to_thread(self._copy, request, verify)
-                case action:
-                    await self._resource(action, step)
+    async def _act(self, step: Step, journal: procedure.Journal, request: ResyncRequest, verify: bool) -> None:
+        match step.action:
+            case "maintenance-on":
+                await self._ask("group.maintenance", mode="on", for_s=str(THAW_DEADLINE_S))
+            case "maintenance-off":
+                await self._ask("group.maintenance", mode="off")
+            case "resync":
+                before = await self._synced(journal.entry.notes["pairs"].split())
+                await journal.note(at=repr(time.time()), synced_before=before)
+                await asyncio.to_thread(self._copy, request, verify)
+            case action:
+                await self._resource(action, step)
 
     async def _resource(self, action: str, step: Step) -> None:
         request = Request("", f"resource.{action}", self._group, step.args["resource"], step.args["system"])
@@ -117,32 +166,38 @@ class Resync:
             digests = self._tools.digests([volume for pair in request.pairs for volume in pair])
             self._verified = all(digests[source] == digests[target] for source, target in request.pairs)
 
-    async def _bring_back(self, facts: ResyncFacts) -> None:
-        if facts.online_on:
+    async def _bring_back(self, online_on: Sequence[str]) -> None:
+        if online_on and (await self._client.state()).intents.get(self._group, Intent(self._group)).in_maintenance:
             await self._ask("group.maintenance", mode="off", force="1")
 
-    async def _record(self, request: ResyncRequest, facts: ResyncFacts, seconds: float) -> dict[str, Any]:
+    async def _point(self, entry: procedure.Entry, away_s: float | None) -> dict[str, Any]:
+        pairs = entry.notes["pairs"].split()
         counters = await asyncio.to_thread(self._tools.counters)
-        rows = [counters[":".join(pair)] for pair in request.pairs]
-        point: dict[str, Any] = {
+        rows = [counters[pair] for pair in pairs]
+        return {
             "group": self._group,
-            "at": time.time(),
-            "pairs": [":".join(pair) for pair in request.pairs],
-            "consistency": consistency(facts).value,
+            "at": float(entry.notes["at"]),
+            "pairs": pairs,
+            "consistency": entry.notes["consistency"],
             "verified": self._verified,
-            "away_seconds": round(seconds, 2),
+            "away_seconds": None if away_s is None else round(away_s, 2),
             "tracks_total": sum(row["tracks_total"] for row in rows),
             "tracks_copied": sum(row["tracks_to_copy"] for row in rows),
         }
-        key = f"{POINTS}{self._group}/{time.time_ns():020d}"
-        await self._store.transact([], [Put(key, msgspec.json.encode(point))])
-        return point
 
     async def _since_last(self) -> float | None:
-        entries = (await self._store.read(f"{POINTS}{self._group}/")).entries
-        if not entries:
-            return None
-        return time.time() - float(msgspec.json.decode(entries[max(entries)].value)["at"])
+        points = await recovery_points(self._store, self._group)
+        return time.time() - float(points[-1]["at"]) if points else None
+
+
+async def recovery_points(store: Store, group: str) -> list[dict[str, Any]]:
+    """Return a group's recovery points, oldest first."""
+    entries = (await store.read(f"{POINTS}{group}/")).entries
+    return [msgspec.json.decode(entries[key].value) for key in sorted(entries)]
+
+
+def _put(point: Mapping[str, Any]) -> Put:
+    return Put(f"{POINTS}{point['group']}/{time.time_ns():020d}", msgspec.json.encode(point))
 
 
 def _above_volumes(group: Group) -> tuple[tuple[str, str], ...]:
