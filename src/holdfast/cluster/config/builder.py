@@ -6,6 +6,7 @@ are read alike. Every complaint names file, line and column; a configuration is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from holdfast.cluster.model.configuration import Configuration, Group, GroupLink
 
 _INT_RANGE = range(-(2**31), 2**31)
 _INCLUDE_LIMIT = 64
+_NAME = re.compile(r"\w[\w.:-]*")
 
 
 def build(files: Mapping[str, str], main: str = "main.cf") -> Configuration:
@@ -33,6 +35,7 @@ def build(files: Mapping[str, str], main: str = "main.cf") -> Configuration:
     Raises :class:`InputError` with file, line, column and remedy for the first thing that cannot be.
     """
     trees, includes = _read(files, main)
+    _check_names(block for tree in trees for block in tree.blocks)
     types = _types(block for tree in trees for block in tree.blocks if block.word == "type")
     blocks = [block for tree in trees for block in tree.blocks]
     clusters = [block for block in blocks if block.word == "cluster"]
@@ -64,6 +67,14 @@ def _read(files: Mapping[str, str], main: str) -> tuple[list[File], tuple[str, .
         trees.append(tree)
         waiting.extend(tree.includes)
     return trees, tuple(name for name, _ in first.includes)
+
+
+def _check_names(blocks: Iterable[Block]) -> None:
+    """Names become keys of the store and names of files, so they hold nothing that means something there."""
+    for block in blocks:
+        if block.word != "cluster" and not _NAME.fullmatch(block.name):
+            raise block.place.error(f"{block.name!r} is not a name", "use letters, digits, '_', '-' and '.'")
+        _check_names(block.resources)
 
 
 def _types(blocks: Iterable[Block]) -> dict[str, ResourceType]:
@@ -223,6 +234,8 @@ def _values(
         if item.name not in known:
             raise item.place.error(f"{owner} has no attribute {item.name!r}", "correct the name or declare it")
         value = _value(item.value, known[item.name], item.place)
+        if not item.system and item.name in common:
+            raise item.place.error(f"attribute {item.name!r} stands twice", "keep one of the two lines")
         if not item.system:
             common[item.name] = value
             continue
@@ -230,11 +243,15 @@ def _values(
             raise item.place.error(
                 f"system {item.system!r} is not in the cluster", f"add 'system {item.system}' or correct the name"
             )
-        local.setdefault(item.name, {})[item.system] = value
+        if item.system in local.setdefault(item.name, {}):
+            raise item.place.error(f"attribute {item.name!r} @{item.system} stands twice", "keep one of the two lines")
+        local[item.name][item.system] = value
     return Values(common, local)
 
 
 def _value(raw: str | tuple[Element, ...], definition: AttributeDef, place: Place) -> Value:
+    if definition.dimension is Dimension.AMOUNT:
+        return _amount(raw, definition, place)
     if definition.dimension is Dimension.SCALAR:
         if isinstance(raw, tuple):
             raise place.error(f"{definition.name} holds one value, not a list", "write it without braces")
@@ -248,12 +265,24 @@ def _value(raw: str | tuple[Element, ...], definition: AttributeDef, place: Plac
             raise place.error(f"{definition.name} is a list and takes no 'key = value'", "write { a, b }")
         pairs: dict[str, str] = {}
         for element in raw:
+            if element.key in pairs:
+                raise place.error(f"key {element.key!r} stands twice in {definition.name}", "keep one of the two")
             pairs[element.key] = element.value or ""
         return pairs
     keys = [str(_scalar(element.key, definition, place)) for element in raw]
     if definition.dimension is Dimension.VECTOR:
         return tuple(keys)
     return tuple(dict.fromkeys(keys))
+
+
+def _amount(raw: str | tuple[Element, ...], definition: AttributeDef, place: Place) -> Value:
+    if isinstance(raw, str):
+        return _scalar(raw, definition, place)
+    for element in raw:
+        if element.value is None:
+            raise place.error(f"{definition.name} lacks a number for {element.key!r}", "write { CPU = 4, Mem = 16 }")
+        _scalar(element.value, definition, place)
+    return {element.key: element.value or "" for element in raw}
 
 
 def _scalar(text: str, definition: AttributeDef, place: Place) -> str | int:

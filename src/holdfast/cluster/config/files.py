@@ -11,6 +11,7 @@ from holdfast.cluster.config.builder import build
 from holdfast.cluster.config.syntax import parse_file
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.kernel.errors import InputError
+from holdfast.runtime.textfile import read_text
 
 _FILE_LIMIT_BYTES = 4 * 1024 * 1024
 
@@ -47,9 +48,6 @@ def load(path: Path) -> Configuration:
 
 
 def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _FILE_LIMIT_BYTES:
-            raise InputError("the file is larger than 4 MiB", file=str(path), remedy="is it a configuration file?")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", file=str(path), remedy="check path and rights") from error
+    if path.is_file() and path.stat().st_size > _FILE_LIMIT_BYTES:
+        raise InputError("the file is larger than 4 MiB", file=str(path), remedy="is it a configuration file?")
+    return read_text(path)

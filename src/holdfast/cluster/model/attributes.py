@@ -22,6 +22,8 @@ class Dimension(Enum):
     VECTOR = "vector"
     KEYLIST = "keylist"
     ASSOCIATION = "association"
+    AMOUNT = "amount"
+    """A whole number, or an association of names and whole numbers: both forms are in use for load and capacity."""
 
 
 class Kind(Enum):
@@ -65,6 +67,19 @@ def _pairs(name: str) -> AttributeDef:
     return AttributeDef(name, dimension=Dimension.ASSOCIATION, default=())
 
 
+def _amount(name: str, default: int = 0) -> AttributeDef:
+    return AttributeDef(name, Kind.INT, Dimension.AMOUNT, default)
+
+
+def amounts(value: Value) -> dict[str, int]:
+    """Return an amount as name → number; a single number stands under the empty name."""
+    if isinstance(value, Mapping):
+        return {name: int(text or 0) for name, text in value.items()}
+    if isinstance(value, int | str):
+        return {"": int(value)} if str(value).strip() else {}
+    return {}
+
+
 def _table(*attributes: AttributeDef) -> Mapping[str, AttributeDef]:
     return {attribute.name: attribute for attribute in attributes}
 
@@ -74,7 +89,7 @@ CLUSTER_ATTRIBUTES = _table(
     _int("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
 )  # fmt: skip
 
-SYSTEM_ATTRIBUTES = _table(_pairs("Capacity"), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0))
+SYSTEM_ATTRIBUTES = _table(_amount("Capacity", 100), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0))
 
 GROUP_ATTRIBUTES = _table(
     _pairs("SystemList"), _keys("AutoStartList"), _pairs("SystemZones"), _flag("AutoStart", 1), _flag("Parallel", 0),
@@ -83,6 +98,7 @@ GROUP_ATTRIBUTES = _table(
     _keys("Operators"), _keys("Administrators"), _text("ClusterFailOverPolicy", "Manual"), _pairs("ClusterList"),
     _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _flag("IntentOnline", 1),
     _text("FaultPropagation", "1"), _text("Data", ""),
+    _amount("Load"), _pairs("Prerequisites"),
 )  # fmt: skip
 
 RESOURCE_ATTRIBUTES = _table(_flag("Critical", 1), _flag("Enabled", 1), _flag("AutoStart", 1), _text("Signaled"))

@@ -1,7 +1,8 @@
 """The coordinator's planner: one picture in, one decision out, the same for the same picture.
 
 Requests of people come first; a group that a request has just changed is looked at again in the next picture. Every
-group otherwise gets at most one change, so that each commit is small and each step is seen by all.
+group otherwise gets at most one change, so that each commit is small and each step is seen by all. What is decided for
+one group counts at once for the next: two groups of one decision never take the same room on a system.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ def decide(view: View) -> Decision:
     outcomes: list[Request] = []
     asks: list[Ask] = []
     touched: set[str] = set()
+    intents = dict(view.intents)
+    view = replace(view, intents=intents)
     for request in view.requests:
         if request.state is RequestState.ACCEPTED:
             finished = progress(view, request)
@@ -39,6 +42,7 @@ def decide(view: View) -> Decision:
         if outcome.change is not None:
             changes.append(outcome.change)
             touched.add(outcome.change.intent.group)
+            intents[outcome.change.intent.group] = outcome.change.intent
         if outcome.request is not None:
             outcomes.append(outcome.request)
     for group in view.configuration.groups.values():
@@ -47,6 +51,7 @@ def decide(view: View) -> Decision:
         part = decide_group(view, group)
         outcomes.extend(_stuck(view, part, {one.id for one in outcomes}))
         changes.extend(part.changes)
+        intents.update((change.intent.group, change.intent) for change in part.changes)
         asks.extend(part.asks)
         notes.extend(part.notes if part.notes or part.asks else (Note(group.name),))
     return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks))

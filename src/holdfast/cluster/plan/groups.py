@@ -13,7 +13,7 @@ from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Life, Note, Wanted
 from holdfast.cluster.plan.evidence import data_current, takeover
 from holdfast.cluster.plan.local import faulted_critically
-from holdfast.cluster.plan.placement import Placement, place
+from holdfast.cluster.plan.placement import Placement, first_choice, place
 from holdfast.cluster.plan.view import Ask, AskKind, Change, Decision, View
 from holdfast.kernel.errors import Refusal
 
@@ -66,7 +66,7 @@ def _first_start(view: View, group: Group, intent: Intent) -> Decision:
     if not group.flag("AutoStart") or not group.autostart_list:
         return Decision()
     placement = place(view, group)
-    target = next((name for name in group.autostart_list if name in placement.candidates), "")
+    target = first_choice(view, group, placement)
     if not target:
         rejected = {name: placement.rejected.get(name, "not a candidate") for name in group.autostart_list}
         return _note(group, "no-target", "no system of AutoStartList can run the group", rejected=rejected)

@@ -1,4 +1,4 @@
-"""Where a group may run: target choice with zones and priorities; every rejected system carries its reason."""
+"""Where a group may run: target choice with zones and policies; every rejected system carries its reason."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Life
+from holdfast.cluster.plan.load import available, rank, shortage
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.view import View
 
@@ -25,7 +26,7 @@ class Placement:
 
 
 def place(view: View, group: Group, near: str = "", avoid: frozenset[str] = frozenset(), only: str = "") -> Placement:
-    """Rank the systems of ``group``: first those in the zone of ``near``, then by priority, then as listed.
+    """Rank the systems of ``group``: first those in the zone of ``near``, then by FailOverPolicy, then as listed.
 
     ``avoid`` are systems that the group is leaving; ``only`` restricts the choice to one system.
     """
@@ -41,11 +42,22 @@ def place(view: View, group: Group, near: str = "", avoid: frozenset[str] = froz
     candidates.sort(
         key=lambda name: (
             bool(near) and not group.same_zone(near, name),
-            group.priorities[name],
+            rank(view, group, name),
             order.index(name),
         )
     )
     return Placement(tuple(candidates), rejected)
+
+
+def first_choice(view: View, group: Group, placement: Placement) -> str:
+    """Return where the group starts by itself: of the candidates in AutoStartList the best by AutoStartPolicy."""
+    listed = [name for name in group.autostart_list if name in placement.candidates]
+    match str(group.get("AutoStartPolicy")):
+        case "Load":
+            listed.sort(key=lambda name: -available(view, name, group.name))
+        case "Priority":
+            listed.sort(key=lambda name: group.priorities[name])
+    return listed[0] if listed else ""
 
 
 def _objection(view: View, group: Group, name: str, avoid: frozenset[str]) -> str:
@@ -67,4 +79,4 @@ def _objection(view: View, group: Group, name: str, avoid: frozenset[str]) -> st
     failing = [each for each, found in fact.resources.items() if found.clean_failing]
     if failing:
         return f"{failing[0]} cannot be cleaned there"
-    return ""
+    return shortage(view, group, name)
