@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux
 
-.PHONY: run test check unit drill packages docs clean bench-first-backup
+.PHONY: run test check unit drill packages docs man clean bench-first-backup
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
@@ -31,6 +31,9 @@ bench-%: $(BIN)/.test packages
 
 docs: $(BIN)/.docs
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
+
+man: $(BIN)/.run
+	$(BIN)/holdfast man --into docs/_build/man
 
 # As root the few distribution packages are installed; otherwise the one command that would is printed.
 packages:

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from holdfast.app.main import DIALECTS, NOUNS
+import click
+
+from holdfast.app.main import DIALECTS, NOUNS, native_root
 from holdfast.backup.model.messages import TEXTS
 from holdfast.backup.operations import OPERATIONS as BACKUP
+from holdfast.cli.conventions import BACKUP_EXIT_CODES, ENVIRONMENT, EXIT_CODES, SERVER_EXIT
+from holdfast.cli.tree import Node, examples_of, walk
 from holdfast.cluster.model import attributes
 from holdfast.cluster.model.attributes import AttributeDef, Value
 from holdfast.cluster.operations import OPERATIONS as CLUSTER
-from holdfast.kernel.operation import Operation, Param
 from holdfast.replication.model.pairs import TRANSITIONS, PairEvent, Phase, Reason, Role, Standing
 from holdfast.replication.operations import OPERATIONS as REPLICATION
 
@@ -36,35 +39,43 @@ def code(text: str) -> str:
 
 
 def operations() -> str:
-    """Every operation of every domain."""
+    """Every native command, from the tree that ``--help`` shows."""
+    root = native_root()
+    context = click.Context(root, info_name="holdfast", **root.context_settings)
     parts = [
-        "# Commands\n\nEvery native command takes `--json` and `--help`. Exit codes: 0 done, 1 failed, 2 wrong usage, "
-        "3 refused.\n",
+        "# Commands\n\nWith `--json` a command prints one document on standard output and nothing else. When it fails, "
+        'that document is `{"error": {"id", "text", "remedy", "exit_code"}}`, with `file`, `line` and `column` '
+        "where input is wrong. People are told on standard error in either case.\n",
         table(("noun", "what it is about"), [(code(noun), text) for noun, (_, text) in NOUNS.items()]),
         "Dialect commands, linked by `holdfast dialect install --into DIR`: "
         + ", ".join(code(name) for name in DIALECTS)
         + ".\n",
+        "## Exit codes\n",
+        table(("code", "meaning"), [(str(number), text) for number, text in sorted(EXIT_CODES + BACKUP_EXIT_CODES)]),
+        f"{SERVER_EXIT}\n",
+        "## Environment\n",
+        table(("variable", "meaning"), [(code(name), text) for name, text in ENVIRONMENT]),
     ]
-    for title, found in (("Cluster", CLUSTER), ("Copies", REPLICATION), ("Backup", BACKUP)):
-        parts.append(f"## {title}\n")
-        parts += [_operation(operation) for operation in found]
+    looks = {one.name for one in (*CLUSTER, *REPLICATION, *BACKUP) if not one.changes}
+    noun = ""
+    for node in walk(root, context, ("holdfast",)):
+        if not node.is_group:
+            if node.words[1] != noun:
+                noun = node.words[1]
+                parts.append(f"## {noun}\n")
+            parts.append(_command(node, " ".join(node.words[1:]) in looks))
     return "\n".join(parts)
 
 
-def _operation(operation: Operation) -> str:
-    kind = "changes something" if operation.changes else "only looks"
-    text = f"### holdfast {operation.name}\n\n{operation.summary} ({kind})\n"
-    if operation.params:
-        rows = [(code(_typed(param)), param.help, "yes" if param.required else "") for param in operation.params]
-        text += "\n" + table(("parameter", "meaning", "required"), rows)
-    if operation.examples:
-        text += "\n```\n" + "\n".join(operation.examples) + "\n```\n"
-    return text
-
-
-def _typed(param: Param) -> str:
-    name = param.name.replace("_", "-")
-    return name.upper() if param.positional else f"--{name}"
+def _command(node: Node, only_looks: bool) -> str:
+    words = " ".join(node.words)
+    about = re.sub(r"\s*\n(?!\n)", " ", (node.command.help or "").replace("\n\n", "\0")).replace("\0", "\n\n")
+    usage = " ".join((words, *node.command.collect_usage_pieces(node.context)))
+    text = f"### {words}\n\n{about}{' (Only looks.)' if only_looks else ''}\n\n```\n{usage}\n```\n"
+    records = [param.get_help_record(node.context) for param in node.command.params if isinstance(param, click.Option)]
+    text += "\n" + table(("option", "meaning"), [(code(found[0]), found[1]) for found in records if found])
+    examples = examples_of(node.command)
+    return text + ("\n```\n" + "\n".join(examples) + "\n```\n" if examples else "")
 
 
 def attribute_defaults() -> str:

@@ -1,6 +1,7 @@
 """The backup domain's doors: native commands and the dialect's, bound to the client and to ``app.backupserver``.
 
-What a command does not need is not imported for it: the catalog is the server's alone, the data path the client's.
+What a command does not need is not imported for it: the catalog is the server's alone, the data path the client's, and
+help needs neither.
 """
 
 from __future__ import annotations
@@ -11,44 +12,46 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from holdfast.backup.model.objects import key_of
-from holdfast.backup.service.client.login import Login, peer_of, save_password
-from holdfast.backup.service.client.options import load_options
-from holdfast.backup.service.connection import Session
-from holdfast.backup.service.serverfile import ADMIN, ADMIN_PASSWORD_FILE, ServerConfig, load_config
-from holdfast.backup.session import messages as m
-from holdfast.cli import backup as backup_cli
-from holdfast.cli import restore as restore_cli
-from holdfast.cli import server as server_cli
-from holdfast.runtime.identity import Identity
-from holdfast.runtime.rpc import RpcClient
-from holdfast.runtime.secretfile import read_secret
+if TYPE_CHECKING:
+    from holdfast.backup.service.client.login import Login
+    from holdfast.backup.service.client.options import ClientOptions
+    from holdfast.backup.service.connection import Session
+    from holdfast.backup.service.serverfile import ServerConfig
+    from holdfast.backup.session import messages as m
+    from holdfast.cli import backup as backup_cli
+    from holdfast.cli import restore as restore_cli
+    from holdfast.cli import server as server_cli
 
 
 def backup_commands() -> click.Group:
     """Return ``holdfast backup``."""
+    from holdfast.cli import backup as backup_cli
+
     return backup_cli.commands(backup_cli.Wire(_incremental, _set_password, _filespaces))
 
 
 def restore_commands() -> click.Command:
     """Return ``holdfast restore``."""
+    from holdfast.cli import restore as restore_cli
+
     return restore_cli.command(restore_cli.Wire(_restore))
 
 
 def server_commands() -> click.Group:
     """Return ``holdfast server``."""
+    from holdfast.cli import server as server_cli
+
     return server_cli.commands(
         server_cli.Wire(
-            lambda config: _server().init_server(load_config(config)),
-            lambda config: _server().serve(load_config(config)),
+            lambda config: _server().init_server(_configured(config)),
+            lambda config: _server().serve(_configured(config)),
             _run_text,
             _operate,
-            lambda config, out, passphrase: _server().make_recovery_kit(load_config(config), out, passphrase),
+            lambda config, out, passphrase: _server().make_recovery_kit(_configured(config), out, passphrase),
             _recover,
         )
     )
@@ -58,11 +61,33 @@ def _server() -> ModuleType:
     return importlib.import_module("holdfast.app.backupserver")
 
 
-def admin_session(config: ServerConfig, name: str = ADMIN, password: bytes = b"") -> Session:
+def _configured(path: Path) -> ServerConfig:
+    from holdfast.backup.service.serverfile import load_config
+
+    return load_config(path)
+
+
+def _client(optfile: Path, sysfile: Path | None, node: str) -> tuple[ClientOptions, Login]:
+    from holdfast.backup.service.client.login import Login
+    from holdfast.backup.service.client.options import load_options
+
+    options = load_options(optfile, sysfile)
+    return options, Login.of(options, str(optfile), node)
+
+
+def admin_session(config: ServerConfig, name: str = "", password: bytes = b"") -> Session:
     """Open an administrator's session with the server of ``config``; by default as the administrator made at init."""
+    from holdfast.backup.service.client.login import peer_of
+    from holdfast.backup.service.connection import Session
+    from holdfast.backup.service.serverfile import ADMIN, ADMIN_PASSWORD_FILE
+    from holdfast.backup.session import messages as m
+    from holdfast.runtime.identity import Identity
+    from holdfast.runtime.rpc import RpcClient
+    from holdfast.runtime.secretfile import read_secret
+
     password = password or read_secret(config.directory / ADMIN_PASSWORD_FILE)
     client = RpcClient(config.address, peer_of(config.name), Identity.load(config.identity))
-    return Session(client, "admin", m.SignOn(name), password)
+    return Session(client, "admin", m.SignOn(name or ADMIN), password)
 
 
 def dsmc_main(_name: str, arguments: list[str]) -> int:
@@ -89,8 +114,8 @@ def _incremental(
 ) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.service.client.run import run_incremental
 
-    options = load_options(optfile, sysfile)
-    done = run_incremental(options, Login.of(options, str(optfile), node), names, roots, say)
+    options, login = _client(optfile, sysfile, node)
+    done = run_incremental(options, login, names, roots, say)
     per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
     figures = {**_plain(asdict(done.total)), "filespaces": per_filespace}
     return figures, done.total.exit_code, [*done.total.warnings, *done.total.failures]
@@ -101,46 +126,53 @@ def _plain(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set_password(optfile: Path, sysfile: Path | None, node: str, password_file: Path) -> Path:
-    options = load_options(optfile, sysfile)
-    login = Login.of(options, str(optfile), node)
+    from holdfast.backup.service.client.login import save_password
+    from holdfast.runtime.secretfile import read_secret
+
+    _, login = _client(optfile, sysfile, node)
     return save_password(login.password_file.parent, login.node, login.server, read_secret(password_file))
 
 
 def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str, str]]:
     from holdfast.dialects.tsm import dsmc
 
-    options = load_options(optfile, sysfile)
-    with Login.of(options, str(optfile), node).open() as session:
+    with _client(optfile, sysfile, node)[1].open() as session:
         rows = dsmc.list_filespaces(session)
     return [{"name": row.name, "type": row.type, "ended": dsmc.stamp(row.ended_ns)} for row in rows]
 
 
 def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[str]]:
+    from holdfast.backup.model.objects import key_of
     from holdfast.backup.service.client.restore import Restore, Selection
     from holdfast.backup.service.client.run import point_in_time
 
-    options = load_options(request.optfile, request.sysfile)
     under = key_of(request.under.encode("utf-8", "surrogateescape"))
     pit = point_in_time(request.pitdate, request.pittime)
     filespace = request.filespace.rstrip("/") or "/"
-    with Login.of(options, str(request.optfile), request.node).open() as session:
+    with _client(request.optfile, request.sysfile, request.node)[1].open() as session:
         restore = Restore(session, str(request.destination), replace=request.replace)
         done = restore.run(Selection(filespace, under, pit, latest=request.latest))
     return asdict(done), done.exit_code, done.failures
 
 
 def _answer(outcome: m.Message) -> server_cli.Answer:
+    import msgspec
+
+    from holdfast.backup.session import messages as m
+    from holdfast.cli import server as server_cli
+
     assert isinstance(outcome, m.Outcome)
     figures = {name: msgspec.msgpack.decode(value) for name, value in outcome.figures.items()}
     return server_cli.Answer(outcome.code, outcome.messages, outcome.columns, outcome.rows, figures)
 
 
 def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:
+    from holdfast.backup.session import messages as m
     from holdfast.dialects.tsm.language import read_macro
 
     requests = read_macro(text, file)
     answers = []
-    with admin_session(load_config(config)) as session:
+    with admin_session(_configured(config)) as session:
         for request in requests:
             answers.append(
                 _answer(session.call(lambda seq, r=request: m.Run(seq, r.operation, r.args, r.text)))  # type: ignore[misc]
@@ -149,8 +181,10 @@ def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:
 
 
 def _operate(config: Path, operation: str, args: dict[str, str]) -> server_cli.Answer:
+    from holdfast.backup.session import messages as m
+
     text = f"{operation.upper()} {' '.join(f'{key.upper()}={value}' for key, value in args.items())}"
-    with admin_session(load_config(config)) as session:
+    with admin_session(_configured(config)) as session:
         return _answer(session.call(lambda seq: m.Run(seq, operation, args, text)))
 
 

@@ -9,9 +9,10 @@ import asyncio
 import getpass
 import os
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -21,6 +22,7 @@ from holdfast.cli import group as group_cli
 from holdfast.cli import resource as resource_cli
 from holdfast.cli import system as system_cli
 from holdfast.cli.cluster import Answer, Wire
+from holdfast.cli.completion import ask_quietly
 from holdfast.cli.frame import table
 from holdfast.cluster.config.files import load, read_files
 from holdfast.cluster.config.writer import dump
@@ -28,7 +30,7 @@ from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
-from holdfast.kernel.errors import InputError, Refusal, Refused
+from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
 
 Result = TypeVar("Result")
 
@@ -43,17 +45,30 @@ def store_url(given: str) -> str:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"cannot be read: {error}", file=file, remedy="set HOLDFAST_STORE") from error
     if not url:
-        raise InputError("no store is named", remedy="give --store or set HOLDFAST_STORE, e.g. embedded:///PATH")
+        raise InputError(
+            "no store is named",
+            remedy="give --store or set HOLDFAST_STORE, e.g. embedded:///PATH; or set HOLDFAST_SYSTEM_CONFIG to a file",
+        )
     return url
 
 
-def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]]) -> Result:
-    """Open the store, do ``work`` with a client, close."""
+def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]], may_create: bool = False) -> Result:
+    """Open the store, do ``work`` with a client, close. Only who ``may_create`` makes a store that is not there."""
+    url = store_url(store)
+    parts = urlsplit(url)
+    if parts.scheme == "embedded" and not may_create and not Path(parts.path).exists():
+        raise InputError(
+            f"there is no store at {parts.path}",
+            remedy="correct --store or HOLDFAST_STORE; holdfast cluster load makes a store",
+        )
 
     async def run() -> Result:
-        opened = open_store(store_url(store))
+        opened = open_store(url)
         try:
             return await work(ClusterClient(opened, _person()))
+        except Unavailable as error:
+            remedy = f"{error.remedy or 'see that it runs'}; the store is named by --store or HOLDFAST_STORE"
+            raise Unavailable(error.message, remedy) from error
         finally:
             await opened.close()
 
@@ -207,7 +222,7 @@ def _cluster_verify(_store: str, values: Mapping[str, Any]) -> Answer:
 
 def _cluster_load(store: str, values: Mapping[str, Any]) -> Answer:
     files = read_files(Path(values["path"]))
-    found = with_client(store, lambda client: client.load(files))
+    found = with_client(store, lambda client: client.load(files), may_create=True)
     value = {"cluster": found.name, "systems": list(found.systems), "groups": list(found.groups)}
     return Answer(value, f"loaded: cluster {found.name}, {len(found.systems)} systems, {len(found.groups)} groups")
 
@@ -251,8 +266,21 @@ def wire() -> Wire:
             "cluster dump": _cluster_dump,
             "cluster events": _cluster_events,
             "fence confirm": _fence_confirm,
-        }
+        },
+        names,
     )
+
+
+def names(store: str, kind: str) -> Sequence[str]:
+    """Return the names of every ``group``, ``resource`` or ``system`` for completion; quietly nothing if unknown."""
+
+    def ask() -> list[str]:
+        found = configuration_of(read_state(store))
+        if kind == "resource":
+            return [name for group in found.groups.values() for name in group.resources]
+        return list(found.groups if kind == "group" else found.systems)
+
+    return ask_quietly(ask)
 
 
 def _run_system(path: Path) -> None:

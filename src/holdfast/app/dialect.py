@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from holdfast.app.main import DIALECTS
+from holdfast.cli.frame import emit
 from holdfast.kernel.errors import InputError
 
 
@@ -27,9 +28,10 @@ def dialect_commands() -> click.Group:
         help="Link the command names into a directory.\n\nExample: holdfast dialect install --into /opt/holdfast/bin",
     )
     @click.option("--into", "directory", required=True, type=click.Path(path_type=Path), help="Made when missing.")
-    def install(directory: Path) -> None:
-        for name in install_links(directory):
-            click.echo(name)
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    def install(directory: Path, as_json: bool) -> None:
+        links = [str(link) for link in install_links(directory)]
+        emit({"links": links}, as_json, "\n".join(links))
 
     return dialect
 

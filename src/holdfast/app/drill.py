@@ -1,6 +1,8 @@
 """``holdfast drill``: builds the lab, runs continuity's drill in it, prints what happened.
 
-The command runs twice: outside it supervises and cleans up (``lab.supervisor``), inside it drills.
+The command runs twice: outside it supervises and cleans up (``lab.supervisor``), inside it drills. The parts that drill
+are half of Holdfast, so they are imported when a drill runs; what ``--help`` must name stands here in two tuples, which
+a test compares with the tables that they copy.
 """
 
 from __future__ import annotations
@@ -13,21 +15,26 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from holdfast.cli.frame import EXIT_FAILED
-from holdfast.continuity.model.report import Failure, Report
-from holdfast.continuity.service.drill.runner import STEPS, run_drill
-from holdfast.continuity.service.drill.stage import Stage
+from holdfast.cli.conventions import EXIT_FAILED, EXIT_INTERRUPTED
 from holdfast.kernel.errors import InputError
-from holdfast.lab import sabotage
-from holdfast.lab.narrate import LiveNarrator, SilentNarrator, print_report
-from holdfast.lab.sites import LabSites
-from holdfast.lab.supervisor import REPORT, supervise
 
-EXIT_INTERRUPTED = 130
+if TYPE_CHECKING:
+    from holdfast.lab.sites import LabSites
+
+STEP_NAMES = (
+    "boot", "protect", "snapshot", "backup", "vault", "switch", "disaster", "recover", "failback", "trouble",
+)  # fmt: skip
+"""The names of ``continuity.service.drill.runner.STEPS``."""
+
+SABOTAGES = (
+    "bit-dropped", "chunk-flipped", "difference-ignored", "evidence-skipped", "guard-asleep", "mirror-early",
+)  # fmt: skip
+"""The names of ``lab.sabotage.WAYS``."""
+
 SKIPPED_WITHOUT_ROOT = (
     "namespaces: hosts are marked processes on loopback addresses",
     "block devices and mounts: the ledger writes to a raw volume",
@@ -43,9 +50,9 @@ As root the sites are namespaces with real mounts; as an ordinary user they are 
 
 \b
 Examples:
-  holdfast drill                 the whole drill, live
-  holdfast drill --json          one JSON object and nothing else
-  holdfast drill --until switch --keep    stop after a step and leave the lab up
+  holdfast drill                          # the whole drill, live
+  holdfast drill --json                   # one JSON object and nothing else
+  holdfast drill --until switch --keep    # stop after a step and leave the lab up
 """
 
 
@@ -69,7 +76,7 @@ class Options:
     def words(self) -> list[str]:
         """Return the options as the inner drill gets them."""
         words = ["--mode", "root" if self.root else "user", "--seed", str(self.seed)]
-        words += ["--json"] * self.as_json + ["--keep"] * self.keep + ["--verbose"] * self.verbose
+        words += ["--silent"] * self.as_json + ["--keep"] * self.keep + ["--verbose"] * self.verbose
         words += ["--until", self.until] if self.until else []
         return [*words, *(["--sabotage", self.broken] if self.broken else [])]
 
@@ -79,16 +86,17 @@ def drill_command() -> click.Command:
 
     @click.command("drill", help=_HELP)
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
-    @click.option(
-        "--until", type=click.Choice([step.name for step in STEPS]), default=None, help="Stop after this step."
-    )
+    @click.option("--until", type=click.Choice(STEP_NAMES), default=None, help="Stop after this step.")
     @click.option("--keep", is_flag=True, help="Leave the lab up until Ctrl-C, and print how to talk to it.")
     @click.option("--verbose", is_flag=True, help="Print each command line, and the document that prints it.")
-    @click.option("--mode", type=click.Choice(["auto", "root", "user"]), default="auto", show_default=True)
-    @click.option("--store", type=click.Choice(["embedded"]), default="embedded", show_default=True)
-    @click.option("--seed", type=int, default=0, help="Repeat a drill's random choices.")
-    @click.option("--sabotage", "broken", type=click.Choice(sorted(sabotage.WAYS)), help="Break one part; must fail.")
-    @click.option("--inside", type=click.Path(path_type=Path), hidden=True)
+    @click.option(
+        "--mode", type=click.Choice(["auto", "root", "user"]), default="auto", help="auto is root when you are root."
+    )
+    @click.option("--store", type=click.Choice(["embedded"]), default="embedded", help="The store's driver.")
+    @click.option("--seed", type=int, default=0, help="Repeat a drill's random choices; 0 draws a new seed.")
+    @click.option("--sabotage", "broken", type=click.Choice(SABOTAGES), help="Break one part; the drill must fail.")
+    @click.option("--inside", type=click.Path(path_type=Path), hidden=True, help="Inside: the lab's directory.")
+    @click.option("--silent", is_flag=True, hidden=True, help="Inside: standard output belongs to the one outside.")
     def drill(
         as_json: bool,
         until: str | None,
@@ -99,15 +107,21 @@ def drill_command() -> click.Command:
         seed: int,
         broken: str | None,
         inside: Path | None,
+        silent: bool,
     ) -> int:
         chosen = seed or random.SystemRandom().randrange(1, 2**31)
-        options = Options(as_json, until or "", keep, verbose, mode, chosen, broken or "")
+        options = Options(as_json or silent, until or "", keep, verbose, mode, chosen, broken or "")
         return _outside(options) if inside is None else _inside(inside, options)
 
     return drill
 
 
 def _outside(options: Options) -> int:
+    import msgspec
+
+    from holdfast.lab.narrate import print_report
+    from holdfast.lab.supervisor import supervise
+
     _require_programs(options.root)
     if not options.root and not options.as_json:
         click.echo("user mode: plain processes on loopback; namespaces, mounts and addresses are skipped")
@@ -122,6 +136,15 @@ def _outside(options: Options) -> int:
 
 
 def _inside(directory: Path, options: Options) -> int:
+    import msgspec
+
+    from holdfast.continuity.model.report import Failure, Report
+    from holdfast.continuity.service.drill.runner import STEPS, run_drill
+    from holdfast.continuity.service.drill.stage import Stage
+    from holdfast.lab import sabotage
+    from holdfast.lab.narrate import LiveNarrator, SilentNarrator
+    from holdfast.lab.supervisor import REPORT
+
     narrator = SilentNarrator() if options.as_json else LiveNarrator(len(STEPS), options.verbose)
     report = Report(mode="root" if options.root else "user", seed=options.seed)
     if not options.root:

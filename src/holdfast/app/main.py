@@ -9,8 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.kernel.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast.cli.frame import LazyGroup
 
 NOUNS = {
     "drill": ("holdfast.app.drill:drill_command", "Show every part at work on two sites on this machine."),
@@ -30,6 +34,8 @@ NOUNS = {
     "store": ("holdfast.app.store:store_commands", "The replicated state that every system reads and writes."),
     "authority": ("holdfast.app.security:authority_commands", "The built-in certificate authority."),
     "dialect": ("holdfast.app.dialect:dialect_commands", "Install the command names that administrators know."),
+    "completion": ("holdfast.cli.completion:commands", "Scripts that let a shell complete commands and names."),
+    "man": ("holdfast.app.man:man_command", "Write the manual pages."),
 }
 """Noun → (builder of its click command, one-line summary)."""
 
@@ -67,23 +73,36 @@ def _run_dialect(name: str, arguments: list[str]) -> int:
 
 
 def _run_native(arguments: list[str]) -> int:
+    from holdfast.cli.frame import run_guarded
+
+    return run_guarded(native_root(), arguments, "holdfast")
+
+
+def native_root() -> LazyGroup:
+    """Return the root of the native command; its nouns are built when they are asked for."""
     import click
 
     from holdfast import __version__
-    from holdfast.cli.frame import LazyGroup, run_guarded
+    from holdfast.cli.conventions import exit_lines
+    from holdfast.cli.frame import CONTEXT, LazyGroup
 
+    examples = ("  holdfast drill", "  holdfast group switch ledger --to hostb --wait 60")
     root = LazyGroup(
         "holdfast",
         nouns=NOUNS,
+        also=DIALECTS,
         no_args_is_help=True,
         help=(
             "Keep clustered services running and their data recoverable.\n\n"
-            "Examples:\n\n  holdfast drill\n\n  holdfast group switch ledger --to hostb --wait 60"
+            "holdfast NOUN --help lists a noun's verbs, holdfast NOUN VERB --help shows one with examples."
         ),
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+        epilog="\n".join(
+            ("\b", "Examples:", *examples, "", "\b", "Exit codes:", *(f"  {line}" for line in exit_lines()))
+        ),
+        context_settings=CONTEXT,
     )
-    click.version_option(__version__, prog_name="holdfast")(root)
-    return run_guarded(root, arguments, "holdfast")
+    click.version_option(__version__, prog_name="holdfast", message="%(prog)s %(version)s")(root)
+    return root
 
 
 if __name__ == "__main__":

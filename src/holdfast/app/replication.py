@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.kernel.errors import InputError
+from holdfast.app.security import identity_directory
+from holdfast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import click
 
     from holdfast.replication.drivers.softarray import SoftArray
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
 def array_commands() -> click.Group:
     """Return the commands of ``holdfast array``."""
     from holdfast.cli import array
-    from holdfast.replication.service.users import add_user
 
-    return array.commands(array.Wire(serve=serve, connect=connect, add_user=add_user))
+    def add_user(path: Path, name: str, password: str, group: str) -> None:
+        from holdfast.replication.service import users
+
+        users.add_user(path, name, password, group)
+
+    return array.commands(array.Wire(serve=serve, connect=connect_or_say, add_user=add_user))
 
 
 def volume_commands() -> click.Group:
@@ -32,21 +39,21 @@ def volume_commands() -> click.Group:
     from holdfast.cli import volume
     from holdfast.replication.service import attach
 
-    return volume.commands(volume.Wire(connect, attach.attach_detached, attach.detach))
+    return volume.commands(volume.Wire(connect_or_say, attach.attach_detached, attach.detach, ids))
 
 
 def pair_commands() -> click.Group:
     """Return the commands of ``holdfast pair``."""
     from holdfast.cli import pair
 
-    return pair.commands(connect)
+    return pair.commands(connect_or_say, ids)
 
 
 def flash_commands() -> click.Group:
     """Return the commands of ``holdfast flash``."""
     from holdfast.cli import flash
 
-    return flash.commands(connect)
+    return flash.commands(connect_or_say, ids)
 
 
 def serve(config_path: Path, ready_file: Path | None) -> None:
@@ -75,19 +82,32 @@ def serve(config_path: Path, ready_file: Path | None) -> None:
     asyncio.run(run())
 
 
-def identity_directory() -> Path:
-    """Return the identity directory of whoever runs the command. Raises :class:`InputError` when none is named."""
-    named = os.environ.get("HOLDFAST_IDENTITY", "")
-    if not named:
-        raise InputError("no identity is named", remedy="set HOLDFAST_IDENTITY to an identity directory")
-    return Path(named)
-
-
 def connect(address: str, user: str = "", password: str = "") -> SoftArray:
     """Return a client of the array at ``address``."""
     from holdfast.replication.drivers.softarray import SoftArray
 
-    return SoftArray(address, identity_directory(), user=user, password=password)
+    identity = identity_directory(os.environ.get("HOLDFAST_IDENTITY", ""))
+    return SoftArray(address, identity, user=user, password=password)
+
+
+def connect_or_say(address: str) -> SoftArray:
+    """Return a client of the array at ``address``; an array that cannot be reached is told with what to set."""
+    try:
+        return connect(address)
+    except Unavailable as error:
+        remedy = "name a running array with --array or HOLDFAST_ARRAY; HOLDFAST_IDENTITY must be of its authority"
+        raise Unavailable(error.message, remedy) from error
+
+
+def ids(address: str, kind: str) -> Sequence[str]:
+    """Return the ids of an array's ``volumes``, ``pairs`` or ``flashes`` for completion; nothing if it cannot."""
+    from holdfast.cli.completion import ask_quietly
+
+    if not address:
+        return ()
+    import holdfast.replication.drivers.softarray  # noqa: F401  # loaded before the clock of the question starts
+
+    return ask_quietly(lambda: [row["id"] for row in connect(address).run(kind).rows])
 
 
 def dscli_main(name: str, arguments: list[str]) -> int:

@@ -1,4 +1,7 @@
-"""``holdfast snapshot``: flash copies of a service group at one point in time, wired to the store and the array."""
+"""``holdfast snapshot``: flash copies of a service group at one point in time, wired to the store and the array.
+
+The drivers of the array are imported when a resync is carried out: help and the list do not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,8 @@ import click
 from holdfast.app.store import open_store
 from holdfast.cli import snapshot
 from holdfast.cluster.service.client import ClusterClient, configuration_of
-from holdfast.continuity.service.evidence import mirrors
 from holdfast.continuity.service.resync import NAME, CopyTools, Resync, recovery_points
 from holdfast.kernel.errors import InputError, Refusal, Refused
-from holdfast.replication.drivers.ds8000 import Console, Ds8000
-from holdfast.replication.drivers.softarray import SoftArray
 from holdfast.runtime.procedure import unsettled
 
 Result = TypeVar("Result")
@@ -31,8 +31,15 @@ def snapshot_commands() -> click.Group:
             resync=lambda group, request, verify: _carry_out(group, lambda work: work.run(request, verify)),
             settle=lambda group: _carry_out(group, lambda work: work.settle()),
             listed=lambda group: asyncio.run(_listed(group)),
+            names=_names,
         )
     )
+
+
+def _names(store: str, kind: str) -> Sequence[str]:
+    from holdfast.app.cluster import names
+
+    return names(store, kind)
 
 
 def _carry_out(group: str, what: Callable[[Resync], Awaitable[Result]]) -> Result:
@@ -68,7 +75,10 @@ def _settings() -> Mapping[str, Any]:
     file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
     if not file:
         raise InputError("this system's file is not named", remedy="set HOLDFAST_SYSTEM_CONFIG to its TOML file")
-    settings = tomllib.loads(Path(file).read_text("utf-8")).get("settings", {})
+    try:
+        settings = tomllib.loads(Path(file).read_text("utf-8")).get("settings", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", file=file, remedy="correct HOLDFAST_SYSTEM_CONFIG") from error
     missing = [name for name in ("system", "store", "storage_image", "arrays", "identity") if name not in settings]
     if missing:
         raise InputError(f"[settings] lacks {missing[0]}", file=file, remedy="see examples/two-sites")
@@ -77,6 +87,10 @@ def _settings() -> Mapping[str, Any]:
 
 
 async def _tools(client: ClusterClient, group: str, settings: Mapping[str, Any]) -> CopyTools:
+    from holdfast.continuity.service.evidence import mirrors
+    from holdfast.replication.drivers.ds8000 import Console, Ds8000
+    from holdfast.replication.drivers.softarray import SoftArray
+
     found = configuration_of(await client.state()).groups.get(group)
     resources = mirrors(found) if found is not None else ()
     if not resources:

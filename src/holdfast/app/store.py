@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 
+from holdfast.app.security import identity_directory
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import client_context, host_label, server_context
 from holdfast.store.port import Store
@@ -49,12 +50,9 @@ def open_store(url: str) -> Store:
 
             query = parse_qs(parts.query)
             identity = query.get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
-            if not identity or not parts.hostname or not parts.port:
-                raise InputError(
-                    f"{url!r} names no host, port or identity",
-                    remedy="write served://HOST:PORT?identity=DIRECTORY, or set HOLDFAST_IDENTITY",
-                )
-            context = client_context(Path(identity))
+            if not parts.hostname or not parts.port:
+                raise InputError(f"{url!r} names no host or port", remedy="write served://HOST:PORT?identity=DIRECTORY")
+            context = client_context(identity_directory(identity))
             return ServedStore(parts.hostname, parts.port, context, host_label(WITNESS_NAME))
         case _:
             raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
@@ -69,11 +67,13 @@ def store_commands() -> click.Group:
 
     @store.command("serve", help=_SERVE_HELP)
     @click.option("--path", required=True, type=click.Path(path_type=Path), help="The SQLite file; made when missing.")
-    @click.option("--listen", required=True, help="HOST:PORT to listen on.")
+    @click.option("--listen", required=True, metavar="HOST:PORT", help="Where to listen.")
     @click.option("--identity", required=True, type=click.Path(path_type=Path), help="Identity directory.")
     def serve(path: Path, listen: str, identity: Path) -> None:
         host, _, port = listen.rpartition(":")
-        asyncio.run(_serve(path, host, int(port), identity))
+        if not host or not port.isdecimal():
+            raise InputError(f"{listen!r} is not HOST:PORT", remedy="write --listen 10.77.9.1:7400")
+        asyncio.run(_serve(path, host, int(port), identity_directory(str(identity))))
 
     return store
 

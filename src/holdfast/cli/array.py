@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
+
+from holdfast.cli.frame import emit, table
+from holdfast.kernel.errors import InputError
 
 
 class ArrayClient(Protocol):
@@ -36,34 +38,31 @@ class Wire:
 
 def array_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command to an array has."""
-    function = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
     return click.option(
         "--array",
         "address",
         envvar="HOLDFAST_ARRAY",
         required=True,
         metavar="HOST[:PORT]",
-        help="The array's management address [env: HOLDFAST_ARRAY].",
+        help="The array's management address.",
     )(function)
 
 
 def show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool) -> None:
     """Print rows as JSON or as a plain table."""
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    table = [columns, *(tuple(str(row.get(name, "")) for name in columns) for row in rows)]
-    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
-    for line in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    emit(rows, as_json, table(columns, [[row.get(name, "") for name in columns] for row in rows]))
 
 
 def done(verb: str, objects: tuple[str, ...], as_json: bool) -> None:
     """Say that a change of ``objects`` was done."""
-    if as_json:
-        click.echo(json.dumps({"done": verb, "objects": list(objects)}))
-    else:
-        click.echo(f"{verb}: {' '.join(objects)}")
+    emit({"done": verb, "objects": list(objects)}, as_json, f"{verb}: {' '.join(objects)}")
+
+
+_USER_HELP = """Add a dscli user, or change the password, which is the first line of standard input.
+
+Example: holdfast array user --file /etc/holdfast/users admin < /root/admin.password
+"""
 
 
 def commands(wire: Wire) -> click.Group:
@@ -74,19 +73,24 @@ def commands(wire: Wire) -> click.Group:
         """Group only."""
 
     @array.command("serve", help="Run an array.\n\nExample: holdfast array serve --config array.toml")
-    @click.option("--config", required=True, type=click.Path(path_type=Path, exists=True))
+    @click.option(
+        "--config", required=True, type=click.Path(path_type=Path, exists=True), help="The array's TOML file."
+    )
     @click.option("--ready-file", type=click.Path(path_type=Path), help="Written with the process id when serving.")
     def serve(config: Path, ready_file: Path | None) -> None:
         wire.serve(config, ready_file)
 
-    @array.command(
-        "user", help="Add a dscli user; the password is read from stdin.\n\nExample: holdfast array user --file u admin"
-    )
+    @array.command("user", help=_USER_HELP)
     @click.argument("name")
     @click.option("--file", "path", required=True, type=click.Path(path_type=Path), help="The users file.")
-    @click.option("--group", default="admin", show_default=True)
-    def user(name: str, path: Path, group: str) -> None:
-        wire.add_user(path, name, sys.stdin.readline().rstrip("\n"), group)
+    @click.option("--group", default="admin", help="The user's group, which says what he may do.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    def user(name: str, path: Path, group: str, as_json: bool) -> None:
+        password = sys.stdin.readline().rstrip("\n")
+        if not password:
+            raise InputError("no password on standard input", remedy="pipe it in; it is never an argument")
+        wire.add_user(path, name, password, group)
+        emit({"user": name, "group": group, "file": str(path)}, as_json, f"user {name} of group {group} in {path}")
 
     @array.command(
         "revoke", help="Bar a host's keys on all volumes.\n\nExample: holdfast array revoke hosta 7 --array 10.77.1.20"

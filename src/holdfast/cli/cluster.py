@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from holdfast.cli.completion import Names, completer, no_names
 from holdfast.cli.frame import emit
 from holdfast.cluster.operations import of_noun
 from holdfast.kernel.operation import Operation, Param
@@ -27,12 +28,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Handlers by operation name; each takes the store's URL and the parameters by name."""
+    """Handlers by operation name; each takes the store's URL and the parameters by name. ``names`` completes."""
 
     handlers: Mapping[str, Callable[[str, Mapping[str, Any]], Answer]]
+    names: Names = no_names
 
 
-_STORE_HELP = "The cluster's store; default: HOLDFAST_STORE, or the store of HOLDFAST_SYSTEM_CONFIG."
+_STORE_HELP = "The cluster's store; default: the store that HOLDFAST_SYSTEM_CONFIG names."
+_NAMED = {"group": "group", "resource": "resource", "system": "system", "to": "system"}
+"""Parameter → kind of the names that complete it."""
 
 
 def render(noun: str, summary: str, wire: Wire, extra: Sequence[click.Command] = ()) -> click.Group:
@@ -52,24 +56,36 @@ def _command(operation: Operation, wire: Wire) -> click.Command:
         emit(answer.value, as_json, answer.text)
 
     hidden = operation.name == "cluster verify"
-    params = [_param(param) for param in operation.params]
+    params = [_param(param, wire.names) for param in operation.params]
     params.append(click.Option(["--store"], envvar="HOLDFAST_STORE", default="", help=_STORE_HELP, hidden=hidden))
     params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."))
     example = "\n\n".join(f"Example: {text}" for text in operation.examples)
     return click.Command(operation.verb, callback=run, params=params, help=f"{operation.summary}\n\n{example}")
 
 
-def _param(param: Param) -> click.Parameter:
+def _param(param: Param, names: Names) -> click.Parameter:
     name = param.name + ("_" if param.name in ("for", "list") else "")
+    kind_of_name = _NAMED.get(param.name)
+    complete = completer(names, "store", kind_of_name) if kind_of_name else None
+    if param.positional and param.name == "path":
+        return click.Argument([name], required=param.required, type=click.Path())
     if param.positional:
-        return click.Argument([name], required=param.required)
+        return click.Argument([name], required=param.required, shell_complete=complete)
     flag = f"--{param.name.replace('_', '-')}"
     if param.kind == "bool":
         return click.Option([flag, name], is_flag=True, help=param.help)
     if param.kind == "list":
         return click.Option([flag, name], multiple=True, help=param.help)
     kind: Any = {"int": int, "float": float}.get(param.kind, str)
-    return click.Option([flag, name], type=kind, required=param.required, default=param.default, help=param.help)
+    return click.Option(
+        [flag, name],
+        type=kind,
+        required=param.required,
+        default=param.default,
+        help=param.help,
+        metavar="SECONDS" if "seconds" in param.help.lower() else None,
+        shell_complete=complete,
+    )
 
 
 def commands(wire: Wire) -> click.Group:

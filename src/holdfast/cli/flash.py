@@ -8,16 +8,19 @@ from typing import Any
 import click
 
 from holdfast.cli.array import Connect, array_option, done, show
+from holdfast.cli.completion import Names, no_names, pair_completer
 
 _COLUMNS = ("id", "recording", "persistent", "background_copy", "out_of_sync_tracks", "tracks_to_copy", "tracks_total")
 
 
-def commands(connect: Connect) -> click.Group:
-    """Return the group."""
+def commands(connect: Connect, names: Names = no_names) -> click.Group:
+    """Return the group; ``names`` completes pairs."""
 
     @click.group("flash", help="Flash copies. Pairs are written SOURCE:TARGET.")
     def flash() -> None:
         """Group only."""
+
+    some = click.argument("pairs", nargs=-1, required=True, shell_complete=pair_completer(names, "address", "flashes"))
 
     @flash.command("list", help="List relations.\n\nExample: holdfast flash list --array 10.77.1.20 --json")
     @array_option
@@ -30,7 +33,7 @@ def commands(connect: Connect) -> click.Group:
         )
         function = click.option("--copy/--no-copy", default=True, help="Copy in the background.")(function)
         function = click.option("--inhibit-target", is_flag=True, help="Refuse writes to the target.")(function)
-        return array_option(click.argument("pairs", nargs=-1, required=True)(function))
+        return array_option(some(function))
 
     def add(name: str, verb: str, text: str) -> None:
         @flash.command(name, help=f"{text}\n\nExample: holdfast flash {name} 1260:1360 1261:1361")
@@ -47,7 +50,7 @@ def commands(connect: Connect) -> click.Group:
     add("resync", "resyncflash", "Move the point in time to now; only changed tracks are copied.")
 
     @flash.command("remove", help="Withdraw copies.\n\nExample: holdfast flash remove 1260:1360")
-    @click.argument("pairs", nargs=-1, required=True)
+    @some
     @array_option
     def remove(pairs: tuple[str, ...], address: str, as_json: bool) -> None:
         connect(address).change("rmflash", list(pairs))

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from holdfast.cli.array import Connect, array_option, done, show
+from holdfast.cli.completion import Names, no_names, pair_completer
 
 _COLUMNS = ("id", "source", "target", "state", "reason", "out_of_sync_tracks", "tracks_copied", "tracks_total")
 
 
-def commands(connect: Connect) -> click.Group:
-    """Return the group."""
+def commands(connect: Connect, names: Names = no_names) -> click.Group:
+    """Return the group; ``names`` completes pairs."""
 
     @click.group("pair", help="Metro Mirror pairs. Pairs are written SOURCE:TARGET, the first volume on --array.")
     def pair() -> None:
@@ -25,7 +26,7 @@ def commands(connect: Connect) -> click.Group:
 
     def add(name: str, verb: str, text: str, force: bool = False) -> None:
         @pair.command(name, help=f"{text}\n\nExample: holdfast pair {name} 1260:1260 --remote IBM.2107-75FA150")
-        @click.argument("pairs", nargs=-1, required=True)
+        @click.argument("pairs", nargs=-1, required=True, shell_complete=pair_completer(names, "address", "pairs"))
         @click.option("--remote", default="", help="The other array; may be left out when the pair exists.")
         @click.option("--force", is_flag=True, hidden=not force, help="Accept that acknowledged data are lost.")
         @array_option

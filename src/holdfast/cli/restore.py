@@ -45,7 +45,13 @@ def command(wire: Wire) -> click.Command:
     )
     @click.argument("filespace")
     @click.argument("destination", type=click.Path(path_type=Path))
-    @click.option("--optfile", type=click.Path(path_type=Path), required=True, envvar="DSM_CONFIG", help="dsm.opt")
+    @click.option(
+        "--optfile",
+        type=click.Path(path_type=Path),
+        required=True,
+        envvar="DSM_CONFIG",
+        help="The option file, dsm.opt.",
+    )
     @click.option("--sysfile", type=click.Path(path_type=Path), help="dsm.sys; default: DSM_DIR, then beside dsm.opt.")
     @click.option("--node", default="", help="Node name; default: NODENAME of the stanza.")
     @click.option("--under", default="", help="Only this object or directory, relative to the filespace.")

@@ -131,7 +131,7 @@ def _recovery(group: click.Group, wire: Wire) -> None:
         help=help_of("server kit"),
     )
     @_config
-    @click.option("--out", type=_PATH, required=True)
+    @click.option("--out", type=_PATH, required=True, help="The file to write; keep it away from the server.")
     @click.option("--passphrase-file", type=_PATH, required=True, help="File of mode 600.")
     @_json
     def kit(config: Path, out: Path, passphrase_file: Path, as_json: bool) -> None:
@@ -142,11 +142,11 @@ def _recovery(group: click.Group, wire: Wire) -> None:
         "recover",
         help=help_of("server recover"),
     )
-    @click.option("--kit", "kit_file", type=_PATH, required=True)
+    @click.option("--kit", "kit_file", type=_PATH, required=True, help="The recovery kit.")
     @click.option("--passphrase-file", type=_PATH, required=True, help="File of mode 600.")
     @click.option("--from", "target", required=True, metavar="HOST:PORT", help="The server that keeps the volumes.")
     @click.option("--directory", type=_PATH, required=True, help="The new server's directory.")
-    @click.option("--address", default="0.0.0.0:1500", show_default=True, help="Where the new server listens.")
+    @click.option("--address", default="0.0.0.0:1500", metavar="HOST:PORT", help="Where the new server listens.")
     @click.option("--ready-file", type=_PATH, help="Written when the new server answers.")
     @_json
     def recover(

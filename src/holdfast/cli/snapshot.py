@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from holdfast.cli.completion import Names, completer, no_names
 from holdfast.cli.frame import emit
 from holdfast.continuity.plan.resync import ResyncRequest
 from holdfast.replication.model.identity import expand_pairs
@@ -45,25 +46,33 @@ class Wire:
     """The operations behind the commands.
 
     ``resync(group, request, verify)`` carries the procedure out and returns the recovery point; ``settle(group)`` ends
-    what a dead one left, None if nothing; ``listed(group)`` returns recovery points and what is not settled.
+    what a dead one left, None if nothing; ``listed(group)`` returns recovery points and what is not settled;
+    ``names`` completes groups.
     """
 
     resync: Callable[[str, ResyncRequest, bool], dict[str, Any]]
     settle: Callable[[str], dict[str, Any] | None]
     listed: Callable[[str], dict[str, Any]]
+    names: Names = no_names
 
 
 def commands(wire: Wire) -> click.Group:
     """Return the commands of ``holdfast snapshot``."""
+    of_group = click.argument("group", shell_complete=completer(wire.names, "store", "group"))
 
     @click.group("snapshot", help="Cluster-aware flash copies of a service group.")
     def snapshot() -> None:
         """Group only."""
 
     @snapshot.command("resync", help=_RESYNC_HELP)
-    @click.argument("group")
+    @of_group
     @click.argument("pairs", nargs=-1, required=True)
-    @click.option("--min-delay", default=0.0, help="Refuse sooner than this many seconds after the last resync.")
+    @click.option(
+        "--min-delay",
+        default=0.0,
+        metavar="SECONDS",
+        help="Refuse sooner than this many seconds after the last resync.",
+    )
     @click.option("--force", is_flag=True, help="Ignore --min-delay.")
     @click.option("--verify", is_flag=True, help="Compare the bytes of sources and targets (software array only).")
     @click.option("--json", "as_json", is_flag=True, help="Print the recovery point as JSON.")
@@ -73,14 +82,14 @@ def commands(wire: Wire) -> click.Group:
         emit(point, as_json, _text(point))
 
     @snapshot.command("settle", help=_SETTLE_HELP)
-    @click.argument("group")
+    @of_group
     @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
     def settle(group: str, as_json: bool) -> None:
         found = wire.settle(group) or {"group": group, "outcome": "nothing to settle", "point": None}
         emit(found, as_json, f"{group}: {found['outcome']}" + (f"; {_text(found['point'])}" if found["point"] else ""))
 
     @snapshot.command("list", help=_LIST_HELP)
-    @click.argument("group")
+    @of_group
     @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
     def listed(group: str, as_json: bool) -> None:
         found = wire.listed(group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,15 @@ from typing import Protocol
 import click
 
 from holdfast.cli.array import Connect, array_option, done, show
+from holdfast.cli.completion import Names, completer, no_names
+from holdfast.cli.frame import emit
 from holdfast.kernel.sizes import parse_size
 from holdfast.replication.model.identity import access_key
 
+_ATTACH_HELP = """Attach a volume as a block device (root).
+
+Example: holdfast volume attach 1260 --host hosta --key 1 --run-dir /run/holdfast/1260
+"""
 _COLUMNS = ("id", "name", "size_bytes", "pool", "tracks", "writable")
 
 
@@ -36,6 +41,7 @@ class Wire:
     connect: Connect
     attach: Callable[[str, Path, bool], Device]
     detach: Callable[[Path], None]
+    names: Names = no_names
 
 
 def _uri(wire: Wire, address: str, volume: str, host: str, key: int) -> str:
@@ -48,6 +54,10 @@ def commands(wire: Wire) -> click.Group:
     @click.group("volume", help="Volumes of an array, and block devices made of them.")
     def volume() -> None:
         """Group only."""
+
+    some = click.argument(
+        "volumes", nargs=-1, required=True, shell_complete=completer(wire.names, "address", "volumes")
+    )
 
     @volume.command("list", help="List volumes.\n\nExample: holdfast volume list --array 10.77.1.20 --json")
     @array_option
@@ -63,14 +73,14 @@ def commands(wire: Wire) -> click.Group:
         done("create", volumes, as_json)
 
     @volume.command("remove", help="Remove volumes and their data.\n\nExample: holdfast volume remove 1299")
-    @click.argument("volumes", nargs=-1, required=True)
+    @some
     @array_option
     def remove(volumes: tuple[str, ...], address: str, as_json: bool) -> None:
         wire.connect(address).change("rmvolume", list(volumes))
         done("remove", volumes, as_json)
 
     @volume.command("digest", help="Print the BLAKE3 of volumes' bytes.\n\nExample: holdfast volume digest 1260")
-    @click.argument("volumes", nargs=-1, required=True)
+    @some
     @array_option
     def digest(volumes: tuple[str, ...], address: str, as_json: bool) -> None:
         show(wire.connect(address).run("digest", list(volumes)).rows, ("id", "blake3"), as_json)
@@ -80,18 +90,19 @@ def commands(wire: Wire) -> click.Group:
 
 
 def _add_host_commands(volume: click.Group, wire: Wire) -> None:
+    one = click.argument("name", metavar="VOLUME", shell_complete=completer(wire.names, "address", "volumes"))
     host = click.option(
         "--host",
         required=True,
         envvar="HOLDFAST_SYSTEM",
-        help="This system's name at the array [env: HOLDFAST_SYSTEM].",
+        help="This system's name at the array.",
     )
     key = click.option(
         "--key",
         required=True,
         envvar="HOLDFAST_INCARNATION",
         callback=lambda _ctx, _param, text: access_key(text),
-        help="This system's key or incarnation [env: HOLDFAST_INCARNATION].",
+        help="This system's key or incarnation.",
     )
     run_dir = click.option(
         "--run-dir", required=True, type=click.Path(path_type=Path), help="One directory per volume."
@@ -100,20 +111,16 @@ def _add_host_commands(volume: click.Group, wire: Wire) -> None:
     @volume.command(
         "uri", help="Print where a host reaches a volume.\n\nExample: holdfast volume uri 1260 --host h --key 1"
     )
-    @click.argument("name")
+    @one
     @host
     @key
     @array_option
     def uri(name: str, host: str, key: int, address: str, as_json: bool) -> None:
         found = _uri(wire, address, name, host, key)
-        click.echo(json.dumps({"uri": found}) if as_json else found)
+        emit({"uri": found}, as_json, found)
 
-    @volume.command(
-        "attach",
-        help="Attach a volume as a block device (root).\n\n"
-        "Example: holdfast volume attach 1260 --host hosta --key 1 --run-dir /run/holdfast/1260",
-    )
-    @click.argument("name")
+    @volume.command("attach", help=_ATTACH_HELP)
+    @one
     @host
     @key
     @run_dir
@@ -121,11 +128,11 @@ def _add_host_commands(volume: click.Group, wire: Wire) -> None:
     @array_option
     def attach(name: str, host: str, key: int, run_dir: Path, as_file: bool, address: str, as_json: bool) -> None:
         device = wire.attach(_uri(wire, address, name, host, key), run_dir, not as_file)
-        click.echo(json.dumps({"device": str(device.path), "pid": device.pid}) if as_json else str(device.path))
+        emit({"device": str(device.path), "pid": device.pid}, as_json, str(device.path))
 
     @volume.command("detach", help="Undo attach.\n\nExample: holdfast volume detach --run-dir /run/holdfast/1260")
     @run_dir
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     def detach(run_dir: Path, as_json: bool) -> None:
         wire.detach(run_dir)
         done("detach", (str(run_dir),), as_json)
