@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MESSAGE_CHARACTERS = 400
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -46,13 +48,24 @@ class InputError(HoldfastError):
     """Input that cannot be used: names the file, line and column (both from 1), and the remedy. Nothing was changed."""
 
     def __init__(self, message: str, *, file: str = "", line: int = 0, column: int = 0, remedy: str = "") -> None:
-        super().__init__(message, remedy)
+        super().__init__(_abridged(message), _abridged(remedy))
         self.file, self.line, self.column = file, line, column
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         text = f"{place}: {self.message}" if place else self.message
         return f"{text}\n  remedy: {self.remedy}" if self.remedy else text
+
+    def inside(self, file: str, key: str = "") -> InputError:
+        """Return the same complaint about the value of ``key`` in ``file``."""
+        message = f"{key}: {self.message}" if key else self.message
+        return InputError(message, file=file, remedy=self.remedy)
+
+
+def _abridged(text: str) -> str:
+    """Return ``text`` as a terminal can bear it: a complaint quotes its cause, which may be a megabyte of anything."""
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text[:_MESSAGE_CHARACTERS])
+    return shown if len(text) <= _MESSAGE_CHARACTERS else f"{shown} …"
 
 
 class Unavailable(HoldfastError):
