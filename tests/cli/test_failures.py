@@ -121,6 +121,13 @@ def test_a_store_or_array_that_cannot_be_reached_says_what_to_set(identity: str)
     assert "HOLDFAST_ARRAY" in run("volume", "list", "--help").stdout
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:port", ":7501", "host:0", "host:65536", "a:b:c"])
+def test_an_address_that_is_none_is_wrong_usage(address: str) -> None:
+    told = failure("volume", "list", "--array", address)
+    assert (told["id"], told["exit_code"]) == ("usage", 2)
+    assert address in told["text"]
+
+
 @pytest.mark.parametrize("named", ["", "/no/such/directory"])
 def test_an_identity_that_is_none_says_what_to_set(named: str) -> None:
     assert "HOLDFAST_IDENTITY" in failure("volume", "list", "--array", NOBODY, HOLDFAST_IDENTITY=named)["remedy"]

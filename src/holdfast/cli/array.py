@@ -36,6 +36,15 @@ class Wire:
     add_user: Callable[[Path, str, str, str], None]
 
 
+def _address(context: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    host, colon, port = (text or "").rpartition(":")
+    if text and colon and (not host or not port.isdecimal() or not 0 < int(port) < 65536):
+        if context.resilient_parsing:
+            return None
+        raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT")
+    return text
+
+
 def array_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command to an array has."""
     function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
@@ -45,6 +54,7 @@ def array_option(function: Callable[..., Any]) -> Callable[..., Any]:
         envvar="HOLDFAST_ARRAY",
         required=True,
         metavar="HOST[:PORT]",
+        callback=_address,
         help="The array's management address.",
     )(function)
 

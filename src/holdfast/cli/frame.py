@@ -103,9 +103,6 @@ def run_guarded(command: click.Command, argv: Sequence[str], prog_name: str) -> 
         return _told(Failure("interrupted", "interrupted", "", EXIT_INTERRUPTED), as_json)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return EXIT_USAGE
     except click.ClickException as error:
         error.show()
         return _told(Failure("usage", error.format_message(), _usage_remedy(error), EXIT_USAGE), as_json)
