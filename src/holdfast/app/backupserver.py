@@ -46,10 +46,10 @@ from holdfast.runtime.secretfile import read_secret, write_secret
 
 def build_core(config: ServerConfig) -> Core:
     """Return the core of the server that ``config`` describes; its directory is created."""
+    identity = Identity.load(config.identity)
     config.directory.mkdir(parents=True, exist_ok=True)
     config.directory.chmod(0o700)
     database = SqliteDatabase(config.directory / CATALOG_FILE, metadata)
-    identity = Identity.load(config.identity)
 
     def remote(core: Core, server: str, prefix: str) -> Media:
         def grace_days() -> int:

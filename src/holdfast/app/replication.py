@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.app.security import identity_directory
-from holdfast.kernel.errors import Unavailable
+from holdfast.kernel.errors import InputError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +60,19 @@ def serve(config_path: Path, ready_file: Path | None) -> None:
     """Run one array until it is told to stop."""
     import structlog
 
-    from holdfast.app.store import open_store
+    from holdfast.app.store import check_store, open_store
     from holdfast.replication.ports import Witness
     from holdfast.replication.service.config import load_config
     from holdfast.replication.service.daemon import Daemon
     from holdfast.replication.service.witness import NoWitness, StoreWitness
+    from holdfast.runtime.identity import Identity
 
     config = load_config(config_path)
+    Identity.load(config.identity)
+    try:
+        check_store(config.store or "memory:")
+    except InputError as error:
+        raise error.inside(str(config_path), "store") from error
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def ready() -> None:

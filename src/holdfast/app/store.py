@@ -33,8 +33,26 @@ Example: holdfast store serve --path cluster.db --listen 10.77.9.1:7400 --identi
 """
 
 
+def check_store(url: str) -> None:
+    """Look at a URL without opening its store. Raises :class:`InputError` for one that names none."""
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme == "memory" or bool(parts.path if parts.scheme == "embedded" else parts.port)
+    except ValueError:
+        complete = False
+    if not complete or parts.scheme not in ("embedded", "served", "memory"):
+        raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
+    if parts.scheme == "served":
+        identity_directory(_identity_of(parts.query))
+
+
+def _identity_of(query: str) -> str:
+    return parse_qs(query).get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
+
+
 def open_store(url: str) -> Store:
     """Return the store that ``url`` names. Raises :class:`InputError` for a URL that names none."""
+    check_store(url)
     parts = urlsplit(url)
     match parts.scheme:
         case "embedded":
@@ -48,8 +66,7 @@ def open_store(url: str) -> Store:
         case "served":
             from holdfast.store.drivers.served import ServedStore
 
-            query = parse_qs(parts.query)
-            identity = query.get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
+            identity = _identity_of(parts.query)
             if not parts.hostname or not parts.port:
                 raise InputError(f"{url!r} names no host or port", remedy="write served://HOST:PORT?identity=DIRECTORY")
             context = client_context(identity_directory(identity))
@@ -71,7 +88,7 @@ def store_commands() -> click.Group:
     @click.option("--identity", required=True, type=click.Path(path_type=Path), help="Identity directory.")
     def serve(path: Path, listen: str, identity: Path) -> None:
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or not port.isdecimal() or int(port) > 65535:
             raise InputError(f"{listen!r} is not HOST:PORT", remedy="write --listen 10.77.9.1:7400")
         asyncio.run(_serve(path, host, int(port), identity_directory(str(identity))))
 

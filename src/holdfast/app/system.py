@@ -34,11 +34,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import json
 import os
+import re
 import socket
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,10 @@ from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.kernel.errors import InputError
+from holdfast.runtime.textfile import choice_in, number_in, read_toml
 
+_NAME = re.compile(r"\w[\w.-]*")
+_REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "environment", "agents", "plugins", "settings", "guard",
@@ -74,46 +78,90 @@ class SystemFile:
 
 def read_system_file(path: Path) -> SystemFile:
     """Read and check a system's file. Raises :class:`InputError`."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", file=str(path), remedy="see holdfast system run --help") from error
+    table = read_toml(path)
     for name in table:
         if name not in _KNOWN:
             raise InputError(f"{name!r} is not a setting", file=str(path), remedy=f"known are {', '.join(_KNOWN)}")
     for name in ("name", "store", "run_directory"):
         if not isinstance(table.get(name), str):
             raise InputError(f"setting {name!r} is missing", file=str(path), remedy=f'add {name} = "..."')
-    ttl_s, interval_s = float(table.get("lease_ttl_s", 3.0)), float(table.get("heartbeat_interval_s", 0.5))
+    if not _NAME.fullmatch(table["name"]):
+        raise InputError(f"name: {table['name']!r} is not a name", file=str(path), remedy="write it as in main.cf")
+    agents = _section(table, "agents", path).get("plugins", [])
+    if not isinstance(agents, list):
+        raise InputError("agents.plugins is a list", file=str(path), remedy='write plugins = ["module:Type"]')
+    plugins = _section(table, "plugins", path)
+    for plugin in (*agents, *_named(plugins), *_section(plugins, "fences", path).values()):
+        _insist_plugin(plugin, path)
+    return SystemFile(
+        path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
+        plugins, _section(table, "settings", path),
+    )  # fmt: skip
+
+
+def _settings(table: Mapping[str, Any], path: Path) -> Settings:
+    ttl_s = number_in(table, "lease_ttl_s", 3.0, path)
+    interval_s = number_in(table, "heartbeat_interval_s", 0.5, path)
     if not 0 < interval_s * 2 <= ttl_s:
         raise InputError(
             "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 3.0 and 0.5"
         )
-    scope = table.get("process_scope", "system" if os.geteuid() == 0 else "workload")
-    settings = Settings(
+    default = "system" if os.geteuid() == 0 else "workload"
+    return Settings(
         name=table["name"],
         run_directory=Path(table["run_directory"]),
         heartbeat_interval_s=interval_s,
         lease_ttl_s=ttl_s,
-        margin_s=float(table.get("margin_s", 0.5)),
-        whole_system=scope == "system",
-        environment={str(key): str(value) for key, value in table.get("environment", {}).items()},
+        margin_s=number_in(table, "margin_s", 0.5, path),
+        whole_system=choice_in(table, "process_scope", ("system", "workload"), default, path) == "system",
+        environment={str(key): str(value) for key, value in _section(table, "environment", path).items()},
     )
-    guard = {
-        "on_expiry": table.get("on_expiry", "kill"),
-        "isolation": table.get("isolation", "auto"),
-        **({"reboot_command": table["reboot_command"]} if "reboot_command" in table else {}),
-        **table.get("guard", {}),
+
+
+def _guard(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    guard: dict[str, Any] = {
+        "on_expiry": choice_in(table, "on_expiry", ("kill", "reboot"), "kill", path),
+        "isolation": choice_in(table, "isolation", ("auto", "marker"), "auto", path),
     }
-    return SystemFile(
-        path, settings, table["store"], guard, table.get("log", ""),
-        tuple(table.get("agents", {}).get("plugins", ())), table.get("plugins", {}), table.get("settings", {}),
-    )  # fmt: skip
+    if guard["on_expiry"] == "reboot" or "reboot_command" in table:
+        command = table.get("reboot_command", _REBOOT)
+        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+            raise InputError("reboot_command is a list of words", file=str(path), remedy=f"write {_REBOOT!r}")
+        guard["reboot_command"] = command
+    return {**guard, **_section(table, "guard", path)}
+
+
+def _section(table: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    section = table.get(name, {})
+    if not isinstance(section, dict):
+        raise InputError(f"{name} is a table, not {section!r}", file=str(path), remedy=f"write [{name}] above its keys")
+    return section
+
+
+def _named(plugins: Mapping[str, Any]) -> list[Any]:
+    return [value for name, value in plugins.items() if name != "fences"]
+
+
+def _insist_plugin(name: object, path: Path) -> None:
+    """Only looks for the module: a daemon that cannot load a plugin would be started again and again."""
+    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    try:
+        found = bool(module and attribute) and importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        raise InputError(f"plugin {name!r} cannot be loaded", file=str(path), remedy="write module:name")
 
 
 def become_guard(path: Path) -> None:
     """Check the file, then replace this process by the guard. Does not return."""
+    from holdfast.app.store import check_store
+
     file = read_system_file(path)
+    try:
+        check_store(file.store)
+    except InputError as error:
+        raise error.inside(str(path), "store") from error
     file.settings.run_directory.mkdir(parents=True, exist_ok=True)
     if file.log:
         output = os.open(file.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -11,6 +11,7 @@ import click
 
 from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit, table
+from holdfast.runtime.textfile import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _administration(group: click.Group, wire: Wire) -> None:
     def command(ctx: click.Context, text: str, config: Path, macro: Path | None, as_json: bool) -> None:
         if bool(text) == bool(macro):
             raise click.UsageError("give a command or --macro FILE")
-        content, name = (macro.read_text(), str(macro)) if macro else (text, "command")
+        content, name = (read_text(macro), str(macro)) if macro else (text, "command")
         show(wire.run(config, content, name), as_json, ctx)
 
     @group.command(

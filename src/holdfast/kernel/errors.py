@@ -64,8 +64,10 @@ class InputError(HoldfastError):
 
 def _abridged(text: str) -> str:
     """Return ``text`` as a terminal can bear it: a complaint quotes its cause, which may be a megabyte of anything."""
-    shown = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text[:_MESSAGE_CHARACTERS])
-    return shown if len(text) <= _MESSAGE_CHARACTERS else f"{shown} …"
+    if len(text) > _MESSAGE_CHARACTERS:
+        half = _MESSAGE_CHARACTERS // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 class Unavailable(HoldfastError):

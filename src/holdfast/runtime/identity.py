@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.kernel.errors import InputError
 from holdfast.runtime.secretfile import read_secret, write_secret
 
 
@@ -29,9 +30,13 @@ class Identity:
 
     @classmethod
     def load(cls, directory: Path) -> Identity:
-        """Read an identity directory. Raises :class:`InputError` when the key is missing or readable by others."""
+        """Read an identity. Raises :class:`InputError` when a part is missing or others can read the key."""
         key = read_secret(directory / "key.pem")
-        return cls((directory / "ca.pem").read_bytes(), (directory / "cert.pem").read_bytes(), key)
+        try:
+            return cls((directory / "ca.pem").read_bytes(), (directory / "cert.pem").read_bytes(), key)
+        except OSError as error:
+            text = f"identity cannot be read: {error.strerror}"
+            raise InputError(text, file=str(error.filename), remedy="issue it: holdfast authority issue") from error
 
     @property
     def name(self) -> str:

@@ -17,7 +17,8 @@ def read_secret(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"secret file cannot be read: {error.strerror}", file=str(path)) from error
+        remedy = "check path and rights; an identity is made by holdfast authority issue"
+        raise InputError(f"secret file cannot be read: {error.strerror}", file=str(path), remedy=remedy) from error
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(file.fileno())
         if stat.S_IMODE(facts.st_mode) & 0o077:

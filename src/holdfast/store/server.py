@@ -13,7 +13,7 @@ import ssl
 
 import msgspec
 
-from holdfast.kernel.errors import Unavailable
+from holdfast.kernel.errors import HoldfastError, Unavailable
 from holdfast.store import wire
 from holdfast.store.port import Compare, Store
 
@@ -29,8 +29,12 @@ class StoreServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; return the port that was taken."""
-        self._server = await asyncio.start_server(self._accept, host, port, ssl=self._context)
+        """Listen; return the port that was taken. Raises ``HoldfastError`` when that address cannot be had."""
+        try:
+            self._server = await asyncio.start_server(self._accept, host, port, ssl=self._context)
+        except OSError as error:
+            text = f"cannot listen on {host}:{port}: {error.strerror}"
+            raise HoldfastError(text, "is the address this host's, and free?") from error
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:

@@ -84,6 +84,10 @@ def parse_statement(line: str, file: str, number: int) -> Statement:
         raise _error("include.dir does not exist", file, number, at, "directories are included unless exclude.dir")
     if len(words) < 2:
         raise _error(f"{keyword} needs a pattern", file, number, len(line) + 1, "write a full path, such as /VCS/*")
+    for word in words[1:]:
+        if word.group()[0] in "\"'" and (len(word.group()) < 2 or word.group()[-1] != word.group()[0]):
+            remedy = f"end it with {word.group()[0]}"
+            raise _error(f"the quote {word.group()[0]} is not closed", file, number, word.start() + 1, remedy)
     allowed = 3 if verb == "include" and _SCOPES[kind] in (Scope.FILE, Scope.ARCHIVE) else 2
     if len(words) > allowed:
         extra = words[allowed]

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from holdfast.backup.model.pools import DEFAULT_FILE_CAPACITY_BYTES
 from holdfast.kernel.errors import InputError
 from holdfast.kernel.sizes import parse_size
+from holdfast.runtime.textfile import host_port, read_toml
 
 ADMIN = "ADMIN"
 ADMIN_PASSWORD_FILE = "admin.password"
@@ -53,12 +53,7 @@ class ServerConfig:
 
 def load_config(path: Path) -> ServerConfig:
     """Read the file. Raises ``InputError`` naming what is wrong."""
-    try:
-        raw = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"configuration cannot be read: {error.strerror}", file=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"configuration is not TOML: {error}", file=str(path), remedy="see the reference") from error
+    raw = read_toml(path)
     for key, value in raw.items():
         if key not in _KEYS or not isinstance(value, _KEYS[key]):
             raise InputError(f"{key} is not understood", file=str(path), remedy=f"known: {', '.join(_KEYS)}")
@@ -67,17 +62,25 @@ def load_config(path: Path) -> ServerConfig:
             raise InputError(f"{key} is missing", file=str(path), remedy=f'add {key} = "..."')
     directory = Path(raw["directory"])
     ready = Path(raw["ready_file"]) if raw.get("ready_file") else None
+    host_port(raw["address"], "address", path)
     chosen = tuple(_pool(item, directory, path) for item in raw.get("pools", ()))
+    names = [pool.name for pool in chosen]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise InputError(f"pools: {twice} stands twice", file=str(path), remedy="keep one")
     chosen = chosen or tuple(PoolConfig(n, directory / "pools" / n) for n in ("BACKUPPOOL", "ARCHIVEPOOL"))
     return ServerConfig(raw["name"].upper(), directory, raw["address"], Path(raw["identity"]), ready, chosen)
 
 
-def _pool(item: dict[str, Any], directory: Path, path: Path) -> PoolConfig:
-    if not isinstance(item.get("name"), str):
-        raise InputError("a pool has no name", file=str(path), remedy='add name = "BACKUPPOOL"')
+def _pool(item: Any, directory: Path, path: Path) -> PoolConfig:
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        text = "a pool has no name" if isinstance(item, dict) else f"each is a table, not {item!r}"
+        raise InputError(f"pools: {text}", file=str(path), remedy='write [[pools]] above name = "BACKUPPOOL"')
     name = item["name"].upper()
-    where = Path(item.get("directory", directory / "pools" / name))
-    capacity = parse_size(str(item["capacity"])) if "capacity" in item else DEFAULT_FILE_CAPACITY_BYTES
+    where = Path(str(item.get("directory", directory / "pools" / name)))
+    try:
+        capacity = parse_size(str(item["capacity"])) if "capacity" in item else DEFAULT_FILE_CAPACITY_BYTES
+    except InputError as error:
+        raise error.inside(str(path), f"pools: {name}: capacity") from error
     return PoolConfig(name, where, capacity)
 
 

@@ -21,6 +21,7 @@ from holdfast.dialects.tsm.render import separated, table
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import Identity
 from holdfast.runtime.secretfile import read_secret
+from holdfast.runtime.textfile import read_text
 
 _OPTIONS = {
     "ID": 2, "PASSWORD": 2, "PASSWORDFILE": 9, "SERVERNAME": 2, "DATAONLY": 8, "COMMADELIMITED": 5,
@@ -81,10 +82,7 @@ def _requests(read: Arguments, stdin: TextIO) -> list[Request]:
         if len(read.words) != 2:
             raise InputError("MACRO needs one file", remedy="dsmadmc macro FILE")
         path = Path(read.words[1].strip("\"'"))
-        try:
-            return read_macro(path.read_text(), str(path))
-        except OSError as error:
-            raise InputError(f"macro cannot be read: {error.strerror}", file=str(path)) from error
+        return read_macro(read_text(path), str(path))
     return [read_command(" ".join(read.words), "command line")]
 
 

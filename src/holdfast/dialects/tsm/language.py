@@ -14,7 +14,8 @@ from holdfast.dialects.tsm.grammar import Command, find, knows_verb
 from holdfast.kernel.errors import InputError
 
 _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_QUOTED_OR_COMMENT = re.compile(r"""("[^"\n]*"|'[^'\n]*')|/\*.*?\*/""", re.DOTALL)
+_QUOTED = re.compile(r"""("[^"\n]*"|'[^'\n]*')""")
 _SECRET = frozenset({"password", "serverpassword"})
 
 
@@ -52,19 +53,18 @@ def read_command(text: str, file: str = "command") -> Request:
 
 def statements(text: str, file: str) -> list[list[Token]]:
     """Split text into commands: lists of words with their places."""
-    opened = _COMMENT.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
-    if "/*" in opened:
-        before = opened[: opened.index("/*")]
-        place = Token("/*", before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise _error("the comment is not closed", place, file, "close it with */")
     commands: list[list[Token]] = []
     current: list[Token] = []
-    for number, line in enumerate(opened.splitlines(), 1):
-        tokens = [Token(match[0], number, match.start() + 1) for match in _TOKEN.finditer(line)]
-        if tokens and not current and commands and "=" in tokens[0].text:
+    hanging = Token("", 0, 0)
+    for number, line in enumerate(_without_comments(text, file).split("\n"), 1):
+        tokens = _words(line, number, file)
+        if not tokens:
+            continue
+        hanging = tokens[-1]
+        if not current and commands and "=" in tokens[0].text:
             current = commands.pop()  # a line that begins with KEY=VALUE can only go on with the command above
-        continued = bool(tokens) and tokens[-1].text in ("-", "\\")
-        if not continued and tokens and tokens[-1].text.endswith("-") and "=" not in tokens[-1].text:
+        continued = tokens[-1].text in ("-", "\\")
+        if not continued and tokens[-1].text.endswith("-") and "=" not in tokens[-1].text:
             tokens[-1] = Token(tokens[-1].text[:-1], number, tokens[-1].column)
             current += tokens
             continue
@@ -73,8 +73,34 @@ def statements(text: str, file: str) -> list[list[Token]]:
             commands.append(current)
             current = []
     if current:
-        commands.append(current)
+        raise _error("the command goes on in a line that is not there", hanging, file, "end it, or add the line")
     return commands
+
+
+def _without_comments(text: str, file: str) -> str:
+    """Return ``text`` with blanks in place of comments, so that every word keeps its place."""
+    opened = _QUOTED_OR_COMMENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), text)
+    start = _QUOTED.sub(lambda match: " " * len(match[0]), opened).find("/*")
+    if start >= 0:
+        before = opened[:start]
+        place = Token("/*", before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise _error("the comment is not closed", place, file, "close it with */")
+    return opened
+
+
+def _words(line: str, number: int, file: str) -> list[Token]:
+    found, end = [], 0
+    for match in _TOKEN.finditer(line):
+        if gap := line[end : match.start()].strip():
+            break
+        found.append(Token(match[0], number, match.start() + 1))
+        end = match.end()
+    else:
+        gap = line[end:].strip()
+    if gap:
+        place = Token(gap, number, line.index(gap[0], end) + 1)
+        raise _error(f"the quote {gap[0]} is not closed", place, file, f"end it with {gap[0]} on the same line")
+    return found
 
 
 def parse(tokens: list[Token], file: str) -> Request:

@@ -17,12 +17,12 @@ Relative paths are relative to the file.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.kernel.errors import InputError
 from holdfast.replication.model.identity import parse_image
+from holdfast.runtime.textfile import host_port, read_toml
 
 DEFAULT_CALLERS = ("operator*", "admin*", "system:*", "lab*", "drill*", "array:*")
 _KEYS = {"storage_image", "directory", "management", "nbd", "mirror", "identity", "users", "store", "callers", "peers"}
@@ -46,12 +46,7 @@ class ArrayConfig:
 
 def load_config(path: Path) -> ArrayConfig:
     """Read the configuration. Raises :class:`InputError`."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not TOML: {error}", file=str(path), remedy="correct the line that is named") from error
+    table = read_toml(path)
     unknown = sorted(table.keys() - _KEYS)
     if unknown:
         raise InputError(f"unknown key {unknown[0]!r}", file=str(path), remedy=f"known: {', '.join(sorted(_KEYS))}")
@@ -62,25 +57,27 @@ def load_config(path: Path) -> ArrayConfig:
             raise InputError(f"{key} must be a text", file=str(path), remedy=f'write {key} = "..."')
         return value
 
-    def address(key: str, value: str) -> str:
-        if not value.rpartition(":")[2].isdigit():
-            raise InputError(f"{key}: {value!r} is not HOST:PORT", file=str(path), remedy="write 10.77.1.20:7501")
-        return value
+    def image(key: str, value: str) -> str:
+        try:
+            return parse_image(value)
+        except InputError as error:
+            raise error.inside(str(path), key) from error
 
     base = path.parent
     peers = table.get("peers", {})
     callers = table.get("callers", list(DEFAULT_CALLERS))
     if not isinstance(peers, dict) or not isinstance(callers, list):
-        raise InputError("peers must be a table and callers a list", file=str(path))
+        remedy = 'write [peers] above "IMAGE" = "HOST:PORT", and callers = ["system:*"]'
+        raise InputError("peers must be a table and callers a list", file=str(path), remedy=remedy)
     return ArrayConfig(
-        storage_image=parse_image(text("storage_image")),
+        storage_image=image("storage_image", text("storage_image")),
         directory=base / text("directory"),
-        management=address("management", text("management")),
-        nbd=address("nbd", text("nbd")),
-        mirror=address("mirror", text("mirror")),
+        management=host_port(text("management"), "management", path),
+        nbd=host_port(text("nbd"), "nbd", path),
+        mirror=host_port(text("mirror"), "mirror", path),
         identity=base / text("identity"),
         users=base / text("users") if "users" in table else None,
         store=text("store", ""),
         callers=tuple(str(name) for name in callers),
-        peers={parse_image(str(name)): address(f"peers.{name}", str(value)) for name, value in peers.items()},
+        peers={image("peers", str(name)): host_port(value, f"peers.{name}", path) for name, value in peers.items()},
     )

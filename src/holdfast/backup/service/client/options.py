@@ -35,6 +35,8 @@ class ClientOptions:
     values: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
+    stanza: tuple[str, int] = ("", 0)
+    """File and line at which the server's stanza begins."""
 
     def get(self, name: str, default: str = "") -> str:
         """Return an option's value."""
@@ -43,7 +45,14 @@ class ClientOptions:
     def need(self, name: str, file: str) -> str:
         """Return an option's value or raise ``InputError``."""
         if not self.values.get(name):
-            raise InputError(f"option {name} is missing", file=file, remedy=f"add {name} to the server's stanza")
+            place, line = self.stanza if self.stanza[1] else (file, 0)
+            raise InputError(
+                f"option {name} is missing",
+                file=place,
+                line=line,
+                column=1 if line else 0,
+                remedy=f"add {name} to the stanza of server {self.get('SERVERNAME')}",
+            )
         return self.values[name]
 
     def set(self, name: str, value: str) -> None:
@@ -76,6 +85,7 @@ def load_options(optfile: Path, sysfile: Path | None = None) -> ClientOptions:
     for line in (*stanza, *user):
         _take(options, line)
     options.values["SERVERNAME"] = wanted or options.get("SERVERNAME")
+    options.stanza = (stanza[0].file, stanza[0].number)
     return options
 
 
@@ -91,16 +101,27 @@ def _read(path: Path) -> list[_Line]:
     try:
         text = path.read_text("utf-8", "surrogateescape")
     except OSError as error:
-        raise InputError(f"option file cannot be read: {error.strerror}", file=str(path)) from error
+        remedy = "name it with -optfile, DSM_CONFIG or DSM_DIR, or create it"
+        raise InputError(f"option file cannot be read: {error.strerror}", file=str(path), remedy=remedy) from error
     lines = []
     for number, raw in enumerate(text.splitlines(), 1):
         match = re.match(r"\s*(\S+)\s*(.*?)\s*$", raw)
         if match is None or match[1].startswith("*"):
             continue
-        value = match[2][1:-1] if re.fullmatch(r'"[^"]*"|\'[^\']*\'', match[2]) else match[2]
         keyword = _keyword(match[1], str(path), number, match.start(1) + 1)
-        lines.append(_Line(keyword, value, str(path), number, match.start(1) + 1, raw.strip()))
+        value = _unquoted(match[2], str(path), number, match.start(2) + 1) if keyword != "INCLUDE" else match[2]
+        lines.append(_Line(keyword, value, str(path), number, match.start(1) + 1, raw))
     return lines
+
+
+def _unquoted(value: str, file: str, line: int, column: int) -> str:
+    if value[:1] not in ('"', "'"):
+        return value
+    if len(value) < 2 or value[-1] != value[0]:
+        raise InputError(
+            f"the quote {value[0]} is not closed", file=file, line=line, column=column, remedy=f"end it with {value[0]}"
+        )
+    return value[1:-1] if value[0] not in value[1:-1] else value
 
 
 def _keyword(word: str, file: str, line: int, column: int) -> str:
@@ -120,6 +141,14 @@ def _stanza(lines: list[_Line], wanted: str, sysfile: Path) -> list[_Line]:
     inside = found = False
     for line in lines:
         if line.keyword == "SERVERNAME":
+            if found and line.value.upper() == stanza[0].value.upper():
+                raise InputError(
+                    f"a stanza for server {line.value!r} stands twice",
+                    file=line.file,
+                    line=line.number,
+                    column=line.column,
+                    remedy=f"keep one; the other begins at line {stanza[0].number}",
+                )
             inside = not found and (not wanted or line.value.upper() == wanted.upper())
             found = found or inside
         elif line.keyword == "DEFAULTSERVER":
@@ -149,7 +178,7 @@ def _take(options: ClientOptions, line: _Line) -> None:
         raise InputError(
             f"{line.keyword} has no value", file=line.file, line=line.number, column=line.column, remedy="give it one"
         )
-    if line.keyword == "TCPPORT" and not line.value.isdigit():
+    if line.keyword == "TCPPORT" and not _is_port(line.value):
         raise InputError(
             f"{line.value!r} is not a port", file=line.file, line=line.number, column=line.column, remedy="1 to 65535"
         )
@@ -169,12 +198,19 @@ def _take(options: ClientOptions, line: _Line) -> None:
     options.set(line.keyword, line.value)
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536
+
+
 def load_stanza(sysfile: Path, server: str) -> ClientOptions:
     """Read one stanza of ``dsm.sys`` alone, as dsmadmc does. Without a name: DEFAULTSERVER, or the first stanza."""
     system = _read(sysfile)
     wanted = server or next((line.value for line in system if line.keyword == "DEFAULTSERVER"), "")
-    options = ClientOptions()
-    for line in _stanza(system, wanted, sysfile):
-        if line.keyword != "INCLUDE":
+    stanza = _stanza(system, wanted, sysfile)
+    options = ClientOptions(stanza=(stanza[0].file, stanza[0].number))
+    for line in stanza:
+        if line.keyword == "TCPPORT":
+            _take(options, line)
+        elif line.keyword != "INCLUDE":
             options.set(line.keyword, line.value)
     return options
