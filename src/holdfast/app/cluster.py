@@ -12,7 +12,6 @@ import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
@@ -55,10 +54,10 @@ def store_url(given: str) -> str:
 def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]], may_create: bool = False) -> Result:
     """Open the store, do ``work`` with a client, close. Only who ``may_create`` makes a store that is not there."""
     url = store_url(store)
-    parts = urlsplit(url)
-    if parts.scheme == "embedded" and not may_create and not Path(parts.path).exists():
+    path = url.removeprefix("embedded://")
+    if path != url and not may_create and not Path(path).exists():
         raise InputError(
-            f"there is no store at {parts.path}",
+            f"there is no store at {path}",
             remedy="correct --store or HOLDFAST_STORE; holdfast cluster load makes a store",
         )
 
