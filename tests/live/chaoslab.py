@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.continuity.model.report import Report
-from holdfast.continuity.model.sites import ARRAYS, GROUP, MIRROR_RESOURCE, MOUNT_POINTS, Role
+from holdfast.continuity.model.sites import ARRAYS, GROUP, MIRROR_RESOURCE, MOUNT_POINTS, Layout, Role
 from holdfast.continuity.service.drill import boot, client, delhi, mirror, protect, tree
 from holdfast.continuity.service.drill.stage import LEDGER, Stage
 from holdfast.kernel.errors import HoldfastError
@@ -45,10 +45,9 @@ FILESPACE = MOUNT_POINTS[1]
 class Watch(threading.Thread):
     """Looks at all processes of the machine, many times a second, for the application on two systems at once."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__(daemon=True)
-        port = stage.layout.ledger_port
-        self._systems = {f"{host.address}:{port}": host.name for host in stage.layout.of(Role.SYSTEM)}
+        self._systems = {f"{host.address}:{layout.ledger_port}": host.name for host in layout.of(Role.SYSTEM)}
         self.looks, self.violations, self._over = 0, list[str](), threading.Event()
 
     def run(self) -> None:
@@ -230,7 +229,7 @@ def run(stage: Stage, seed: int, found: dict[str, Any]) -> None:
     protect.run(stage)
     delhi.set_up(stage)
     client.incremental(stage, CLIENT, {FILESPACE: tree.place(stage)})
-    watch = Watch(stage)
+    watch = Watch(stage.layout)
     watch.start()
     chaos = Chaos(stage, random.Random(seed))
     found["rounds"], found["violations"] = chaos.rounds, watch.violations

@@ -11,12 +11,17 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from holdfast.continuity.model.sites import layout
-from holdfast.lab.provision import loopback_of
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chaoslab import Watch
+
+from holdfast.continuity.model.sites import Role, layout
+from holdfast.lab.provision import EXAMPLES, loopback_of
 from holdfast.lab.supervisor import clean
 
 SCRIPT = Path(__file__).with_name("chaoslab.py")
@@ -33,6 +38,29 @@ def free_directory(parent: Path) -> Path:
                 directory.mkdir()
                 return directory
     raise AssertionError("every part of the loopback network is in use")
+
+
+def test_the_watch_sees_the_application_on_two_systems(tmp_path: Path) -> None:
+    directory = free_directory(tmp_path)
+    addresses = layout(False, loopback_of(directory))
+    watch = Watch(addresses)
+    watch.start()
+    ledgers = []
+    try:
+        for system in addresses.of(Role.SYSTEM)[:2]:
+            listen = f"{system.address}:{addresses.ledger_port}"
+            data = str(tmp_path / system.name)
+            command = [sys.executable, str(EXAMPLES / "ledger.py"), "serve", "--listen", listen, "--data", data]
+            ledgers.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+            assert ledgers[-1].stdout is not None
+            assert ledgers[-1].stdout.readline() == b"ready\n"
+            time.sleep(0.5)
+            assert bool(watch.violations) == (len(ledgers) == 2)
+    finally:
+        for ledger in ledgers:
+            ledger.kill()
+            ledger.communicate()
+        watch.stop()
 
 
 @pytest.mark.slow
