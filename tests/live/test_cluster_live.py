@@ -50,8 +50,11 @@ class Cluster:
         self.directory, self.url = directory, f"embedded://{directory}/cluster.db"
         self.guards: dict[str, subprocess.Popen[bytes]] = {}
         self.isolation, self.ttl_s = isolation, 1.0
-        (directory / "main.cf").write_text(MAIN_CF.replace("@DIR@", str(directory)))
-        self.ask(lambda client: client.load(read_files(directory)))
+        self.load(MAIN_CF)
+
+    def load(self, main_cf: str) -> None:
+        (self.directory / "main.cf").write_text(main_cf.replace("@DIR@", str(self.directory)))
+        self.ask(lambda client: client.load(read_files(self.directory)))
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -336,3 +339,31 @@ def test_daemons_killed_at_random_moments_lose_nothing(cluster: Cluster) -> None
         flags = sorted(path.name for path in cluster.directory.glob("*.flag"))
         cluster.until(cluster.online_on(state.intents["web"].owner))
         assert flags in ([f"{state.intents['web'].owner}.flag"], ["alpha.flag"], ["beta.flag"])
+
+
+DEPENDENT = """
+group front (
+    SystemList = { alpha, beta }
+    AutoStartList = { alpha, beta }
+    )
+    FileOnOff page ( PathName = "@DIR@/page-%s" )
+    requires group web online local firm
+"""
+
+
+def test_a_parent_group_goes_down_and_follows_its_child(tmp_path: Path) -> None:
+    for cluster in lab(tmp_path, "marker"):
+        cluster.load(MAIN_CF + DEPENDENT)
+        cluster.start("alpha", "beta")
+        cluster.until(lambda _: (tmp_path / "page-alpha").exists())
+        assert cluster.online_on("alpha")(cluster.state())
+        with pytest.raises(Refused) as refused:
+            cluster.request("group.switch", system="beta")
+        assert refused.value.refusal.code == "parent-group-online"
+        for _ in range(2):
+            (victim,) = apps(cluster.directory)
+            os.kill(victim, signal.SIGKILL)
+            cluster.until(lambda _, gone=victim: apps(cluster.directory) not in ([], [gone]))
+        cluster.until(cluster.online_on("beta"))
+        cluster.until(lambda _: (tmp_path / "page-beta").exists())
+        assert not (tmp_path / "page-alpha").exists()

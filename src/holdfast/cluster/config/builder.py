@@ -26,6 +26,7 @@ from holdfast.cluster.model.configuration import Configuration, Group, GroupLink
 
 _INT_RANGE = range(-(2**31), 2**31)
 _INCLUDE_LIMIT = 64
+GROUP_LINK_LEVELS = 5  # [K]; old releases had 3 (cluster.md section 9.1)
 _NAME = re.compile(r"\w[\w.:-]*")
 
 
@@ -128,7 +129,33 @@ def _groups(blocks: list[Block], types: Mapping[str, ResourceType], systems: Map
         for child, _, place in block.group_links:
             if child not in groups:
                 raise place.error(f"group {child!r} does not exist", "correct the name or add the group")
+    _check_group_links(blocks)
     return groups
+
+
+def _check_group_links(blocks: list[Block]) -> None:
+    """No circle, no chain longer than :data:`GROUP_LINK_LEVELS`."""
+    requires: dict[str, list[str]] = {}
+    for block in blocks:
+        for child, _, place in block.group_links:
+            if child == block.name or _reaches(requires, child, block.name):
+                raise place.error(f"'{block.name} requires group {child}' closes a circle", "remove one of its links")
+            requires.setdefault(block.name, []).append(child)
+    for block in blocks:
+        levels = _levels(requires, block.name)
+        if levels > GROUP_LINK_LEVELS:
+            text = f"group {block.name!r} starts a chain of {levels} groups; at most {GROUP_LINK_LEVELS} may be linked"
+            raise block.group_links[0][2].error(text, "shorten the chain")
+
+
+def _levels(requires: Mapping[str, list[str]], name: str) -> int:
+    deepest, waiting = 1, [(name, 1)]
+    while waiting:
+        one, level = waiting.pop()
+        deepest = max(deepest, level)
+        if level <= GROUP_LINK_LEVELS:
+            waiting += [(child, level + 1) for child in requires.get(one, [])]
+    return deepest
 
 
 def _group(

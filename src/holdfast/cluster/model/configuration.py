@@ -177,6 +177,15 @@ class Configuration:
     types: Mapping[str, ResourceType] = field(default_factory=dict)
     includes: tuple[str, ...] = ()
 
+    @cached_property
+    def required_by(self) -> Mapping[str, tuple[tuple[Group, GroupLink], ...]]:
+        """The groups that require a group, each with its link; groups that none requires are absent."""
+        found: dict[str, list[tuple[Group, GroupLink]]] = {}
+        for group in self.groups.values():
+            for link in group.group_links:
+                found.setdefault(link.child, []).append((group, link))
+        return {name: tuple(parents) for name, parents in found.items()}
+
     def group_of(self, resource: str) -> Group | None:
         """Return the group that holds ``resource``, or None."""
         return next((group for group in self.groups.values() if resource in group.resources), None)

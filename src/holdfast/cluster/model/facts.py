@@ -122,7 +122,9 @@ class Intent:
     """What was decided for a group. ``owner`` in ``incarnation`` may run it, and only with ``evidence``.
 
     ``following`` is the system that gets the group once ``owner`` confirmed it offline. ``overrides`` are a person's
-    wishes for single resources. ``maintenance_until`` is wall-clock seconds, 0 when not in maintenance.
+    wishes for single resources. ``maintenance_until`` is wall-clock seconds, 0 when not in maintenance. ``kept_down``
+    names the group for whose sake this one was taken offline: it comes back when that one allows it. ``ground`` says
+    where the groups that it requires were when it got its owner.
     """
 
     group: str
@@ -139,6 +141,8 @@ class Intent:
     overrides: Mapping[str, Wanted] = field(default_factory=dict)
     accept_data_loss: bool = False
     clears: Mapping[str, int] = field(default_factory=dict)
+    kept_down: str = ""
+    ground: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_maintenance(self) -> bool:

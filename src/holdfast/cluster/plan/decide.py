@@ -52,6 +52,7 @@ def decide(view: View) -> Decision:
         outcomes.extend(_stuck(view, part, {one.id for one in outcomes}))
         changes.extend(part.changes)
         intents.update((change.intent.group, change.intent) for change in part.changes)
+        touched.update(change.intent.group for change in part.changes)
         asks.extend(part.asks)
         notes.extend(part.notes if part.notes or part.asks else (Note(group.name),))
     return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks))

@@ -1,21 +1,25 @@
 """What becomes of one group: the coordinator's decision, read from top to bottom.
 
-Each function answers for one situation (never started, owner alive, owner dead, changing hands) and returns a
-fragment of a :class:`Decision`. A new owner is named only by :func:`_give`, and never without evidence.
+Each function answers for one situation (never started, owner alive, owner dead, changing hands, kept down for another
+group's sake) and returns a fragment of a :class:`Decision`. A new owner is named only by :func:`_give`, and never
+without evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Life, Note, Wanted
+from holdfast.cluster.plan.dependencies import displaced, dragging, ground, in_the_way, objection
 from holdfast.cluster.plan.evidence import data_current, takeover
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.placement import Placement, first_choice, place
 from holdfast.cluster.plan.view import Ask, AskKind, Change, Decision, View
 from holdfast.kernel.errors import Refusal
+
+_NO_REFUSAL = Refusal("", "")
 
 
 def decide_group(view: View, group: Group) -> Decision:
@@ -38,9 +42,11 @@ def decide_group(view: View, group: Group) -> Decision:
         return _owner_dead(view, group, intent)
     if owner.incarnation != intent.incarnation:
         return _owner_returned(view, group, intent)
-    if intent.wanted is Wanted.OFFLINE:
-        return _hand_over(view, group, intent) if intent.following else Decision()
-    return _running(view, group, intent)
+    if intent.wanted is Wanted.ONLINE:
+        return _running(view, group, intent)
+    if intent.following:
+        return _hand_over(view, group, intent)
+    return _rejoin(view, group, intent) if intent.kept_down else Decision()
 
 
 def _frozen(view: View, group: Group, intent: Intent) -> Decision:
@@ -80,7 +86,7 @@ def _probed(view: View, group: Group, system: str) -> bool:
 
 
 def _owner_dead(view: View, group: Group, intent: Intent) -> Decision:
-    if intent.wanted is Wanted.OFFLINE and not intent.following:
+    if intent.wanted is Wanted.OFFLINE and not intent.following and not intent.kept_down:
         return Decision()
     if not group.flag("AutoFailOver") and not intent.following:
         return _note(group, "no-failover", f"{intent.owner} is dead, and AutoFailOver is 0")
@@ -122,6 +128,10 @@ def _owner_returned(view: View, group: Group, intent: Intent) -> Decision:
     if intent.wanted is Wanted.OFFLINE and not intent.following:
         bound = replace(intent, incarnation=view.system(intent.owner).incarnation, serial=intent.serial + 1)
         return _change(view, bound, "rebound", f"{intent.owner} came back; the group stays offline")
+    lacking = objection(view, group, target)
+    if lacking:
+        bound = replace(intent, incarnation=view.system(intent.owner).incarnation, following="")
+        return _keep_down(view, group, bound, lacking)
     text = f"{intent.owner} came back and found the group offline; its guard had killed the earlier incarnation"
     evidence = Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
     return _give(view, group, intent, target, evidence, f"{intent.owner} came back")
@@ -133,10 +143,7 @@ def _hand_over(view: View, group: Group, intent: Intent) -> Decision:
         failing = [] if fact is None else [name for name, each in fact.resources.items() if each.clean_failing]
         text = f"waiting until {intent.owner} confirms that the group is offline"
         return _note(group, "stopping", f"{text}; {failing[0]} cannot be cleaned" if failing else text)
-    evidence = Evidence(
-        EvidenceKind.OFFLINE_CONFIRMED, f"{intent.owner} confirmed every resource offline", intent.owner,
-        intent.incarnation,
-    )  # fmt: skip
+    evidence = _confirmed(intent)
     wished = place(view, group, only=intent.following)
     if wished.target:
         return _give(view, group, intent, wished.target, evidence, intent.reason)
@@ -147,34 +154,124 @@ def _hand_over(view: View, group: Group, intent: Intent) -> Decision:
     return _give(view, group, intent, back.target, evidence, reason)
 
 
+def _rejoin(view: View, group: Group, intent: Intent) -> Decision:
+    """Bring back a group that was taken down for another's sake, where and when its links allow it."""
+    fact = view.fact(group.name, intent.owner)
+    if fact is None or fact.serial < intent.serial or not fact.offline:
+        return _note(group, "stopping", f"waiting until {intent.owner} confirms that the group is offline")
+    placement = place(view, group, near=intent.owner, only="" if group.flag("AutoFailOver") else intent.owner)
+    choice = _choose(view, group, intent, _prefer(placement, intent.owner, alone=False))
+    if choice.asks:
+        return Decision(asks=choice.asks)
+    if not choice.target:
+        text = f"kept offline for the sake of group {intent.kept_down}"
+        return _note(group, "waiting-for-group", text, choice.refusal.remedy, choice.rejected)
+    reason = f"group {intent.kept_down} allows it again"
+    return _give(view, group, intent, choice.target, _confirmed(intent), reason, choice.rejected)
+
+
 def _running(view: View, group: Group, intent: Intent) -> Decision:
     fact = view.fact(group.name, intent.owner)
     if fact is None or fact.serial < intent.serial:
         return Decision()
+    away = displaced(view, group, intent)
+    if away is not None and away.target:
+        moved = replace(intent, wanted=Wanted.OFFLINE, following=away.target, reason=away.reason)
+        moved = replace(moved, serial=intent.serial + 1)
+        return _change(view, moved, "follows", f"{group.name} leaves {intent.owner}: {away.reason}")
+    if away is not None:
+        return _keep_down(view, group, intent, away.reason, away.child)
     culprit = faulted_critically(group, fact.resources)
-    if not culprit:
-        failing = [name for name, each in fact.resources.items() if each.clean_failing]
-        return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}") if failing else Decision()
-    if not fact.offline:
+    if culprit:
+        return _faulted(view, group, intent, culprit)
+    above = dragging(view, group, intent)
+    if above is not None:
+        return _dragged(view, group, intent, above)
+    failing = [name for name, each in fact.resources.items() if each.clean_failing]
+    return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}") if failing else Decision()
+
+
+def _faulted(view: View, group: Group, intent: Intent, culprit: str) -> Decision:
+    fact = view.fact(group.name, intent.owner)
+    if fact is None or not fact.offline:
         return _note(group, "faulted", f"{culprit} faulted on {intent.owner}; the group is taken offline there first")
     if not group.flag("AutoFailOver"):
         return _note(group, "no-failover", f"{culprit} faulted on {intent.owner}, and AutoFailOver is 0")
-    placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}))
-    rejected, first = dict(placement.rejected), Refusal("", "")
-    for target in placement.candidates:
-        if not group.same_zone(intent.owner, target):
-            proof = data_current(view, group, intent, target)
-            if proof.asks:
-                return Decision(asks=proof.asks)
-            if proof.refusal is not None:
-                rejected[target] = proof.refusal.reason
-                first = first if first.code else proof.refusal
-                continue
+    choice = _choose(view, group, intent, place(view, group, near=intent.owner, avoid=frozenset({intent.owner})))
+    if choice.asks:
+        return Decision(asks=choice.asks)
+    if choice.target:
         text = f"{intent.owner} confirmed every resource offline after {culprit} faulted"
         evidence = Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
-        return _give(view, group, intent, target, evidence, f"{culprit} faulted on {intent.owner}", rejected)
-    code = first.code or "no-target"
-    return _note(group, code, f"{culprit} faulted and no system can take the group", first.remedy, rejected)
+        reason = f"{culprit} faulted on {intent.owner}"
+        return _give(view, group, intent, choice.target, evidence, reason, choice.rejected)
+    text = f"{culprit} faulted and no system can take the group"
+    return _note(group, choice.refusal.code or "no-target", text, choice.refusal.remedy, choice.rejected)
+
+
+def _dragged(view: View, group: Group, intent: Intent, parent: Group) -> Decision:
+    """Move a child whose hard-linked parent faulted to where both can be; stay when there is no such system."""
+    placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}))
+    fit = tuple(name for name in placement.candidates if name in parent.priorities and _fit(view, parent, name))
+    choice = _choose(view, group, intent, replace(placement, candidates=fit))
+    if choice.asks or not choice.target:
+        return Decision(asks=choice.asks)
+    reason = f"group {parent.name} faulted on {intent.owner} and takes {group.name} along"
+    moved = replace(intent, wanted=Wanted.OFFLINE, following=choice.target, reason=reason, serial=intent.serial + 1)
+    return _change(view, moved, "follows", f"{group.name} leaves {intent.owner} for {choice.target}: {reason}")
+
+
+def _fit(view: View, group: Group, system: str) -> bool:
+    fact = view.fact(group.name, system)
+    return fact is not None and fact.probed and not faulted_critically(group, fact.resources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The first candidate that the data allows; or what must be asked; or why there is none."""
+
+    target: str = ""
+    asks: tuple[Ask, ...] = ()
+    refusal: Refusal = _NO_REFUSAL
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+def _choose(view: View, group: Group, intent: Intent, placement: Placement) -> _Choice:
+    """Pass over candidates at another site whose data is not recorded as current."""
+    rejected, first = dict(placement.rejected), Refusal("", "")
+    for target in placement.candidates:
+        if group.same_zone(intent.owner, target):
+            return _Choice(target, rejected=rejected)
+        proof = data_current(view, group, intent, target)
+        if proof.asks:
+            return _Choice(asks=proof.asks)
+        if proof.refusal is None:
+            return _Choice(target, rejected=rejected)
+        rejected[target] = proof.refusal.reason
+        first = first if first.code else proof.refusal
+    return _Choice(refusal=first, rejected=rejected)
+
+
+def _keep_down(view: View, group: Group, intent: Intent, reason: str, child: str = "") -> Decision:
+    name = child or next((link.child for link in group.group_links), "")
+    down = replace(intent, wanted=Wanted.OFFLINE, kept_down=name, reason=reason, serial=intent.serial + 1)
+    return _change(view, down, "kept-down", f"{group.name} goes offline on {intent.owner}: {reason}")
+
+
+def _confirmed(intent: Intent) -> Evidence:
+    text = f"{intent.owner} confirmed every resource offline"
+    return Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
+
+
+def _make_way(view: View, group: Group, other: Group, target: str) -> Decision:
+    """``other`` must not be where ``group`` comes to: it goes first."""
+    theirs = view.intents.get(other.name, Intent(other.name))
+    if theirs.frozen or theirs.in_maintenance or other.flag("Frozen"):
+        text = f"group {other.name} must not be where {group.name} is, is on {target}, and is frozen or in maintenance"
+        return _note(group, "no-target", text, f"unfreeze {other.name}, or move it away")
+    if theirs.owner == target and theirs.wanted is Wanted.ONLINE:
+        return _keep_down(view, other, theirs, f"group {group.name} comes to {target}", group.name)
+    return _note(group, "waiting", f"waiting until group {other.name} is offline on {target}")
 
 
 def _give(
@@ -189,6 +286,8 @@ def _give(
     elsewhere = [name for name in view.running_on(group) if name not in (target, intent.owner)]
     if elsewhere:
         return _note(group, "not-offline", f"the group is not offline on {elsewhere[0]}; it is taken down there first")
+    for other in in_the_way(view, group, target):
+        return _make_way(view, group, other, target)
     incarnation = view.system(target).incarnation
     if group.name in view.fenced:
         ask = Ask(AskKind.ADMIT, group.name, target, incarnation)
@@ -199,7 +298,8 @@ def _give(
             return _note(group, answer.code, f"{target} gets no access to the data: {answer.reason}", answer.remedy)
     given = replace(
         intent, owner=target, incarnation=incarnation, wanted=Wanted.ONLINE, serial=intent.serial + 1,
-        evidence=evidence, following="", reason=reason, overrides={}, accept_data_loss=False,
+        evidence=evidence, following="", reason=reason, overrides={}, accept_data_loss=False, kept_down="",
+        ground=ground(view, group),
     )  # fmt: skip
     passed = "".join(f"; not {name}: {why}" for name, why in (rejected or {}).items())
     text = f"{group.name} goes to {target}: {reason}; evidence: {evidence.kind.value}, {evidence.text}{passed}"

@@ -7,7 +7,7 @@ side. It is asked again after every change, so nothing has to be remembered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -74,10 +74,29 @@ def faulted_critically(group: Group, facts: Mapping[str, ResourceFact]) -> str:
     return ""
 
 
+def leaned_on(group: Group, others: Iterable[tuple[Group, Charge, Mapping[str, ResourceFact]]]) -> str:
+    """Return the group of ``others`` on this system that must be offline before ``group`` goes down; empty if none.
+
+    That is a parent linked ``online local`` that is itself going down, or linked hard, and has something online yet.
+    One that is left alone (frozen) holds nothing up.
+    """
+    for other, given, facts in others:
+        link = next((each for each in other.group_links if each.child == group.name), None)
+        if link is None or (link.category, link.location) != ("online", "local"):
+            continue
+        goes = given.mandate is Mandate.STOP or (link.rigidity == "hard" and given.mandate is not Mandate.HANDS_OFF)
+        if goes and not all(fact.settled_offline for fact in facts.values()):
+            return other.name
+    return ""
+
+
 def orders(
-    group: Group, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted]
+    group: Group, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted], held: str = ""
 ) -> tuple[Order, ...]:
-    """Return the entry points that may start now. Nothing goes online before every resource was probed."""
+    """Return the entry points that may start now. Nothing goes online before every resource was probed.
+
+    ``held`` names a group that must be offline before this one goes down (:func:`leaned_on`).
+    """
     if given.mandate is Mandate.HANDS_OFF:
         return ()
     found: list[Order] = []
@@ -89,7 +108,7 @@ def orders(
         wanted, reason = _wanted(group, name, facts, given, wishes)
         if wanted is Wanted.ONLINE and probed and _may_start(group, name, facts):
             found.append(Order(name, Wanted.ONLINE, reason))
-        elif wanted is Wanted.OFFLINE and _may_stop(group, name, facts):
+        elif wanted is Wanted.OFFLINE and not held and _may_stop(group, name, facts):
             found.append(Order(name, Wanted.OFFLINE, reason))
     return tuple(found)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Life
+from holdfast.cluster.plan.dependencies import objection
 from holdfast.cluster.plan.load import available, rank, shortage
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.view import View
@@ -79,4 +80,4 @@ def _objection(view: View, group: Group, name: str, avoid: frozenset[str]) -> st
     failing = [each for each, found in fact.resources.items() if found.clean_failing]
     if failing:
         return f"{failing[0]} cannot be cleaned there"
-    return shortage(view, group, name)
+    return shortage(view, group, name) or objection(view, group, name)

@@ -21,6 +21,7 @@ from holdfast.cluster.model.facts import (
     ResourceState,
     Wanted,
 )
+from holdfast.cluster.plan.dependencies import leaning
 from holdfast.cluster.plan.evidence import data_current
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.placement import place
@@ -126,6 +127,9 @@ def _switch(view: View, group: Group, intent: Intent, request: Request) -> Outco
         return _refuse(request, "same-system", f"{group.name} is on {intent.owner} already", "name another system")
     if intent.wanted is not Wanted.ONLINE:
         return _refuse(request, "offline", f"{group.name} is not online", f"holdfast group online {group.name}")
+    above = leaning(view, group)
+    if above is not None:
+        return _leant_on(request, group, above)
     placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}), only=request.system)
     if not placement.target:
         return _no_target(request, placement.rejected, request.system)
@@ -151,21 +155,33 @@ def _send(view: View, group: Group, intent: Intent, request: Request, target: st
         first = replace(intent, owner=target, incarnation=view.system(target).incarnation, evidence=evidence)
         changed = replace(first, wanted=Wanted.ONLINE, serial=intent.serial + 1, reason=reason)
         return _accept(view, named, changed, "online", f"{group.name} goes to {target}: {reason}")
-    changed = replace(intent, wanted=Wanted.OFFLINE, following=target, serial=intent.serial + 1, reason=reason)
+    changed = replace(
+        intent, wanted=Wanted.OFFLINE, following=target, serial=intent.serial + 1, reason=reason, kept_down=""
+    )
     return _accept(view, named, changed, "switch", f"{group.name} leaves {intent.owner} for {target}: {reason}")
 
 
 def _offline(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
     if intent.owner and request.system and request.system != intent.owner:
         return _refuse(request, "not-here", f"{group.name} is on {intent.owner}, not on {request.system}", "")
+    above = leaning(view, group)
+    if above is not None:
+        return _leant_on(request, group, above)
     if not intent.owner or not view.alive(intent.owner):
-        stopped = replace(intent, wanted=Wanted.OFFLINE, following="", serial=intent.serial + 1)
+        stopped = replace(intent, wanted=Wanted.OFFLINE, following="", kept_down="", serial=intent.serial + 1)
         return _finish(view, request, stopped, "offline", f"{group.name} is wanted offline")
     changed = replace(
-        intent, wanted=Wanted.OFFLINE, following="", serial=intent.serial + 1, overrides={},
+        intent, wanted=Wanted.OFFLINE, following="", kept_down="", serial=intent.serial + 1, overrides={},
         maintenance_until=0.0, reason="asked for by a person",
     )  # fmt: skip
     return _accept(view, request, changed, "offline", f"{group.name} goes offline on {intent.owner}")
+
+
+def _leant_on(request: Request, group: Group, parent: Group) -> Outcome:
+    return _refuse(
+        request, "parent-group-online", f"group {parent.name} requires {group.name} and is online",
+        f"holdfast group offline {parent.name}",
+    )  # fmt: skip
 
 
 def _freeze(view: View, group: Group, intent: Intent, request: Request) -> Outcome:

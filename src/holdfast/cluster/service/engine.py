@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
-from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, orders
+from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, leaned_on, orders
 from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandResult, Commands
 from holdfast.cluster.service.worker import Surroundings, Worker
 from holdfast.kernel.errors import Refusal, Refused
@@ -53,9 +53,9 @@ class GroupEngine:
             context=lambda: self._context(name),
             changed=lambda: self._engine.changed(self.group.name),
             broke=lambda: self._look_below(name),
-            hands_off=lambda: self._charge().mandate is Mandate.HANDS_OFF,
-            quiet=lambda: self._charge().mandate is not Mandate.RUN,
-            may_start=lambda: self._engine.leased() and self._charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
+            hands_off=lambda: self.charge().mandate is Mandate.HANDS_OFF,
+            quiet=lambda: self.charge().mandate is not Mandate.RUN,
+            may_start=lambda: self._engine.leased() and self.charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
             threads=self._engine.threads(resource.type.name, resource.number("NumThreads", self._given.system)),
             log=self._engine.log,
         )
@@ -82,7 +82,8 @@ class GroupEngine:
             if name in self.group.above(other):
                 worker.probe()
 
-    def _charge(self) -> Charge:
+    def charge(self) -> Charge:
+        """What this system may do for the group now, and why."""
         if self.group.flag("Frozen"):
             return Charge(Mandate.HANDS_OFF, "the group is frozen by its configuration")
         if self._engine.leaving and not (self.intent is not None and self.intent.frozen):
@@ -114,11 +115,11 @@ class GroupEngine:
 
     def act(self) -> None:
         """Give the orders that may be given now, and end starts that wait for what is gone."""
-        given = self._charge()
+        given = self.charge()
         for name, reason in hopeless(self.group, self.facts(), given).items():
             self.workers[name].abandon(reason)
         wishes = {} if self.intent is None else self.intent.overrides
-        for order in orders(self.group, self.facts(), given, wishes):
+        for order in orders(self.group, self.facts(), given, wishes, self._engine.leaned_on(self.group)):
             worker = self.workers[order.resource]
             if not worker.busy:
                 self._engine.log("info", f"{order.wanted.value} {order.resource} ordered: {order.reason}")
@@ -175,6 +176,11 @@ class Engine:
             for task in tasks:
                 if task.done():
                     task.result()
+
+    def leaned_on(self, group: Group) -> str:
+        """Return the group here that must be offline before ``group`` goes down; empty if none."""
+        others = [other for other in self.groups.values() if other.group.group_links]
+        return leaned_on(group, ((other.group, other.charge(), other.facts()) for other in others))
 
     def act(self) -> None:
         """Give every order that may be given now."""

@@ -1,0 +1,151 @@
+"""Group dependencies played out in the toy world, and what must hold at every moment of it."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import World
+
+from holdfast.cluster.model.facts import RequestState, ResourceState
+
+HERE = Path(__file__).parent
+
+
+def load() -> list[Any]:
+    scenarios = tomllib.loads((HERE / "dependencies.toml").read_text())["scenario"]
+    return [pytest.param(one, id=one["name"].replace(" ", "-")) for one in scenarios]
+
+
+def world_of(scenario: dict[str, Any]) -> World:
+    systems = scenario.get("systems", ["s1", "s2", "s3"])
+    listed = ", ".join(systems)
+    text = "cluster c ( )\n" + "".join(f"system {name} ( )\n" for name in systems)
+    for name, resource in (("db", "dbms"), ("app", "web")):
+        starts = "" if "AutoStartList" in scenario.get(name, "") else "AutoStartList = { s1 } "
+        text += f"group {name} ( SystemList = {{ {listed} }} {starts}{scenario.get(name, '')} )\n"
+        text += f"Thing {resource} ( )\n" + (f"requires group db {scenario['link']}\n" if name == "app" else "")
+    world = World(text)
+    world.checks.append(lambda now: holds(now, scenario["link"]))
+    return world
+
+
+def holds(world: World, link: str) -> None:
+    """What no moment may break: one owner at most, and what the link forbids outright."""
+    for name in ("db", "app"):
+        assert len(world.anything_on(name)) <= 1, f"{name} on two systems: {world.history[-5:]}"
+    if link.startswith("offline"):
+        assert not set(world.anything_on("db")) & set(world.anything_on("app")), world.history[-5:]
+
+
+def play(world: World, line: str) -> None:
+    words, _, code = line.partition(" = ")
+    what, *rest = words.split()
+    if what == "clear":
+        fact = world.facts["db", rest[1]][rest[0]]
+        world.facts["db", rest[1]][rest[0]] = type(fact)(fact.state, probed=True)
+    elif what in ("fault", "crash", "boot"):
+        getattr(world, what)(*rest)
+    else:
+        done = world.ask(what, *rest)
+        assert done.code == code, done
+        assert done.state is (RequestState.REFUSED if code else RequestState.DONE), done
+    world.settle()
+
+
+@pytest.mark.parametrize("scenario", load())
+def test_dependencies(scenario: dict[str, Any]) -> None:
+    world = world_of(scenario)
+    world.settle()
+    for line in scenario.get("play", []):
+        play(world, line)
+    found = {name: " ".join(world.online_on(name)) for name in ("db", "app")}
+    told = "\n".join(world.history)
+    assert found == scenario["expect"], f"{told}\n{world.notes}"
+    assert scenario.get("passed", "") in told
+    assert "never" not in scenario or scenario["never"] not in told
+
+
+@pytest.mark.parametrize("link", ["online local soft", "online local firm", "online local hard", "online global firm",
+                                  "online remote firm", "offline local"])  # fmt: skip
+def test_whatever_happens_the_links_hold_in_the_end(link: str, rng: random.Random) -> None:
+    for _ in range(12):
+        world = world_of({"link": link})
+        world.settle()
+        happened: list[str] = []
+        for _ in range(8):
+            system = rng.choice(list(world.lives))
+            match rng.choice(["crash", "boot", "fault", "switch", "offline", "online"]):
+                case "crash" if len(world.dead) < 2:
+                    happened.append(f"crash {system}")
+                    world.crash(system)
+                case "boot" if system in world.dead:
+                    happened.append(f"boot {system}")
+                    world.boot(system)
+                case "fault" if system not in world.dead:
+                    resource = rng.choice(["dbms", "web"])
+                    happened.append(f"fault {resource} {system}")
+                    world.fault(resource, system)
+                case "switch" | "offline" | "online" as verb:
+                    group = rng.choice(["db", "app"])
+                    happened.append(f"{verb} {group} {system}")
+                    world.ask(f"group.{verb}", group, "" if verb == "offline" else system)
+            world.settle()
+        stands(world, link, happened)
+
+
+def stands(world: World, link: str, happened: list[str]) -> None:
+    """At rest a parent is online only where its link allows it; a soft one may have outlived its child."""
+    db, app = world.online_on("db"), world.online_on("app")
+    story = f"{happened}\n" + "\n".join(world.history)
+    if app and link in ("online local firm", "online local hard"):
+        assert app == db, story
+    if app and db and link == "online local soft":
+        assert app == db, story
+    if app and link == "online global firm":
+        assert db, story
+    if app and link == "online remote firm":
+        assert db, story
+        assert app != db, story
+
+
+HARD = """
+cluster c ( )
+system s1 ( )
+system s2 ( )
+group db (
+    SystemList = { s1, s2 }
+    AutoStartList = { s1 }
+    )
+Thing disk ( )
+Thing dbms ( )
+dbms requires disk
+group app (
+    SystemList = { s1, s2 }
+    AutoStartList = { s1 }
+    )
+Thing top ( )
+Thing web ( )
+top requires web
+requires group db online local @RIGIDITY@
+"""
+
+
+@pytest.mark.parametrize(("rigidity", "waits"), [("hard", True), ("firm", True), ("soft", False)])
+def test_a_parent_is_offline_before_its_child_goes_down_unless_soft(rigidity: str, waits: bool) -> None:
+    world = World(HARD.replace("@RIGIDITY@", rigidity))
+    world.settle()
+    early: list[str] = []
+
+    def look(now: World) -> None:
+        if now.facts["db", "s1"]["disk"].state is ResourceState.OFFLINE and "s1" in now.anything_on("app"):
+            early.append("disk went while app was up")
+
+    world.checks.append(look)
+    world.fault("dbms", "s1")
+    world.settle()
+    assert world.online_on("db") == world.online_on("app") == ["s2"]
+    assert bool(early) is not waits
