@@ -1,0 +1,150 @@
+"""What service groups require of one another: where a group may be, when it must go, what it takes along.
+
+A *parent* requires a *child* (``requires group CHILD online|offline local|global|remote soft|firm|hard``):
+
+================  ====================================  =====================================================
+link              the parent may be online              when the child is lost where the parent needs it
+================  ====================================  =====================================================
+online local      only where the child is online        soft: stays, and follows when the child is up elsewhere;
+                                                        firm and hard: goes offline, and comes up where the child is
+online global     only while the child is somewhere     soft: stays; firm: goes offline until it is up again
+online remote     only while the child is elsewhere     soft: stays; firm: goes offline until it is up again
+offline local     only where the child is not           leaves the system that the child comes to
+================  ====================================  =====================================================
+
+With *hard* a parent's fault takes its child along. All of it is level-triggered: each function looks at what is now,
+so nothing has to be remembered but ``kept_down``, the child that a parent was taken down for.
+Source: ``cluster.md`` section 9.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from holdfast.cluster.model.configuration import Group, GroupLink
+from holdfast.cluster.model.facts import Intent, Wanted
+from holdfast.cluster.plan.local import faulted_critically
+from holdfast.cluster.plan.status import online
+from holdfast.cluster.plan.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """A running parent cannot stay: because of ``child``; ``target`` is where it follows to, empty when nowhere yet."""
+
+    child: str
+    reason: str
+    target: str = ""
+
+
+def objection(view: View, group: Group, system: str) -> str:
+    """Return why the links of ``group`` forbid it to come online on ``system``; empty when they allow it."""
+    for link in group.group_links:
+        child = view.configuration.groups[link.child]
+        up = [name for name in child.priorities if is_up(view, child, name)]
+        if link.category == "offline":
+            if _charged(view, child, system):
+                return f"group {child.name} is there, and {group.name} must not be where it is"
+        elif link.location == "local" and system not in up:
+            return f"group {child.name}, which {group.name} requires, is not online there"
+        elif link.location == "global" and not up:
+            return f"group {child.name}, which {group.name} requires, is online nowhere"
+        elif link.location == "remote" and not [name for name in up if name != system]:
+            return f"group {child.name}, which {group.name} requires on another system, is online on none"
+    return ""
+
+
+def ground(view: View, group: Group) -> dict[str, str]:
+    """Return where the groups that ``group`` requires are now, to be kept with its intent."""
+    return {link.child: _intent(view, view.configuration.groups[link.child]).owner for link in group.group_links}
+
+
+def displaced(view: View, group: Group, intent: Intent) -> Displaced | None:
+    """Return why a group that is wanted online on its owner cannot stay there, or None."""
+    for link in group.group_links:
+        child = view.configuration.groups[link.child]
+        found = _displaced_by(view, group, intent, child, link)
+        if found is not None:
+            return found
+    return None
+
+
+def _displaced_by(view: View, group: Group, intent: Intent, child: Group, link: GroupLink) -> Displaced | None:
+    here, where = intent.owner, _intent(view, child).owner
+    if link.category == "offline":
+        return Displaced(child.name, f"group {child.name} comes to {here}") if _charged(view, child, here) else None
+    if link.location == "local":
+        lost = _lost(view, child, here)
+        if not lost or link.rigidity != "soft":
+            return Displaced(child.name, lost) if lost else None
+        target = next((name for name in group.priorities if name != here and is_up(view, child, name)), "")
+        return Displaced(child.name, f"it follows group {child.name} to {target}", target) if target else None
+    if link.location == "remote" and where == here and _charged(view, child, here):
+        return Displaced(child.name, f"group {child.name} is on {here}, and must be on another system")
+    if link.rigidity == "soft":
+        return None
+    if intent.ground.get(child.name, where) != where:
+        return Displaced(child.name, f"group {child.name} moved to {where}")
+    lost = _lost(view, child, where)
+    return Displaced(child.name, lost) if lost else None
+
+
+def dragging(view: View, group: Group, intent: Intent) -> Group | None:
+    """Return a parent linked hard whose fault takes ``group`` along: it is down, and may fail over. Else None."""
+    for parent, link in view.configuration.required_by.get(group.name, ()):
+        theirs = _intent(view, parent)
+        fact = view.fact(parent.name, intent.owner)
+        if link.rigidity != "hard" or link.category != "online" or theirs.owner != intent.owner or fact is None:
+            continue
+        down = fact.offline and fact.serial >= theirs.serial and theirs.wanted is Wanted.ONLINE
+        if down and faulted_critically(parent, fact.resources) and parent.flag("AutoFailOver") and not theirs.frozen:
+            return parent
+    return None
+
+
+def in_the_way(view: View, group: Group, target: str) -> Iterator[Group]:
+    """Yield the groups that must not be where ``group`` is and are on ``target``, or not yet offline there."""
+    for parent, link in view.configuration.required_by.get(group.name, ()):
+        if link.category == "offline" and (_charged(view, parent, target) or target in view.running_on(parent)):
+            yield parent
+
+
+def leaning(view: View, group: Group) -> Group | None:
+    """Return a parent that is wanted online and forbids to take ``group`` down (linked firm or hard), or None."""
+    for parent, link in view.configuration.required_by.get(group.name, ()):
+        theirs = _intent(view, parent)
+        bound = link.category == "online" and link.rigidity != "soft"
+        if bound and theirs.owner and theirs.wanted is Wanted.ONLINE and view.alive(theirs.owner):
+            return parent
+    return None
+
+
+def is_up(view: View, group: Group, system: str) -> bool:
+    """Whether ``group`` is meant to be online on ``system`` and is, as a whole."""
+    return not _lost(view, group, system) and online(group, view.fact(group.name, system))
+
+
+def _lost(view: View, child: Group, system: str) -> str:
+    """Return why ``child`` does not, or will not, hold on ``system``. A frozen group and one in maintenance hold."""
+    intent = _intent(view, child)
+    if intent.owner != system or not system:
+        return f"group {child.name} is not on {system}" if system else f"group {child.name} is online nowhere"
+    if intent.frozen or intent.in_maintenance or child.flag("Frozen"):
+        return ""
+    if intent.wanted is not Wanted.ONLINE:
+        return f"group {child.name} is wanted offline on {system}"
+    if not view.alive(system) or view.system(system).incarnation != intent.incarnation:
+        return f"group {child.name} was lost with {system}"
+    fact = view.fact(child.name, system)
+    culprit = "" if fact is None else faulted_critically(child, fact.resources)
+    return f"group {child.name} faulted on {system} ({culprit})" if culprit else ""
+
+
+def _charged(view: View, group: Group, system: str) -> bool:
+    intent = _intent(view, group)
+    return intent.following == system or (intent.owner == system and intent.wanted is Wanted.ONLINE)
+
+
+def _intent(view: View, group: Group) -> Intent:
+    return view.intents.get(group.name, Intent(group.name))
