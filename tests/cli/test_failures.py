@@ -11,9 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from holdfast.app.main import native_root
 from holdfast.cli.conventions import Failure
+from holdfast.cli.frame import run_guarded
+from holdfast.cli.tree import walk
 from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +169,34 @@ def test_results_are_one_document(store: str) -> None:
         done = run(*words, "--store", store, "--json")
         assert (done.returncode, done.stderr) == (0, "")
         json.loads(done.stdout)
+
+
+def test_every_command_fails_as_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    root = native_root()
+    for node in walk(root, click.Context(root, info_name="holdfast"), ("holdfast",)):
+        words = [*node.words[1:], "--no-such-option", "--json"]
+        assert run_guarded(root, words, "holdfast") == 2
+        shown = capsys.readouterr()
+        assert json.loads(shown.out)["error"]["id"] == "usage", node.words
+        assert "no-such-option" in shown.err
+
+
+def test_a_reader_that_has_gone_gets_no_traceback(store: str) -> None:
+    dump, failing, dialect = ["cluster", "dump", "--store", store], ["group", "list", "--json"], ["hastatus", "-sum"]
+    for words in (dump, ["--help"], failing, dialect):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", "holdfast", *words],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "HOLDFAST_STORE": "" if words is failing else store},
+            check=False,
+        )
+        os.close(writer)
+        assert done.returncode == 1, words
+        assert b"Traceback" not in done.stderr, words
+        assert b"Exception ignored" not in done.stderr, words
 
 
 def test_ids_of_failures_are_stable() -> None:

@@ -7,6 +7,7 @@ pay for the web console.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,12 @@ def main(argv: list[str] | None = None) -> int:
 def _run_dialect(name: str, arguments: list[str]) -> int:
     module, _, function = DIALECTS[name].partition(":")
     try:
-        return int(getattr(importlib.import_module(module), function)(name, arguments))
+        code = int(getattr(importlib.import_module(module), function)(name, arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has gone: nothing to complain about at the end
+        return 1
     except HoldfastError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 1

@@ -57,7 +57,9 @@ def _command(operation: Operation, wire: Wire) -> click.Command:
 
     hidden = operation.name == "cluster verify"
     params = [_param(param, wire.names) for param in operation.params]
-    params.append(click.Option(["--store"], envvar="HOLDFAST_STORE", default="", help=_STORE_HELP, hidden=hidden))
+    params.append(
+        click.Option(["--store"], envvar="HOLDFAST_STORE", default="", metavar="URL", help=_STORE_HELP, hidden=hidden)
+    )
     params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."))
     example = "\n\n".join(f"Example: {text}" for text in operation.examples)
     return click.Command(operation.verb, callback=run, params=params, help=f"{operation.summary}\n\n{example}")
@@ -83,7 +85,7 @@ def _param(param: Param, names: Names) -> click.Parameter:
         required=param.required,
         default=param.default,
         help=param.help,
-        metavar="SECONDS" if "seconds" in param.help.lower() else None,
+        metavar="SECONDS" if "seconds" in param.help.lower() else (kind_of_name or "").upper() or None,
         shell_complete=complete,
     )
 

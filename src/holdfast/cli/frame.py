@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import sys
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -95,7 +95,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def run_guarded(command: click.Command, argv: Sequence[str], prog_name: str) -> int:
     """Run a click command; return its exit code and print failures with their remedy on standard error."""
-    as_json = asks_for_json(argv)
+    try:
+        return _run(command, argv, prog_name, asks_for_json(argv))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered must not fail once more at the end
+        return EXIT_FAILED
+
+
+def _run(command: click.Command, argv: Sequence[str], prog_name: str, as_json: bool) -> int:
     try:
         result = command.main(args=list(argv), prog_name=prog_name, standalone_mode=False)
     except click.exceptions.Abort:
@@ -109,9 +116,6 @@ def run_guarded(command: click.Command, argv: Sequence[str], prog_name: str) -> 
     except HoldfastError as error:
         click.echo(f"{prog_name}: {error}", err=True)
         return _told(Failure.of(error), as_json)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_FAILED
     except OSError as error:
         if error.filename is None:
             raise
