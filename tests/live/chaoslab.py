@@ -23,16 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.continuity.model.report import Report
-from holdfast.continuity.model.sites import ARRAYS, GROUP, MIRROR_RESOURCE, MOUNT_POINTS, Layout, Role
+from holdfast.continuity.model.sites import ARRAYS, GROUP, MIRROR_RESOURCE, MIRRORED, MOUNT_POINTS, Layout, Role
 from holdfast.continuity.service.drill import boot, client, delhi, mirror, protect, tree
-from holdfast.continuity.service.drill.stage import LEDGER, Stage
+from holdfast.continuity.service.drill.stage import LEDGER, Stage, StepFailed
 from holdfast.kernel.errors import HoldfastError
 from holdfast.lab import processes
 from holdfast.lab.narrate import SilentNarrator
 from holdfast.lab.sites import LabSites
 
-FAULTS_AFTER_S = 75.0
-"""No fault is begun later than this; what follows needs the rest of the time."""
+FAULTS_S, FIRST_FAULTS_S = 60.0, 85.0
+"""No fault is begun later than the first; none at all, though some part was not killed yet, later than the second."""
+PATIENCE_S = 25.0
+"""After this long a person clears what faulted when two parts died at once: such a group may wait for one."""
 ONLINE_LIMIT_S = 40.0
 DOWN_S = (0.2, 1.0, 5.0)
 """A killed part stays down for at most one of these; leases hold for three seconds."""
@@ -175,16 +177,29 @@ class Chaos:
             time.sleep(self.chance.uniform(0.0, self.chance.choice(DOWN_S)))
             next(fault, None)
         this["down_s"] = round(time.monotonic() - began, 1)
-        self.stage.until("the group online on one system", self._settled, ONLINE_LIMIT_S, *self.stage.systems())
+        this["cleared"] = self._await_service(PATIENCE_S if len(names) > 1 else 0.0)
         self.stage.await_writes(8, timeout_s=30)
         this["away_s"], this["after"] = self.stage.load.longest_gap(began), self.stage.group()["owner"]
         self.tidy()
         this["seconds"] = round(time.monotonic() - began, 1)
 
+    def _await_service(self, patience_s: float) -> bool:
+        """Wait for the service; return whether a person had to clear faults, which ``patience_s`` 0 forbids."""
+        what, systems = "the group online on one system", self.stage.systems()
+        try:
+            self.stage.until(what, self._settled, patience_s or ONLINE_LIMIT_S, *systems)
+            return False
+        except StepFailed:
+            if not patience_s:
+                raise
+        self.stage.run(CLIENT, "hagrp", "-clear", GROUP)
+        self.stage.until(what, self._settled, ONLINE_LIMIT_S, *systems)
+        return True
+
     def tidy(self) -> None:
         """Do what a person does after a fault: bring the mirror back, clear what faulted."""
         self.stage.until("both ends of the mirror in duplex", self._mirrored, ONLINE_LIMIT_S, *ARRAYS)
-        self.stage.attempt("client", "hagrp", "-clear", GROUP)
+        self.stage.run(CLIENT, "hagrp", "-clear", GROUP)
         self.stage.until("every system probed", lambda: all(self.stage.group()["probed"].values()), 20)
 
     def _beside(self, first: str) -> list[str]:
@@ -222,8 +237,20 @@ def restore(stage: Stage, target: Path) -> dict[str, Any]:
     return result
 
 
+def cross(stage: Stage) -> bool:
+    """Bring the service to the other site in order; return whether both arrays held the same bytes in between."""
+    owner = stage.group()["owner"]
+    stage.run(CLIENT, "hagrp", "-offline", GROUP, "-any")
+    stage.until("the group offline", lambda: stage.group()["systems"][owner] == ["OFFLINE"], 20, owner)
+    one, two = (mirror.digests(stage, site, MIRRORED) for site in (1, 2))
+    other = stage.systems(3 - stage.layout.host(owner).site)[0]
+    stage.run(CLIENT, "hagrp", "-online", GROUP, "-sys", other)
+    stage.await_online(other)
+    return one == two
+
+
 def run(stage: Stage, seed: int, found: dict[str, Any]) -> None:
-    """Bring everything up, kill until the time is over, compare."""
+    """Bring everything up, kill until the time is over, cross to the other site, compare."""
     began = time.monotonic()
     boot.run(stage)
     protect.run(stage)
@@ -234,8 +261,9 @@ def run(stage: Stage, seed: int, found: dict[str, Any]) -> None:
     chaos = Chaos(stage, random.Random(seed))
     found["rounds"], found["violations"] = chaos.rounds, watch.violations
     names = chaos.chance.sample(sorted(chaos.faults), len(chaos.faults))
-    while time.monotonic() < began + FAULTS_AFTER_S:
+    while time.monotonic() < began + (FIRST_FAULTS_S if names else FAULTS_S):
         chaos.round(names.pop() if names else chaos.chance.choice(sorted(chaos.faults)))
+    found["equal_bytes"] = cross(stage)
     watch.stop()
     lost = stage.until("the ledger's answer", lambda: [stage.lost_writes()])[0]
     found |= {"looks": watch.looks, "lost": lost, "acknowledged": stage.load.count(), "left_out": names}
