@@ -34,7 +34,7 @@ group web (
     )
     FileOnOff flag ( PathName = "@DIR@/%s.flag" )
     Application app (
-        StartProgram = "cd @DIR@; [ -e $HOLDFAST_SYSTEM.flag ] || sleep 200; sleep 1000 & echo $! > $HOLDFAST_SYSTEM.pid"
+        StartProgram = "cd @DIR@; S=$HOLDFAST_SYSTEM; [ -e $S.flag ] || sleep 200; sleep 1000 & echo $! > $S.pid"
         StopProgram = "kill `cat @DIR@/$HOLDFAST_SYSTEM.pid`"
         PidFiles @alpha = { "@DIR@/alpha.pid" }
         PidFiles @beta = { "@DIR@/beta.pid" }
@@ -363,7 +363,7 @@ def test_a_parent_group_goes_down_and_follows_its_child(tmp_path: Path) -> None:
         for _ in range(2):
             (victim,) = apps(cluster.directory)
             os.kill(victim, signal.SIGKILL)
-            cluster.until(lambda _, gone=victim: apps(cluster.directory) not in ([], [gone]))
+            cluster.until(lambda _, gone=victim: apps(tmp_path) not in ([], [gone]))
         cluster.until(cluster.online_on("beta"))
         cluster.until(lambda _: (tmp_path / "page-beta").exists())
         assert not (tmp_path / "page-alpha").exists()

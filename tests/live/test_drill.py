@@ -133,13 +133,20 @@ def test_an_ordinary_user_can_drill(holdfast_for_others: str) -> None:
     assert report["mode"] == "user"
 
 
-@pytest.mark.parametrize("name", sorted(WAYS))
-def test_the_drill_notices_sabotage(name: str) -> None:
-    report = drill("--mode", "user", "--sabotage", name)
+SABOTAGES = [
+    *(pytest.param("user", name, id=f"{name}-user") for name in sorted(WAYS)),
+    *(pytest.param("root", name, id=f"{name}-root", marks=ROOT_ONLY) for name in ("bit-dropped", "chunk-flipped")),
+]
+
+
+@pytest.mark.parametrize(("mode", "name"), SABOTAGES)
+def test_the_drill_notices_sabotage(mode: str, name: str, place: Path) -> None:
+    report = drill("--mode", mode, "--sabotage", name, place=place)
     assert report["verdict"] == "fail"
     assert report["failure"]["step"] in WAYS[name].noticed_in, report["failure"]
-    assert report["failure"]["expected"]
+    assert report["failure"]["expected"] in WAYS[name].insisted[mode], report["failure"]
     assert report["failure"]["seen"]
+    assert leftovers(place) == set()
 
 
 @pytest.mark.parametrize("mode", MODES)

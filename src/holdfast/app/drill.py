@@ -31,7 +31,8 @@ STEP_NAMES = (
 """The names of ``continuity.service.drill.runner.STEPS``."""
 
 SABOTAGES = (
-    "bit-dropped", "chunk-flipped", "difference-ignored", "evidence-skipped", "guard-asleep", "mirror-early",
+    "bit-dropped", "chunk-flipped", "difference-ignored", "evidence-skipped", "guard-asleep", "guard-late",
+    "mirror-early",
 )  # fmt: skip
 """The names of ``lab.sabotage.WAYS``."""
 
@@ -138,19 +139,19 @@ def _outside(options: Options) -> int:
 def _inside(directory: Path, options: Options) -> int:
     import msgspec
 
-    from holdfast.continuity.model.report import Failure, Report
+    from holdfast.continuity.model.report import INTERRUPTED, Failure, Report
     from holdfast.continuity.service.drill.runner import STEPS, run_drill
     from holdfast.continuity.service.drill.stage import Stage
     from holdfast.lab import sabotage
     from holdfast.lab.narrate import LiveNarrator, SilentNarrator
-    from holdfast.lab.supervisor import REPORT
+    from holdfast.lab.supervisor import REPORT, SIGNALS
 
     narrator = SilentNarrator() if options.as_json else LiveNarrator(len(STEPS), options.verbose)
     report = Report(mode="root" if options.root else "user", seed=options.seed)
     if not options.root:
         report.skipped = list(SKIPPED_WITHOUT_ROOT)
     sites = sabotage.sites(options.broken, directory, options.root, options.seed)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupted)
     try:
         run_drill(Stage(sites, narrator, report), options.until)
@@ -159,7 +160,7 @@ def _inside(directory: Path, options: Options) -> int:
             _hold(sites)
     except KeyboardInterrupt:
         report.verdict = "fail"
-        report.failure = report.failure or Failure("drill", "the drill to run to its end", "it was interrupted")
+        report.failure = report.failure or Failure("drill", "the drill to run to its end", INTERRUPTED)
     finally:
         narrator.close()
         (directory / REPORT).write_bytes(msgspec.json.encode(report))
@@ -168,6 +169,11 @@ def _inside(directory: Path, options: Options) -> int:
 
 
 def _interrupted(_number: int, _frame: object) -> None:
+    """End the drill once: a terminal sends Ctrl-C to every process of it, and the supervisor passes its own on."""
+    from holdfast.lab.supervisor import SIGNALS
+
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from holdfast.continuity.model.report import Report
+from holdfast.continuity.model.report import Failure, Report
 
 
 class LiveNarrator:
@@ -46,13 +46,17 @@ class LiveNarrator:
     def command(self, host: str, argv: Sequence[str], origin: str) -> None:
         """Show a command line, and the document that prints it."""
         if self._verbose:
-            mark = f"   # {origin}" if origin else ""
+            mark = f"   # {origin or 'native'}"
             self._console.print(f"   {host}# {shlex.join(argv)}{mark}", markup=False, style="dim", soft_wrap=True)
 
     def done(self, name: str, seconds: float) -> None:
         """Tell that a step held."""
         self._progress.advance(self._task)
         self._console.print(f"   [green]ok[/green]  {seconds:.1f} s")
+
+    def failed(self, failure: Failure) -> None:
+        """Tell what was expected and what was seen, and where to look further."""
+        _print_failure(self._console, failure)
 
     def close(self) -> None:
         """Take the progress bar away."""
@@ -72,6 +76,9 @@ class SilentNarrator:
         """Silent."""
 
     def done(self, name: str, seconds: float) -> None:
+        """Silent."""
+
+    def failed(self, failure: Failure) -> None:
         """Silent."""
 
     def close(self) -> None:
@@ -97,13 +104,17 @@ def print_report(report: Report) -> None:
     for item in report.skipped:
         console.print(f"skipped: {item}", markup=False)
     if report.failure:
-        console.print(f"[red]failed[/red] in step {report.failure.step}")
-        console.print(f"  expected: {report.failure.expected}", markup=False)
-        console.print(f"  seen:     {report.failure.seen}", markup=False)
-        for log in report.failure.logs:
-            console.print(f"  log:      {log}", markup=False)
+        _print_failure(console, report.failure)
     colour = "green" if report.verdict == "pass" else "red"
     console.print(f"verdict: [{colour}]{report.verdict}[/{colour}]")
+
+
+def _print_failure(console: Console, failure: Failure) -> None:
+    console.print(f"[red]failed[/red] in step {failure.step}")
+    console.print(f"  expected: {failure.expected}", markup=False)
+    console.print(f"  seen:     {failure.seen}", markup=False)
+    for log in failure.logs:
+        console.print(f"  log:      {log}", markup=False)
 
 
 def _figures(figures: dict[str, Any]) -> str:

@@ -7,8 +7,10 @@ any of them proves nothing, so the gate runs each and expects the named step to 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from holdfast.lab.sites import LabSites
 
 VARIABLE = "HOLDFAST_SABOTAGE"
 LATE_S = 0.5
+GUARD_LATE_S = 9.0
 
 
 def _nothing() -> None:
@@ -61,14 +64,17 @@ def _acknowledge_early() -> None:
     HostIO._confirmed = confirmed  # type: ignore[assignment,method-assign]
 
 
-def _drop_bits() -> None:
-    """Changed tracks are recorded except every other one."""
+def _drop_a_bit() -> None:
+    """One track of each volume, the first that changes after a flash copy of it was made, is never recorded."""
     from holdfast.replication.array.machine import Machine
 
-    original = Machine.record
+    original, victims = Machine.record, dict[str, int]()
 
     def record(self: Machine, volume: str, tracks: Iterable[int], mirrored: bool) -> list[tuple[str, int]]:
-        return original(self, volume, [track for track in tracks if track % 2], mirrored)
+        written = list(tracks)
+        if written and any(flash.source == volume and flash.source_changed for flash in self.flashes_of(volume)):
+            victims.setdefault(volume, written[0])
+        return original(self, volume, [track for track in written if track != victims.get(volume)], mirrored)
 
     Machine.record = record  # type: ignore[method-assign]
 
@@ -100,8 +106,9 @@ def _ignore_unknown_files() -> None:
 
 WAYS: Mapping[str, Way] = {
     "mirror-early": Way("the mirror acknowledges early", ("disaster",), " array serve", _acknowledge_early),
-    "bit-dropped": Way("a bit of a change bitmap is dropped", ("snapshot",), " array serve", _drop_bits),
+    "bit-dropped": Way("a bit of a change bitmap is dropped", ("snapshot",), " array serve", _drop_a_bit),
     "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",)),
+    "guard-late": Way("the guard kills some seconds after its deadline", ("trouble",)),
     "evidence-skipped": Way("a takeover needs no evidence", ("trouble",), "holdfast.app.system", _skip_evidence),
     "chunk-flipped": Way("a bit of each vaulted volume is flipped", ("recover",)),
     "difference-ignored": Way("a planted difference is ignored", ("recover",), " server run", _ignore_unknown_files),
@@ -127,6 +134,13 @@ def apply() -> None:
         way.patch()
 
 
+def _wake(guards: list[int]) -> None:
+    for guard in guards:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(guard, signal.SIGCONT)
+        os.close(guard)
+
+
 class BrokenSites(LabSites):
     """A lab with hands that break things at the right moment."""
 
@@ -135,12 +149,20 @@ class BrokenSites(LabSites):
         self._name = name
 
     def cut(self, link: Link) -> None:
-        """Put the guards of site 1 to sleep before their site is cut off, if that is the way."""
-        if self._name == "guard-asleep" and link is Link.SITE1:
-            for system in self.layout.of(Role.SYSTEM, 1):
-                for pid in self.pids(system.name, "holdfast.cluster.service.guard"):
-                    os.kill(pid, signal.SIGSTOP)
+        """Put the guards of site 1 to sleep before their site is cut off, for ever or a while, if that is the way."""
+        if self._name in ("guard-asleep", "guard-late") and link is Link.SITE1:
+            self._sleep(None if self._name == "guard-asleep" else GUARD_LATE_S)
         super().cut(link)
+
+    def _sleep(self, for_s: float | None) -> None:
+        hosts = [system.name for system in self.layout.of(Role.SYSTEM, 1)]
+        guards = [os.pidfd_open(pid) for host in hosts for pid in self.pids(host, "holdfast.cluster.service.guard")]
+        for guard in guards:
+            signal.pidfd_send_signal(guard, signal.SIGSTOP)
+        if for_s is not None:
+            timer = threading.Timer(for_s, _wake, [guards])
+            timer.daemon = True
+            timer.start()
 
     def kill(self, host: str) -> None:
         """Flip bits of what TOKYO keeps when DELHI dies, if that is the way."""

@@ -19,12 +19,15 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.continuity.model.report import Failure, Report, StepResult
+from holdfast.continuity.model.report import INTERRUPTED, Failure, Report, StepResult
 from holdfast.lab import processes
 from holdfast.lab.sites import remove_directory
 
 PREFIX = "holdfast-drill-"
 CLEAN_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 20.0
+"""How long a drill that got a signal may take to end by itself."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPORT = "report.json"
 FIRST_PROCESS = "first.pid"
 """Holds the id, as the machine counts, of the process that is PID 1 inside: through it one enters the lab."""
@@ -44,14 +47,17 @@ def supervise(arguments: Sequence[str], root: bool, keep_files_on_failure: bool)
     directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     directory.chmod(0o711)
     (directory / "owner").write_text(str(os.getpid()))
-    interrupted = _run(directory, arguments, root)
-    report = _read(directory, root, interrupted)
+    signalled = _run(directory, arguments, root)
+    report = _read(directory, root, signalled)
+    interrupted = report.failure is not None and report.failure.seen == INTERRUPTED
     began = time.monotonic()
     left = clean(directory)
     if report.failure and keep_files_on_failure and not interrupted:
-        report.failure.logs.append(f"kept: {directory}")
+        left += keep_logs(directory)
     else:
         left += _remove(directory)
+        if report.failure:
+            report.failure.logs = []
     seconds = round(time.monotonic() - began, 2)
     report.steps.append(StepResult("cleanup", not left, seconds, {"left": len(left)}))
     if left and report.failure is None:
@@ -73,6 +79,24 @@ def clean(directory: Path) -> list[str]:
             except ProcessLookupError:
                 continue
         time.sleep(0.05)
+
+
+def keep_logs(directory: Path) -> list[str]:
+    """Remove everything of a lab but its logs: keys, passwords and volumes do not outlive it."""
+    try:
+        for top, folders, files in os.walk(directory, topdown=False):
+            for name in files:
+                if not name.endswith(".log") or os.path.islink(os.path.join(top, name)):
+                    os.unlink(os.path.join(top, name))
+            for name in folders:
+                path = os.path.join(top, name)
+                if os.path.islink(path):
+                    os.unlink(path)
+                elif not os.listdir(path):
+                    os.rmdir(path)
+    except OSError as error:
+        return [f"file {error.filename}: {error.strerror}"]
+    return []
 
 
 def sweep() -> None:
@@ -101,14 +125,17 @@ def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
         interrupted = True
         drill.send_signal(number)
 
-    before = [(number, signal.signal(number, passed_on)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.signal(number, passed_on)) for number in SIGNALS]
     try:
+        patience_s = END_TIMEOUT_S
         while True:
             try:
-                drill.wait(timeout=None if not interrupted else CLEAN_TIMEOUT_S)
+                drill.wait(timeout=0.5)
                 return interrupted
             except subprocess.TimeoutExpired:
-                drill.kill()
+                patience_s -= 0.5 if interrupted else 0.0
+                if patience_s <= 0:
+                    drill.kill()
     finally:
         for number, handler in before:
             signal.signal(number, handler)
@@ -119,7 +146,7 @@ def _read(directory: Path, root: bool, interrupted: bool) -> Report:
         return msgspec.json.decode((directory / REPORT).read_bytes(), type=Report)
     except (OSError, msgspec.DecodeError):
         report = Report(mode="root" if root else "user", seed=0)
-        seen = "it was interrupted" if interrupted else "it ended without one"
+        seen = INTERRUPTED if interrupted else "it ended without one"
         report.failure = Failure("drill", "the drill to end with a report", seen)
         return report
 

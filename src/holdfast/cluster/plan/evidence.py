@@ -60,8 +60,8 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
         return Proof(refusal=_unproven(owner, "the group was frozen there, so its guard spared it"))
     silent_s = view.system(owner).silent_s
     text = (
-        f"nothing was heard of {owner} for {silent_s:.1f} s by the observer's clock; its guard killed everything at "
-        "its own deadline before that"
+        f"nothing was heard of {owner} for {silent_s:.1f} s by the observer's clock; the deadline at which its guard "
+        "kills what it runs is past"
     )
     return Proof(Evidence(EvidenceKind.GUARD_DEADLINE, text, owner, incarnation))
 

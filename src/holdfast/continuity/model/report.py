@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+INTERRUPTED = "it was interrupted"
+"""What is seen of a drill that a signal ended."""
+
 
 @dataclass(slots=True)
 class StepResult:

@@ -34,6 +34,8 @@ NAME = "resync"
 POINTS = "continuity/recovery-points/"
 THAW_DEADLINE_S = 60.0
 STEP_TIMEOUT_S = 40.0
+COPY_PATIENCE_S = 30.0
+"""How long the record of a recovery point waits for the copy in the background; the service is back by then."""
 _SETTLED: dict[tuple[str, ...], str] = {("ONLINE",): "ONLINE", ("OFFLINE",): "OFFLINE"}
 
 
@@ -172,8 +174,7 @@ class Resync:
 
     async def _point(self, entry: procedure.Entry, away_s: float | None) -> dict[str, Any]:
         pairs = entry.notes["pairs"].split()
-        counters = await asyncio.to_thread(self._tools.counters)
-        rows = [counters[pair] for pair in pairs]
+        rows = await self._copied(pairs)
         return {
             "group": self._group,
             "at": float(entry.notes["at"]),
@@ -182,8 +183,18 @@ class Resync:
             "verified": self._verified,
             "away_seconds": None if away_s is None else round(away_s, 2),
             "tracks_total": sum(row["tracks_total"] for row in rows),
-            "tracks_copied": sum(row["tracks_to_copy"] for row in rows),
+            "tracks_copied": sum(row["tracks_copied"] for row in rows),
         }
+
+    async def _copied(self, pairs: Sequence[str]) -> list[Mapping[str, int]]:
+        """Return the array's counters once the background copy is over, or as they are after COPY_PATIENCE_S."""
+        end = time.monotonic() + COPY_PATIENCE_S
+        while True:
+            counters = await asyncio.to_thread(self._tools.counters)
+            rows = [counters[pair] for pair in pairs]
+            if not any(row["out_of_sync_tracks"] for row in rows) or time.monotonic() >= end:
+                return rows
+            await asyncio.sleep(0.2)
 
     async def _since_last(self) -> float | None:
         points = await recovery_points(self._store, self._group)

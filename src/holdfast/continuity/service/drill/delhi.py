@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from holdfast.backup.service.serverfile import ADMIN_PASSWORD_FILE
 from holdfast.continuity.service.drill import client
 from holdfast.continuity.service.drill.stage import Stage
 from holdfast.runtime.secretfile import write_secret
@@ -24,6 +25,9 @@ def set_up(stage: Stage) -> None:
     """Register nodes and policy at DELHI, DELHI at TOKYO as a node of type SERVER, and TOKYO at DELHI."""
     for host in ("TOKYO", "DELHI"):
         text = (stage.sites.examples / f"{host.lower()}.mac").read_text()
+        for line in re.sub(r"-\n\s*", "", re.sub(r"(?s)/\*.*?\*/", "", text)).split("\n"):
+            if line.strip():
+                stage.narrator.command(host, ("dsmadmc", line.strip()), SEED)
         macro(stage, host, "setup.mac", _for_this_lab(stage, text))
 
 
@@ -31,9 +35,7 @@ def macro(stage: Stage, host: str, name: str, text: str) -> None:
     """Run a macro at a server; it is kept in a file of mode 600, because it may hold passwords."""
     file = stage.sites.directory / host / name
     write_secret(file, text.encode())
-    stage.run(
-        host, "holdfast", "server", "command", "--config", str(config(stage, host)), "--macro", str(file), origin=SEED
-    )
+    stage.run(host, "holdfast", "server", "command", "--config", str(config(stage, host)), "--macro", str(file))
 
 
 def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, Any]:
@@ -46,7 +48,8 @@ def command(stage: Stage, host: str, text: str, origin: str = "") -> dict[str, A
 
 def dsmadmc(stage: Stage, system: str, server_host: str, text: str) -> str:
     """Run one administrative command from a system by ``dsmadmc``, as an administrator of such servers would."""
-    password = config(stage, server_host).parent / "admin.password"
+    home = config(stage, server_host).parent
+    password = next(file for file in (home / "data" / ADMIN_PASSWORD_FILE, home / ADMIN_PASSWORD_FILE) if file.exists())
     options = ("-se=TSM_SERVER", "-id=admin", f"-passwordfile={password}")
     sysfile = f"-sysfile={client.option_directory(stage)}/dsm.sys"
     return stage.run(system, "dsmadmc", *options, sysfile, "-dataonly=yes", text, origin=SEED)

@@ -20,6 +20,8 @@ def run(stage: Stage) -> Mapping[str, Any]:
     client.write_options(stage, host, NEW_HOST)
     _resynchronise(stage, host)
     _reconcile(stage, _plant(stage))
+    words = "the code reset by the first session after FORCESYNC, in TOKYO's activity log"
+    stage.insist(_logged(stage, "TOKYO", "ANR4374I"), words, "nothing of it", "TOKYO")
     objects = differences = 0
     for filespace in client.filespace_names(stage):
         to = stage.sites.directory / "restored" / filespace.strip("/")
@@ -55,11 +57,16 @@ def _resynchronise(stage: Stage, system: str) -> None:
     words = ("holdfast", "server", "command", "backup db type=full devclass=targetclass wait=yes")
     refused = stage.attempt(NEW_HOST, *words, "--config", str(delhi.config(stage, NEW_HOST)))
     stage.insist(refused.code != 0, "a read-only session before FORCESYNC", "the database backup went through", "TOKYO")
+    stage.insist(_logged(stage, "TOKYO", "ANR4373W"), "the refusal in TOKYO's activity log", "nothing of it", "TOKYO")
+    stage.insist(not _logged(stage, "TOKYO", "ANR4374I"), "no reset before FORCESYNC", "one in TOKYO's log", "TOKYO")
     delhi.dsmadmc(stage, system, NEW_HOST, "update server tokyo forcesync=yes")
-    for host in (NEW_HOST, "TOKYO"):
-        log = delhi.command(stage, host, "query actlog begindate=-1")
-        said = any("FORCESYNC" in str(row).upper() or "VERIFICATION" in str(row).upper() for row in log["rows"])
-        stage.insist(said, f"FORCESYNC in {host}'s activity log", "nothing of it", host)
+    words = "FORCESYNC in DELHI's activity log"
+    stage.insist(_logged(stage, NEW_HOST, "ANR4375I"), words, "nothing of it", NEW_HOST)
+
+
+def _logged(stage: Stage, host: str, message: str) -> bool:
+    log = delhi.command(stage, host, "query actlog begindate=-1")
+    return any(message in str(row) for row in log["rows"])
 
 
 def _plant(stage: Stage) -> dict[str, str]:
@@ -86,9 +93,7 @@ def _object_directory(stage: Stage, name: str) -> Path:
 
 
 def _reconcile(stage: Stage, planted: Mapping[str, str]) -> None:
-    settings = ("--config", str(delhi.config(stage, NEW_HOST)), "--json")
-    words = ("holdfast", "server", "reconcile", "TARGETCLASS", "--fix", "yes", *settings)
-    result = stage.decode(stage.run(NEW_HOST, *words, origin=f"{delhi.SEED}: reconcile volumes targetclass fix=yes"))
+    result = delhi.command(stage, NEW_HOST, "reconcile volumes targetclass fix=yes", delhi.SEED)["figures"]
     found = {row["name"]: row["case"] for row in result["found"]}
     settled = {row["name"] for row in result["settled"]}
     stage.report.reconcile = {"found": len(found), "settled": len(settled)}

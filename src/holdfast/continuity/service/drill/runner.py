@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.continuity.model.report import Failure, Report, StepResult
+from holdfast.continuity.model.report import INTERRUPTED, Failure, Report, StepResult
 from holdfast.continuity.service.drill import (
     backup,
     boot,
@@ -60,21 +60,29 @@ def run_drill(stage: Stage, until: str = "") -> Report:
         began = time.monotonic()
         try:
             figures = dict(step.run(stage))
-        except HoldfastError as error:
+        except (Exception, KeyboardInterrupt) as error:
             report.steps.append(StepResult(step.name, False, round(time.monotonic() - began, 2)))
-            report.failure = _failure(step.name, error)
+            report.failure = _failure(step.name, error, stage)
+            stage.narrator.failed(report.failure)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             return report
         seconds = round(time.monotonic() - began, 2)
         report.steps.append(StepResult(step.name, True, seconds, figures))
         stage.narrator.done(step.name, seconds)
         if step.name == until:
+            report.skipped += [f"step {later.name}: not reached" for later in STEPS[STEPS.index(step) + 1 :]]
             break
     report.acknowledged_writes = stage.load.count()
     report.verdict = "pass"
     return report
 
 
-def _failure(step: str, error: HoldfastError) -> Failure:
+def _failure(step: str, error: BaseException, stage: Stage) -> Failure:
+    """Say what a step failed on. This is the supervisor of the steps: whatever one raises ends as a report."""
     if isinstance(error, StepFailed):
         return Failure(step, error.expected, error.seen, error.logs)
-    return Failure(step, "every command of the step to succeed", str(error))
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(step, "the drill to run to its end", INTERRUPTED)
+    seen = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
+    return Failure(step, "every command of the step to succeed", seen, stage.logs())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from holdfast.continuity.model.report import Report
+from holdfast.continuity.model.report import Failure, Report
 from holdfast.continuity.model.sites import GROUP, Layout, Role
 from holdfast.continuity.ports import Output, Sites
 from holdfast.continuity.service.drill.eyes import Eyes
@@ -46,6 +46,9 @@ class Narrator(Protocol):
 
     def done(self, name: str, seconds: float) -> None:
         """A step ended well."""
+
+    def failed(self, failure: Failure) -> None:
+        """A step failed, and the drill with it."""
 
 
 class Stage:
@@ -114,6 +117,11 @@ class Stage:
         if not holds:
             raise StepFailed(expected, str(seen), [self.sites.log(host) for host in hosts])
 
+    def logs(self) -> list[str]:
+        """Return the logs that there are."""
+        found = [self.sites.log(host.name) for host in self.layout.hosts]
+        return [str(log) for log in found if log.exists()]
+
     def until(self, what: str, look: Callable[[], Any], timeout_s: float = 30.0, *hosts: str) -> Any:
         """Look again and again until there is something true to see, and return it."""
         deadline, seen = time.monotonic() + timeout_s, ""
@@ -121,6 +129,8 @@ class Stage:
             try:
                 if found := look():
                     return found
+            except StepFailed:
+                raise
             except (Unavailable, HoldfastError) as error:
                 seen = str(error)
             time.sleep(POLL_S)

@@ -12,6 +12,8 @@ from holdfast.continuity.model.sites import MIRRORED, Link
 from holdfast.continuity.service.drill import disaster, failback, mirror, switch
 from holdfast.continuity.service.drill.stage import LEDGER, Stage
 
+LEAST_WRITES = 500
+"""What the load must have had acknowledged over the whole drill, or "none lost" would say little."""
 GRACE_S = 2.0
 """How long a takeover that was refused is given the chance to happen all the same; every deadline is past by then."""
 
@@ -25,6 +27,9 @@ def run(stage: Stage) -> Mapping[str, Any]:
         stage.insist(trouble.lost_writes == 0, "lost acknowledged writes: 0", trouble.lost_writes)
         stage.insist_one_writer()
     stage.report.lost_writes = stage.lost_writes()
+    stage.insist(
+        stage.load.count() >= LEAST_WRITES, f"{LEAST_WRITES} acknowledged writes", stage.load.count(), "client"
+    )
     return {"cases": len(stage.report.trouble)}
 
 
@@ -54,9 +59,7 @@ def network_then_mirror(stage: Stage) -> Trouble:
     stage.sites.cut(Link.SITE1)
     time.sleep(0.2)
     stage.sites.cut(Link.MIRROR)
-    there = [[name] for name in stage.systems(2)]
-    stage.until("the group online at site 2", lambda: stage.online_on() in there, 40, *stage.systems(2))
-    stage.until("the guard's kill on the isolated system", lambda: not stage.sites.processes(owner, LEDGER), 5, owner)
+    stage.until("the group online at site 2", lambda: _taken_over(stage, owner), 40, *stage.systems(2))
     stage.await_writes(5)
     evidence = stage.group()["evidence"]
     stage.sites.mend(Link.SITE1)
@@ -84,6 +87,15 @@ def paused_system(stage: Stage) -> Trouble:
     stage.until("the woken system back in the cluster", lambda: stage.group()["probed"][owner], 20, owner)
     switch.switch_to(stage, other, owner)
     return Trouble("paused system", "takeover", f"{evidence['kind']}: {evidence['text']}", lost)
+
+
+def _taken_over(stage: Stage, isolated: str) -> bool:
+    """Whether the group is online at site 2. The service there and on the isolated system at once is two writers."""
+    there = [name for name in stage.systems(2) if stage.sites.processes(name, LEDGER)]
+    if there:
+        here = stage.sites.processes(isolated, LEDGER)
+        stage.insist(not here, f"the guard's kill on {isolated} before {there[0]} starts", "two writers", isolated)
+    return stage.online_on() in [[name] for name in there]
 
 
 def _refusal(stage: Stage) -> Mapping[str, Any] | None:

@@ -12,18 +12,19 @@ from holdfast.runtime.secretfile import write_secret
 SPARE_POOL = "SPARECOPY"
 """A second copy pool: on its volumes the drill plants differences without touching what the restore needs."""
 
-_COMMANDS = f"""\
-define stgpool {SPARE_POOL} targetclass pooltype=copy maxscratch=20
-backup stgpool backuppool targetcopypool wait=yes
-backup stgpool backuppool {SPARE_POOL} wait=yes
-backup db type=full devclass=targetclass wait=yes
-backup db type=incremental devclass=targetclass wait=yes
-"""
+_COMMANDS = (
+    f"define stgpool {SPARE_POOL} targetclass pooltype=copy maxscratch=20",
+    "backup stgpool backuppool targetcopypool wait=yes",
+    f"backup stgpool backuppool {SPARE_POOL} wait=yes",
+    "backup db type=full devclass=targetclass wait=yes",
+    "backup db type=incremental devclass=targetclass wait=yes",
+)
 
 
 def run(stage: Stage) -> Mapping[str, Any]:
     """Back up pool and database to TOKYO, then write the kit that a new DELHI will get."""
-    delhi.macro(stage, "DELHI", "vault.mac", _COMMANDS)
+    for command in _COMMANDS:
+        delhi.dsmadmc(stage, stage.owner(), "DELHI", command)
     write_secret(passphrase_file(stage), f"passphrase of drill {stage.report.seed}\n".encode())
     words = ("--out", str(stage.sites.directory / "kit"), "--passphrase-file", str(passphrase_file(stage)))
     stage.run("DELHI", "holdfast", "server", "kit", "--config", str(delhi.config(stage, "DELHI")), *words)
