@@ -5,8 +5,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux
+AGENTS := resource-agents kmod nginx-light postgresql iputils-ping
 
-.PHONY: run test check unit drill packages docs man clean bench-first-backup
+.PHONY: run test check unit drill packages agent-packages docs man clean bench-first-backup
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
@@ -19,7 +20,7 @@ check: $(BIN)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit: $(BIN)/.test packages
+unit: $(BIN)/.test packages agent-packages
 	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/live/test_drill.py
 
 drill: $(BIN)/.test packages
@@ -42,6 +43,19 @@ packages:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing) >/dev/null; \
 	  else echo "for the full drill, as root: apt-get install -y $$missing"; fi; \
+	fi
+
+# What the tests run real agents against. No service of it may start, now (policy-rc.d) or at boot (disable).
+agent-packages:
+	@missing=$$(for p in $(AGENTS); do dpkg-query -Wf '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    policy=/usr/sbin/policy-rc.d; \
+	    if [ ! -e $$policy ]; then trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; fi; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null; \
+	    for unit in $$(echo $$missing | sed 's/resource-agents/logd/; s/nginx-light/nginx/; s/kmod//; s/iputils-ping//'); do \
+	      systemctl disable --quiet $$unit 2>/dev/null || true; done; \
+	  else echo "for the tests of agents, as root: apt-get install -y --no-install-recommends $$missing"; fi; \
 	fi
 
 $(BIN)/python:

@@ -46,7 +46,8 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
-from holdfast.cluster.agents.registry import BUILT_IN
+from holdfast.cluster.agents.registry import BUILT_IN, Agents
+from holdfast.cluster.agents.systemd import ON_EXPIRY
 from holdfast.cluster.ports import Agent
 from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
 from holdfast.cluster.service.guard import GUARD_FD
@@ -114,7 +115,10 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
         lease_ttl_s=ttl_s,
         margin_s=number_in(table, "margin_s", 0.5, path),
         whole_system=choice_in(table, "process_scope", ("system", "workload"), default, path) == "system",
-        environment={str(key): str(value) for key, value in _section(table, "environment", path).items()},
+        environment={
+            **{str(key): str(value) for key, value in _section(table, "environment", path).items()},
+            ON_EXPIRY: str(_guard(table, path)["on_expiry"]),
+        },
     )
 
 
@@ -174,12 +178,13 @@ def become_guard(path: Path) -> None:
     os.execve(sys.executable, argv, environment)
 
 
-def agents_of(names: tuple[str, ...]) -> dict[str, Agent]:
-    """Return the agents by type: the built-in ones and those that the file names as ``module:Type``."""
+def agents_of(names: tuple[str, ...]) -> Agents:
+    """Return the agents by type: the built-in ones, those that the file names as ``module:Type``, and for any other
+    type one that runs what the type itself names."""
     agents: dict[str, Agent] = {kind: factory() for kind, factory in BUILT_IN.items()}
     for name in names:
         agents[name.rpartition(":")[2]] = load(name)()
-    return agents
+    return Agents(agents)
 
 
 def load(name: str) -> Any:

@@ -1,0 +1,64 @@
+"""NIC: a network device that works, or does not. Persistent: watched, never configured.
+
+The kernel says over netlink whether the device is up and has a carrier; a device that keeps no operational state
+(loopback, dummy) counts as working when it is up. With NetworkHosts one of them must answer a ping as well, which
+finds what a carrier cannot: a switch that forwards nothing. One answer is enough, so that a host that is down for its
+own reasons takes no service with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast.cluster.agents.files import Persistent
+from holdfast.cluster.model.facts import ResourceState
+from holdfast.cluster.ports import AgentContext, MonitorResult
+from holdfast.kernel.errors import InputError
+
+_IFF_UP = 1
+_WORKING = ("UP", "UNKNOWN", "DORMANT")
+_PING_WAIT_S = 1
+_NO_PROGRAM = 127
+
+
+class NIC(Persistent):
+    """Attributes Device, NetworkHosts."""
+
+    async def monitor(self, context: AgentContext) -> MonitorResult:
+        """Ask the kernel, then the hosts."""
+        device = context.text("Device")
+        if not device:
+            raise InputError(f"{context.resource} has no Device", remedy="set Device, for example eth0")
+        trouble = await asyncio.to_thread(_trouble, device) or await _unanswered(context, device)
+        state = ResourceState.OFFLINE if trouble else ResourceState.ONLINE
+        return MonitorResult(state, 0 if trouble else 100, trouble, watch_addresses=True)
+
+
+def _trouble(device: str) -> str:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        links = route.link_lookup(ifname=device)
+        if not links:
+            return f"there is no device {device}"
+        link = route.get_links(links[0])[0]
+        if not link["flags"] & _IFF_UP:
+            return f"{device} is down"
+        state = link.get_attr("IFLA_OPERSTATE") or "UNKNOWN"
+        return "" if state in _WORKING else f"{device} is up but {state.lower()}: no carrier"
+
+
+async def _unanswered(context: AgentContext, device: str) -> str:
+    """Ping all hosts at once; return what is wrong when none answers."""
+    hosts = context.names("NetworkHosts")
+    if not hosts:
+        return ""
+    for host in hosts:
+        if host.startswith("-"):
+            raise InputError(f"{context.resource}: {host!r} is no host", remedy="correct NetworkHosts")
+    command = ["ping", "-n", "-q", "-c", "1", "-W", str(_PING_WAIT_S), "-I", device]
+    pings = (context.commands.run([*command, host], _PING_WAIT_S + 2.0) for host in hosts)
+    codes = [result.code for result in await asyncio.gather(*pings)]
+    if _NO_PROGRAM in codes:
+        raise InputError(f"{context.resource}: there is no ping", remedy="install iputils-ping, or empty NetworkHosts")
+    return "" if 0 in codes else f"{device}: none of {', '.join(hosts)} answers"

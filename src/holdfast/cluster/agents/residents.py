@@ -1,0 +1,131 @@
+"""The daemons that an agent's start left behind: found once, remembered, watched, and killed when nothing else helps.
+
+Agents that people already have say nothing about processes: they start something and later say whether it runs. So
+that its end is an event and not the next poll, the orphans that a start leaves in the group's workload are noted in a
+file of the resource (process id and start time, so that a reused id is never mistaken) and handed to the engine as
+pidfds with each monitor. A wrong guess costs one monitor too many and nothing else, because only the agent's own
+monitor says what is online. Processes that leave the workload (systemd units) are not seen here.
+
+Clean also uses the notes. A daemon's children outlive it when it is killed: nginx's workers hold the port while its
+agent says "not running", and every restart fails. They are found by the session that they share with the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.cluster.ports import AgentContext
+
+_WATCH_LIMIT = 16
+_SETTLE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """One process of a workload: its id, its parent's, its session's and when it started, as the system counts."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+
+
+async def residents(context: AgentContext) -> Mapping[int, Resident]:
+    """Return the processes of the group's workload by process id."""
+    found: dict[int, Resident] = {}
+    for pidfd in await context.commands.using("/"):
+        try:
+            resident = _look(_pid_of(pidfd))
+        finally:
+            os.close(pidfd)
+        if resident is not None:
+            found[resident.pid] = resident
+    return found
+
+
+async def remember(context: AgentContext, before: Mapping[int, Resident]) -> None:
+    """Note the daemons that were not there ``before``: the topmost ones, which the workload has adopted.
+
+    What was noted before and still runs stays noted: to start what runs already starts nothing."""
+    await asyncio.sleep(_SETTLE_S)  # a command that just ended is reaped meanwhile
+    now = await residents(context)
+    fresh = {pid: one for pid, one in now.items() if pid not in before or before[pid].started != one.started}
+    tops = [one for one in fresh.values() if one.parent not in fresh]
+    kept = [one for one in _noted(context) if one.pid in now and now[one.pid].started == one.started]
+    lines = [f"{one.pid} {one.session} {one.started}" for one in [*kept, *tops][:_WATCH_LIMIT]]
+    _record(context).write_text("\n".join(lines), "ascii")
+
+
+def forget(context: AgentContext) -> None:
+    """Forget the noted daemons."""
+    _record(context).unlink(missing_ok=True)
+
+
+def watched(context: AgentContext) -> tuple[int, ...]:
+    """Return pidfds of the noted daemons that still run; the caller closes them."""
+    found: list[int] = []
+    for one in _noted(context):
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(one.pid)
+            now = _look(one.pid)
+            if now is not None and now.started == one.started:
+                found.append(descriptor)
+            else:
+                os.close(descriptor)
+    return tuple(found)
+
+
+async def kill(context: AgentContext) -> int:
+    """Kill what the noted daemons left in the workload: themselves and whoever is of their sessions.
+
+    Returns how many were killed.
+    """
+    noted = _noted(context)
+    if not noted:
+        return 0
+    sessions, since = {one.session for one in noted}, min(one.started for one in noted)
+    killed = 0
+    for pidfd in await context.commands.using("/"):
+        try:
+            one = _look(_pid_of(pidfd))
+            if one is not None and one.session in sessions and one.started >= since:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                killed += 1
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(pidfd)
+    return killed
+
+
+def _noted(context: AgentContext) -> list[Resident]:
+    try:
+        rows = [line.split() for line in _record(context).read_text("ascii").splitlines()]
+        return [Resident(int(pid), 0, int(session), int(started)) for pid, session, started in rows]
+    except (OSError, ValueError):
+        return []
+
+
+def _pid_of(pidfd: int) -> int:
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("Pid:")), -1)
+
+
+def _look(pid: int) -> Resident | None:
+    """Read what the kernel says of a process; None when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return None if fields[0] in (b"Z", b"X") else Resident(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+    except (OSError, IndexError):
+        return None
+
+
+def _record(context: AgentContext) -> Path:
+    return context.run_directory / f"{context.resource}.residents"
