@@ -236,6 +236,27 @@ def _cluster_events(store: str, values: Mapping[str, Any]) -> Answer:
     return Answer(events, table(("when", "what", "group", "system", "by", "text"), event_rows(events)))
 
 
+def _type_list(_store: str, _values: Mapping[str, Any]) -> Answer:
+    from holdfast.cluster.agents import ocf_metadata
+    from holdfast.cluster.agents.registry import BUILT_IN
+
+    agents = [str(name) for name in ocf_metadata.installed(os.environ.get("OCF_ROOT", ocf_metadata.OCF_ROOT))]
+    rows = [(name, "built in") for name in sorted(BUILT_IN)] + [(name, "holdfast type import") for name in agents]
+    return Answer({"types": sorted(BUILT_IN), "ocf": agents}, table(("type or agent", "how to use it"), rows))
+
+
+def _type_import(_store: str, values: Mapping[str, Any]) -> Answer:
+    from holdfast.cluster.agents import ocf_metadata
+
+    name = ocf_metadata.parse_name(values["name"])
+    found = ocf_metadata.read(name, os.environ.get("OCF_ROOT", ocf_metadata.OCF_ROOT))
+    text = ocf_metadata.type_block(name, found)
+    required = list(found.required)
+    parameters = [one.name for one in found.parameters]
+    value = {"type": ocf_metadata.type_name(name), "parameters": parameters, "required": required, "text": text}
+    return Answer(value, text.rstrip("\n"))
+
+
 def _fence_confirm(store: str, values: Mapping[str, Any]) -> Answer:
     word = with_client(store, lambda client: client.confirm_dead(values["system"], values["reason"] or ""))
     return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
@@ -264,6 +285,8 @@ def wire() -> Wire:
             "cluster load": _cluster_load,
             "cluster dump": _cluster_dump,
             "cluster events": _cluster_events,
+            "type list": _type_list,
+            "type import": _type_import,
             "fence confirm": _fence_confirm,
         },
         names,
@@ -306,6 +329,11 @@ def system_commands() -> click.Group:
 def cluster_commands() -> click.Group:
     """Return the commands of ``holdfast cluster``."""
     return cluster_cli.commands(wire())
+
+
+def type_commands() -> click.Group:
+    """Return the commands of ``holdfast type``."""
+    return cluster_cli.type_commands(wire())
 
 
 def fence_commands() -> click.Group:

@@ -55,7 +55,7 @@ def _command(operation: Operation, wire: Wire) -> click.Command:
         answer = wire.handlers[operation.name](store, found)
         emit(answer.value, as_json, answer.text)
 
-    hidden = operation.name == "cluster verify"
+    hidden = operation.name == "cluster verify" or operation.noun == "type"
     params = [_param(param, wire.names) for param in operation.params]
     params.append(
         click.Option(["--store"], envvar="HOLDFAST_STORE", default="", metavar="URL", help=_STORE_HELP, hidden=hidden)
@@ -98,3 +98,8 @@ def commands(wire: Wire) -> click.Group:
 def fence_commands(wire: Wire) -> click.Group:
     """Return the commands of ``holdfast fence``."""
     return render("fence", "Evidence that a system is dead.", wire)
+
+
+def type_commands(wire: Wire) -> click.Group:
+    """Return the commands of ``holdfast type``."""
+    return render("type", "Resource types, and the OCF agents they can be made of.", wire)

@@ -117,6 +117,15 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast cluster events --limit 20",), changes=False,
     ),
     Operation(
+        "type list", "List the resource types that come with Holdfast, and the OCF agents installed here.", (),
+        ("holdfast type list",), changes=False,
+    ),
+    Operation(
+        "type import", "Print a type block made from the metadata of an OCF agent installed here.",
+        (Param("name", "ocf:PROVIDER:AGENT.", required=True, positional=True),),
+        ("holdfast type import ocf:heartbeat:IPaddr2 > IPaddr2Types.cf",), changes=False,
+    ),
+    Operation(
         "fence confirm", "Give your word that a silent system is dead and can do no harm.",
         (
             Param("system", "Its name.", required=True, positional=True),

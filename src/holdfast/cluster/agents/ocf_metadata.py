@@ -100,6 +100,14 @@ def locate(name: AgentName, root: str = OCF_ROOT, where: str = "") -> Path:
     return path
 
 
+def installed(root: str = OCF_ROOT) -> tuple[AgentName, ...]:
+    """Return the agents below ``root`` that can run, by provider and name."""
+    found = Path(root, "resource.d")
+    paths = sorted(path for path in found.glob("*/*") if path.is_file() and os.access(path, os.X_OK))
+    names = [AgentName(path.parent.name, path.name) for path in paths]
+    return tuple(one for one in names if _NAME.fullmatch(one.provider) and _NAME.fullmatch(one.agent))
+
+
 def parse(text: str, name: str = "") -> Metadata:
     """Read the XML that ``meta-data`` prints. Raises :class:`InputError` with line and column for what is not XML."""
     try:
