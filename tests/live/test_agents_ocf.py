@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agentbench import play as bench_play
 
 AGENTS = Path("/usr/lib/ocf/resource.d/heartbeat")
-SCENES = Path(__file__).parent / "agentscenes.py"
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts, addresses, users"),
@@ -22,13 +19,7 @@ pytestmark = [
 
 
 def play(scene: str, directory: Path) -> dict[str, Any]:
-    command = ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, str(SCENES), scene]
-    done = subprocess.run([*command, str(directory)], capture_output=True, text=True, timeout=120, check=False)
-    for log in directory.glob("run/*.log"):
-        print(f"--- {log.name}\n{log.read_text()}")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return bench_play("ocfscenes.py", scene, directory)
 
 
 def insist_a_whole_life(found: dict[str, Any], seen: str = "OFFLINE") -> None:

@@ -22,6 +22,7 @@ from holdfast.kernel.errors import HoldfastError, InputError, Refusal, Refused
 
 VCS_DIRECTORIES = ("/opt/VRTSagents/ha/bin", "/opt/VRTSvcs/bin")
 _NAMED_VALUES = ("Script50Agent", "Script51Agent", "Script60Agent")
+_NOT_RUN = (126, 127)
 _OFFLINE, _LEAST, _MOST, _INTENTIONAL = 100, 101, 110, 200
 
 
@@ -176,6 +177,8 @@ class Script(AgentBase):
 
 
 def _pause_s(result: CommandResult, name: str) -> float:
+    if result.code in _NOT_RUN:
+        raise HoldfastError(f"{name} cannot be run: {foreignlog.last_line(result)}", "check its first line")
     if result.timed_out or result.code < 0:
         how = "ran out of time" if result.timed_out else f"was killed by signal {-result.code}"
         raise HoldfastError(f"{name} {how}: {foreignlog.last_line(result)}")
