@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux
+DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux etcd-server
 AGENTS := resource-agents kmod nginx-light postgresql iputils-ping
 
 .PHONY: run test check unit drill packages agent-packages docs man clean bench-first-backup
@@ -36,12 +36,16 @@ docs: $(BIN)/.docs
 man: $(BIN)/.run
 	$(BIN)/holdfast man --into docs/_build/man
 
-# As root the few distribution packages are installed; otherwise the one command that would is printed.
+# As root the few distribution packages are installed; otherwise the one command that would is printed. Tests start etcd
+# themselves: the service that its package brings is stopped and not started again, if it was this that installed it.
 packages:
 	@missing=$$(for p in $(DEBIAN); do dpkg-query -Wf '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing) >/dev/null; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing) >/dev/null || exit 1; \
+	    case "$$missing" in *etcd-server*) \
+	      systemctl disable --now etcd.service 2>/dev/null || invoke-rc.d --quiet etcd stop 2>/dev/null || true;; \
+	    esac; \
 	  else echo "for the full drill, as root: apt-get install -y $$missing"; fi; \
 	fi
 

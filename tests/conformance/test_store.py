@@ -1,4 +1,4 @@
-"""The store port's promises, run over every driver: embedded in one file, served over TLS, and in memory."""
+"""The store port's promises, run over every driver: embedded in one file, served, in a real etcd, and in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import os
 import random
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,8 +25,23 @@ from holdfast.store.drivers.served import ServedStore
 from holdfast.store.port import Change, Committed, Compare, Conflict, Delete, Put, Store
 from holdfast.store.server import StoreServer
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "live"))
+
+from etcdlab import LEAST_LEASE_S, EtcdLab, needs_etcd
+
 Opened = Callable[[], "asyncio.Future[Store]"]
-DRIVERS = ["memory", "embedded", "served"]
+DRIVERS = ["memory", "embedded", "served", "etcd"]
+LEASES_S = {"etcd": LEAST_LEASE_S}
+LAPSES_S = {"etcd": 3.0}
+_labs: list[EtcdLab] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The etcd of this module's tests: started by the first that needs it."""
+    _labs.append(EtcdLab(tmp_path_factory.mktemp("etcd")))
+    yield
+    _labs.pop().stop()
 
 
 @asynccontextmanager
@@ -31,6 +49,14 @@ async def opened(driver: str, directory: Path) -> AsyncIterator[Store]:
     """One store of the given driver, closed at the end."""
     if driver == "memory":
         yield MemoryStore()
+        return
+    if driver == "etcd":
+        needs_etcd()
+        _labs[0].start()
+        in_etcd = _labs[0].store(f"{uuid.uuid4().hex}/")
+        yield in_etcd
+        await in_etcd.transact([], [Delete(key) for key in list((await in_etcd.read("")).entries)[:100]])
+        await in_etcd.close()
         return
     embedded = EmbeddedStore(directory / "store.db")
     if driver == "embedded":
@@ -88,17 +114,25 @@ def test_of_two_racing_transactions_one_wins(driver: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_lapsed_lease_takes_its_keys_and_refuses_new_ones(driver: str, tmp_path: Path) -> None:
+    ttl_s = LEASES_S.get(driver, 0.3)
+
     async def check(store: Store) -> None:
-        lease = await store.grant(0.3)
+        lease = await store.grant(ttl_s)
         await store.transact([], [Put("life/a", b"up", lease), Put("life/b", b"stays")])
         for _ in range(3):
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(ttl_s / 2)
+            renewed = time.monotonic()
             assert await store.renew(lease)
         assert set((await store.read("life/")).entries) == {"life/a", "life/b"}
-        await asyncio.sleep(0.5)
+        while "life/a" in (await store.read("life/")).entries:
+            assert time.monotonic() < renewed + ttl_s + LAPSES_S.get(driver, 0.2)
+            await asyncio.sleep(0.02)
+        assert time.monotonic() >= renewed + ttl_s, "a lease never ends before its time"
         assert set((await store.read("life/")).entries) == {"life/b"}
         assert not await store.renew(lease)
-        assert isinstance(await store.transact([], [Put("life/c", b"", lease)]), Conflict)
+        alive = await store.grant(60)
+        refused = await store.transact([], [Put("life/d", b"", alive), Put("life/c", b"", lease)])
+        assert refused == Conflict("life/c", 0)
 
     run(driver, tmp_path, check)
 
@@ -175,6 +209,67 @@ def test_random_calls_agree_with_a_naive_model(driver: str, tmp_path: Path, rng:
                     model.pop(write.key, None)
             found = await store.read("k/")
             assert {k: (e.value, e.revision) for k, e in found.entries.items()} == model
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_of_several_writes_of_one_key_the_last_counts(driver: str, tmp_path: Path) -> None:
+    async def check(store: Store) -> None:
+        first = await store.transact([], [Put("a", b"1"), Put("b", b"1")])
+        await store.transact(
+            [], [Delete("a"), Put("a", b"2"), Put("b", b"2"), Delete("b"), Put("c", b"3"), Put("c", b"4")]
+        )
+        found = (await store.read("")).entries
+        assert {key: entry.value for key, entry in found.items()} == {"a": b"2", "c": b"4"}
+        assert {entry.revision for entry in found.values()} == {first.revision + 1}
+        async for changes in store.watch("", first.revision):
+            assert {change.key: change.value for change in changes} == {"a": b"2", "b": None, "c": b"4"}
+            return
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_read_of_any_size_is_one_revision(driver: str, tmp_path: Path) -> None:
+    """Commits set the first and the last of 2,400 keys together; no read sees one without the other."""
+    keys = [f"big/{number:04}" for number in range(2400)]
+
+    async def check(store: Store) -> None:
+        for at in range(0, len(keys), 100):
+            await store.transact([], [Put(key, b"0") for key in keys[at : at + 100]])
+        ends = [keys[0], keys[-1]]
+        await store.transact([], [Put(key, b"0") for key in ends])
+
+        async def write() -> None:
+            for number in range(1, 40):
+                await store.transact([], [Put(key, b"%d" % number) for key in ends])
+                await asyncio.sleep(0.005)
+
+        writer = asyncio.create_task(write())
+        seen = set()
+        while not writer.done():
+            await asyncio.sleep(0)  # the memory store answers without giving way
+            snapshot = await store.read("big/")
+            assert list(snapshot.entries) == keys
+            first, last = (snapshot.entries[key] for key in ends)
+            assert first == last
+            assert first.revision <= snapshot.revision
+            seen.add(first.value)
+        await writer
+        assert len(seen) > 1
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_128_operations_and_a_mebibyte_can_be_had_of_every_driver(driver: str, tmp_path: Path) -> None:
+    async def check(store: Store) -> None:
+        writes = [Put(f"k/{number}", b"x" * 8192) for number in range(128)]
+        compares = [Compare(write.key, 0) for write in writes]
+        assert isinstance(await store.transact(compares, writes), Committed)
+        assert len((await store.read("k/")).entries) == 128
+        assert isinstance(await store.transact(compares, writes), Conflict)
 
     run(driver, tmp_path, check)
 

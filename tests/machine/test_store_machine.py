@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
-from collections.abc import Awaitable
+import uuid
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +19,10 @@ from holdfast.store.drivers.embedded import EmbeddedStore
 from holdfast.store.drivers.memory import MemoryStore
 from holdfast.store.port import Change, Committed, Compare, Conflict, Delete, Put, Store
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "live"))
+
+from etcdlab import EtcdLab, needs_etcd
+
 KEYS = st.sampled_from(["a", "a/1", "a/2", "b", "b/1"])
 WRITES = st.lists(st.tuples(KEYS, st.one_of(st.none(), st.binary(max_size=3)), st.integers(0, 3)), max_size=3)
 LONG_S = 600.0
@@ -27,6 +33,8 @@ class StoreMachine(RuleBasedStateMachine):
     """Keys, leases and history as a dictionary, a set and a list; the driver must agree after every call."""
 
     driver = "memory"
+    last_only = False
+    """Of a key that one commit makes and deletes a watch shows nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +45,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.ended: set[int] = set()
         self.history: list[tuple[int, dict[str, bytes | None]]] = []
         self.handles: list[Store] = []
+        self.root = f"{uuid.uuid4().hex}/"
 
     def wait(self, call: Awaitable[Result]) -> Result:
         return self.loop.run_until_complete(asyncio.wait_for(call, 20))
@@ -68,12 +77,15 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert isinstance(done, Committed)
         changed: dict[str, bytes | None] = {}
+        before = set(self.entries)
         for one in asked:
             if isinstance(one, Put):
                 self.entries[one.key] = (one.value, done.revision, one.lease)
                 changed[one.key] = one.value
             elif self.entries.pop(one.key, None) is not None:
                 changed[one.key] = None
+        if self.last_only:
+            changed = {key: value for key, value in changed.items() if value is not None or key in before}
         if changed:
             assert done.revision > self.revision
             self.history.append((done.revision, changed))
@@ -156,6 +168,34 @@ class EmbeddedMachine(StoreMachine):
     """The same over one SQLite file."""
 
     driver = "embedded"
+
+
+class EtcdMachine(StoreMachine):
+    """The same in a real etcd, each run under a root of its own."""
+
+    driver = "etcd"
+    last_only = True
+    lab: EtcdLab
+
+    def open(self) -> Store:
+        return self.lab.store(self.root)
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[EtcdLab]:
+    """One member."""
+    needs_etcd()
+    made = EtcdLab(tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_etcd_agrees_with_a_naive_model(etcd: EtcdLab) -> None:
+    EtcdMachine.lab = etcd
+    test_the_store_agrees_with_a_naive_model(EtcdMachine)
 
 
 @pytest.mark.parametrize("machine", [StoreMachine, EmbeddedMachine])

@@ -3,6 +3,9 @@
 * ``embedded:///var/lib/holdfast/cluster.db`` – a SQLite file of this machine
 * ``served://10.77.9.1:7400`` – a store that another process serves, over mutual TLS; the identity directory is the
   query parameter ``identity`` or the environment variable ``HOLDFAST_IDENTITY``
+* ``etcd://10.77.9.1:2379,10.77.9.2:2379,10.77.9.3:2379`` – an etcd cluster over mutual TLS, identity as above. A path
+  is the root of the keys (``holdfast``); ``peer`` is the name that every member proves (``store:etcd``), or ``address``
+  when their certificates name the addresses of the URL
 * ``memory:`` – for trials within one process
 
 Every short command opens one store: only the driver that the URL names is imported.
@@ -13,18 +16,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import click
 
 from holdfast.app.security import identity_directory
 from holdfast.kernel.errors import InputError
-from holdfast.runtime.identity import client_context, host_label, server_context
+from holdfast.runtime.identity import Identity, client_context, host_label, server_context
 from holdfast.store.port import Store
 
 WITNESS_NAME = "store:witness"
 """The name that a served store proves by its certificate."""
+ETCD_NAME = "store:etcd"
+"""The name that etcd's members prove by theirs, unless the URL says otherwise."""
 
 
 _SERVE_HELP = """Serve an embedded store to other systems.
@@ -37,13 +43,32 @@ def check_store(url: str) -> None:
     """Look at a URL without opening its store. Raises :class:`InputError` for one that names none."""
     try:
         parts = urlsplit(url)
-        complete = parts.scheme == "memory" or bool(parts.path if parts.scheme == "embedded" else parts.port)
-    except ValueError:
+        complete = bool(_COMPLETE[parts.scheme](parts))
+    except (ValueError, KeyError):
         complete = False
-    if not complete or parts.scheme not in ("embedded", "served", "memory"):
-        raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
-    if parts.scheme == "served":
+    if not complete:
+        raise InputError(f"{url!r} is not a store", remedy=_REMEDY)
+    if parts.scheme in ("served", "etcd"):
         identity_directory(_identity_of(parts.query))
+
+
+def _members_of(parts: SplitResult) -> list[str]:
+    """Return the addresses of an etcd URL. Raises ``ValueError`` when one is not ``HOST:PORT``."""
+    members = parts.netloc.split(",")
+    for member in members:
+        host, _, port = member.rpartition(":")
+        if not host or "@" in host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(member)
+    return members
+
+
+_COMPLETE: dict[str, Callable[[SplitResult], object]] = {
+    "embedded": lambda parts: parts.path,
+    "served": lambda parts: parts.port,
+    "etcd": _members_of,
+    "memory": lambda parts: True,
+}
+_REMEDY = "use embedded:///PATH, served://HOST:PORT or etcd://HOST:PORT,HOST:PORT,HOST:PORT"
 
 
 def _identity_of(query: str) -> str:
@@ -71,8 +96,21 @@ def open_store(url: str) -> Store:
                 raise InputError(f"{url!r} names no host or port", remedy="write served://HOST:PORT?identity=DIRECTORY")
             context = client_context(identity_directory(identity))
             return ServedStore(parts.hostname, parts.port, context, host_label(WITNESS_NAME))
+        case "etcd":
+            return _open_etcd(parts)
         case _:
-            raise InputError(f"{url!r} is not a store", remedy="use embedded:///PATH or served://HOST:PORT")
+            raise InputError(f"{url!r} is not a store", remedy=_REMEDY)
+
+
+def _open_etcd(parts: SplitResult) -> Store:
+    from holdfast.store.drivers.etcd import EtcdStore
+    from holdfast.store.drivers.etcd_members import Tls
+
+    identity = Identity.load(identity_directory(_identity_of(parts.query)))
+    peer = parse_qs(parts.query).get("peer", [ETCD_NAME])[0]
+    name = "" if peer == "address" else host_label(peer)
+    root = parts.path.strip("/") or "holdfast"
+    return EtcdStore(_members_of(parts), Tls(identity.ca, identity.cert, identity.key, name), f"{root}/")
 
 
 def store_commands() -> click.Group:

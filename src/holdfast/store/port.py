@@ -2,10 +2,14 @@
 
 Every driver passes ``tests/conformance/test_store.py``. The promises:
 
-* one linear history: each committed transaction gets the next revision, and a read shows one revision whole;
-* a transaction commits only if each :class:`Compare` holds, all or nothing;
-* a lease that is not renewed within its time to live takes its keys with it (for cleaning up only: a system's life is
-  judged by the observer's own clock over the renewals it saw, never by the store's lease timer);
+* one linear history: each transaction that changes something gets a revision above all before it, and a read shows
+  one revision whole;
+* a transaction commits only if each :class:`Compare` holds, all or nothing; of several writes of one key the last
+  counts, and a driver may leave out the others, also from what a watch shows;
+* a lease that is not renewed within its time to live takes its keys with it, never sooner, and later as the driver
+  rounds up: etcd to whole seconds, to its own minimum (1.5 election timeouts, 2 s by default), and after a change of
+  its leader by another time to live. It is for cleaning up only: a system's life is judged by the observer's own clock
+  over the renewals it saw, never by the store's lease timer;
 * a watch shows every commit after a revision once, in order, or fails with
   :class:`~holdfast.kernel.errors.Unavailable`.
 
@@ -94,7 +98,11 @@ class Store(Protocol):
         """Return every key that starts with ``prefix`` at one revision, linearizably."""
 
     async def transact(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Committed | Conflict:
-        """Apply ``writes`` in one commit if every compare holds."""
+        """Apply ``writes`` in one commit if every compare holds.
+
+        Raises :class:`~holdfast.kernel.errors.Refused` when a driver cannot take so many operations or bytes at once;
+        128 operations and 1 MiB in all can be had of every driver. Nothing was changed then.
+        """
 
     async def grant(self, ttl_s: float) -> int:
         """Open a lease that lives ``ttl_s`` seconds past its last renewal; return its id (never 0)."""
