@@ -97,12 +97,8 @@ class EtcdStore:
         return lease
 
     async def renew(self, lease: int) -> bool:
-        """Renew a lease that has not lapsed."""
-        try:
-            answer = await self._members.ask(wire.KEEP_ALIVE, wire.lease_request(lease))
-        except LeaseGone:
-            return False
-        return wire.lease_answer(answer).ttl_s > 0
+        """Renew a lease that has not lapsed. After a "no" ask again: a leader that was paused says it of any lease."""
+        return await self._renewed(lease) or (bool(await self._barrier()) and await self._renewed(lease))
 
     async def revoke(self, lease: int) -> None:
         """End a lease and delete its keys."""
@@ -161,6 +157,17 @@ class EtcdStore:
                 if not known[write.lease]:
                     return write
         return None
+
+    async def _renewed(self, lease: int) -> bool:
+        try:
+            answer = await self._members.ask(wire.KEEP_ALIVE, wire.lease_request(lease))
+        except LeaseGone:
+            return False
+        return wire.lease_answer(answer).ttl_s > 0
+
+    async def _barrier(self) -> bytes:
+        """Read linearizably: whoever answers knows who leads."""
+        return await self._members.ask(wire.RANGE, wire.range_request(b"\0", limit=1, keys_only=True))
 
     async def _conflict_at(self, key: str) -> Conflict:
         entry = (await self.read(key)).entries.get(key)
