@@ -219,6 +219,71 @@ def test_another_cluster_at_the_same_address_is_not_this_store(one: EtcdLab, tmp
     asked(main)
 
 
+@asynccontextmanager
+async def relay(member: EtcdMember) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A line to ``member``: its address, and an event after which requests arrive and answers do not."""
+    deaf = asyncio.Event()
+    tasks = set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
+        while data := await reader.read(65536):
+            if not (answers and deaf.is_set()):
+                writer.write(data)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(member.host, member.client_port)
+        for one in (copy(reader, back, False), copy(there, writer, True)):
+            tasks.add(asyncio.create_task(one))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", deaf
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_transaction_whose_answer_is_lost_is_not_sent_again(one: EtcdLab) -> None:
+    """A second try would answer "conflict" to a change that took effect."""
+
+    async def main() -> None:
+        async with relay(one.members[0]) as (address, deaf):
+            store = EtcdStore([address, *one.addresses], one.tls, call_timeout_s=LIMIT_S)
+            start = (await store.read("")).revision
+            deaf.set()
+            began = time.monotonic()
+            with pytest.raises(Unavailable):
+                await store.transact([Compare("a", 0)], [Put("a", b"1")])
+            assert time.monotonic() - began < LIMIT_S
+            found = (await store.read("")).entries
+            assert {key: (entry.value, entry.revision) for key, entry in found.items()} == {"a": (b"1", start + 1)}
+            await store.close()
+
+    asked(main)
+
+
+def test_a_watch_whose_line_goes_dead_goes_on_through_another(one: EtcdLab) -> None:
+    async def main() -> None:
+        async with relay(one.members[0]) as (address, deaf), opened(one) as writer:
+            store = EtcdStore([address, *one.addresses], one.tls, call_timeout_s=LIMIT_S)
+            start = (await store.read("")).revision
+            shown: list[bytes | None] = []
+            watcher = store.watch("", start)
+            for number in range(20):
+                if number == 10:
+                    deaf.set()
+                await writer.transact([], [Put("a", b"%d" % number)])
+                if number in (9, 19):
+                    while len(shown) <= number:
+                        shown += [change.value for change in await anext(aiter(watcher))]
+            assert shown == [b"%d" % number for number in range(20)]
+            await store.close()
+
+    asked(main)
+
+
 # --- three members
 
 
@@ -249,7 +314,7 @@ def test_a_stopped_leader_delays_no_call_beyond_its_limit(three: EtcdLab) -> Non
                 assert await store.renew(lease)
             leader.signal(signal.SIGCONT)
             await asyncio.sleep(1.0)
-            alive = await store.renew(lease)  # before 3.4.29 the old leader may revoke it: etcd issue 15247
+            alive = await store.renew(lease)  # the old leader may revoke it: etcd issue 15247
             assert set((await store.read("")).entries) == ({"a", "life"} if alive else {"a"})
             print(f"the lease {'outlived' if alive else 'was revoked by'} the leader that woke up")
             assert isinstance(await store.transact([], [Put("life", b"2", lease)]), Committed if alive else Conflict)

@@ -9,7 +9,7 @@ Every driver passes ``tests/conformance/test_store.py``. The promises:
 * a lease that is not renewed within its time to live takes its keys with it, later as the driver rounds up: etcd to
   whole seconds, to its own minimum (1.5 election timeouts, 2 s by default), and after a change of its leader by another
   time to live. It can also end early (an etcd leader that wakes from a pause revokes leases that its successor has
-  renewed, before 3.4.29 and 3.5.11), so a put on a lease that is gone is a :class:`Conflict` to be looked at. Leases
+  renewed: etcd issue 15247), so a put on a lease that is gone is a :class:`Conflict` to be looked at. Leases
   are for cleaning up only: a system's life is judged by the observer's own clock over the renewals it saw, never by the
   store's lease timer;
 * a watch shows every commit after a revision once, in order, or fails with
