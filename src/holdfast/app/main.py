@@ -24,6 +24,7 @@ NOUNS = {
     "system": ("holdfast.app.cluster:system_commands", "Systems: the daemon, the list, the state."),
     "cluster": ("holdfast.app.cluster:cluster_commands", "The cluster's configuration and state."),
     "type": ("holdfast.app.cluster:type_commands", "Resource types, and the OCF agents they can be made of."),
+    "agent": ("holdfast.app.agent:agent_commands", "Holdfast's own agents, for other cluster managers."),
     "fence": ("holdfast.app.cluster:fence_commands", "Evidence that a system is dead."),
     "array": ("holdfast.app.replication:array_commands", "The software array."),
     "volume": ("holdfast.app.replication:volume_commands", "Volumes of an array, and block devices made of them."),
