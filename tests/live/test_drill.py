@@ -149,15 +149,35 @@ def test_the_drill_notices_sabotage(mode: str, name: str, place: Path) -> None:
     assert leftovers(place) == set()
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("after_s", [1.0, 6.0, 25.0])
-def test_an_interrupted_drill_leaves_nothing(mode: str, after_s: float, place: Path) -> None:
+INTERRUPTIONS = [
+    *(pytest.param(mode, after_s, signal.SIGINT, id=f"{mode}-{after_s}")
+      for mode in ("root", "user") for after_s in (1.0, 6.0, 25.0)),
+    pytest.param("root", 40.0, signal.SIGTERM, id="root-terminated"),
+    pytest.param("user", 8.0, signal.SIGHUP, id="user-terminal-closed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "after_s", "number"), INTERRUPTIONS)
+def test_an_interrupted_drill_leaves_nothing(mode: str, after_s: float, number: signal.Signals, place: Path) -> None:
+    if mode == "root" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    report, code = interrupted(mode, after_s, number, place)
+    assert code == 130
+    assert report["verdict"] == "fail"
+    if after_s > 5:
+        assert report["failure"]["step"] in EVERY_STEP, "it says in which step it was"
+        assert report["steps"][-2]["name"] == report["failure"]["step"]
+        assert not report["steps"][-2]["ok"]
+
+
+def interrupted(mode: str, after_s: float, number: signal.Signals, place: Path) -> tuple[dict[str, Any], int]:
+    """Start a drill as a script's ``&`` would, where SIGINT is ignored; interrupt it; return its report and code."""
     command = [HOLDFAST, "drill", "--json", "--mode", mode]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(place))
+    ignored = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    running = subprocess.Popen(ignored, stdout=subprocess.PIPE, text=True, env=environment(place))
     time.sleep(after_s)
     assert leftovers(place), "the look finds a lab that runs"
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     output, _ = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert json.loads(output)["verdict"] == "fail"
     assert leftovers(place) == set()
+    return json.loads(output), running.returncode

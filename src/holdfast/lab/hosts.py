@@ -15,7 +15,7 @@ from typing import Protocol
 from holdfast.continuity.model.sites import MOUNT_POINTS, Host, Role
 from holdfast.continuity.ports import Output
 from holdfast.kernel.errors import HoldfastError
-from holdfast.lab import network, processes
+from holdfast.lab import fuse, network, processes
 
 READY_TIMEOUT_S = 20.0
 
@@ -67,6 +67,7 @@ class NamespaceMachine:
         self.host, self.directory, self.mark = host, directory, mark
         self._number, self._links = number, dict(links)
         self._outer: subprocess.Popen[str] | None = None
+        self._mounts = -1
         self.pid = 0
 
     def power_on(self) -> None:
@@ -87,6 +88,7 @@ class NamespaceMachine:
         if self._outer.stdout.readline() != "ready\n":
             raise HoldfastError(f"the namespaces of {self.host.name} cannot be made", "are namespaces allowed here?")
         self.pid = processes.child_of(self._outer.pid)
+        self._mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         network.connect(self.host, self.pid, self._number)
 
     def power_off(self) -> None:
@@ -95,9 +97,15 @@ class NamespaceMachine:
             return
         network.disconnect(self.host, self._number)
         os.kill(self.pid, signal.SIGKILL)
-        self._outer.wait(timeout=10)
+        try:
+            self._outer.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            fuse.give_up(self.directory)
+            self._outer.wait(timeout=10)
         assert self._outer.stdout is not None
         self._outer.stdout.close()
+        os.close(self._mounts)
+        fuse.forget(self.directory)
         self._outer, self.pid = None, 0
 
     def command(self, argv: Sequence[str]) -> list[str]:

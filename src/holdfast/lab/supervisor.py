@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from holdfast.continuity.model.report import INTERRUPTED, Failure, Report, StepResult
-from holdfast.lab import processes
+from holdfast.lab import fuse, processes
 from holdfast.lab.sites import remove_directory
 
 PREFIX = "holdfast-drill-"
@@ -127,7 +127,7 @@ def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
 
     before = [(number, signal.signal(number, passed_on)) for number in SIGNALS]
     try:
-        patience_s = END_TIMEOUT_S
+        patience_s, stuck_s = END_TIMEOUT_S, 0.0
         while True:
             try:
                 drill.wait(timeout=0.5)
@@ -136,6 +136,10 @@ def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
                 patience_s -= 0.5 if interrupted else 0.0
                 if patience_s <= 0:
                     drill.kill()
+                stuck_s += 0.5 if (directory / REPORT).exists() else 0.0
+                if stuck_s > CLEAN_TIMEOUT_S and root:
+                    stuck_s -= CLEAN_TIMEOUT_S
+                    fuse.give_up(directory)
     finally:
         for number, handler in before:
             signal.signal(number, handler)

@@ -48,11 +48,16 @@ class _Home:
             self.requests.close()
             _serve(inner_control, inner_requests, self.mark, namespaced)
         self.pid = pid
+        self._mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) if namespaced else -1
         inner_control.close()
         inner_requests.close()
 
     def kill(self) -> None:
-        """Kill everything in it. With a namespace the kernel does it at one stroke."""
+        """Kill everything in it. With a namespace the kernel does it at one stroke.
+
+        The mount namespace is held until all are dead. Whoever drops it last unmounts what is only mounted there; a
+        dying nbdfuse must not be the one, for it would wait for its own answers, in a state that no signal ends.
+        """
         if not self.namespaced:
             workload.kill_marked(self.mark, spare=self.pid)
         with contextlib.suppress(ProcessLookupError):
@@ -61,6 +66,9 @@ class _Home:
             os.waitpid(self.pid, 0)
         if not self.namespaced:
             workload.kill_marked(self.mark)
+        elif self._mounts >= 0:
+            held, self._mounts = self._mounts, -1
+            kernelcalls.close_elsewhere(held)
         self.control.close()
         self.requests.close()
 

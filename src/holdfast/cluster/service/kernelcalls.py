@@ -45,6 +45,21 @@ def fork_into_namespaces() -> int:
     return _check(int(_libc.syscall(number, ctypes.c_long(flags), zero, zero, zero, zero)), "clone")
 
 
+def close_elsewhere(descriptor: int) -> None:
+    """Close a descriptor so that whatever its last close must wait for is waited for by a child, which only does that.
+
+    The caller buries the child when it ends.
+    """
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(descriptor)
+    os.close(reader)
+    os.close(writer)
+
+
 def share_mounts() -> None:
     """Let mounts made here appear in namespaces copied from this one, as systemd does at boot. Idempotent."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:

@@ -26,7 +26,8 @@ from holdfast.replication.drivers.nbdclient import NbdClient
 READY_LIMIT_S = 10.0
 DETACH_LIMIT_S = 10.0
 _STEP_S = 0.02
-_RECORD = "device.json"
+RECORD = "device.json"
+"""Beside each attached volume: its device, its file, nbdfuse's process id, the number of its FUSE connection."""
 
 Spawn = Callable[[Sequence[str]], int]
 """Starts a long-running command, detached from the caller, and returns its process id."""
@@ -83,7 +84,7 @@ def attach(uri: str, run_dir: Path, spawn: Spawn, loop: bool = True) -> BlockDev
         _await_file(file, pid)
         path = Path(_run(["losetup", "--find", "--show", str(file)])) if loop else file
         device = BlockDevice(path, file, pid)
-        (run_dir / _RECORD).write_bytes(msgspec.json.encode([str(path), str(file), pid]))
+        (run_dir / RECORD).write_bytes(msgspec.json.encode([str(path), str(file), pid, os.minor(file.stat().st_dev)]))
     except BaseException:
         _kill(pid)
         _unmount(mountpoint)
@@ -120,7 +121,7 @@ def detach(run_dir: Path) -> None:
         _unmount(mountpoint)
         if _serves(device):
             _kill(device.pid)
-        (run_dir / _RECORD).unlink(missing_ok=True)
+        (run_dir / RECORD).unlink(missing_ok=True)
     else:
         _unmount(mountpoint)
     with contextlib.suppress(OSError):
@@ -129,7 +130,7 @@ def detach(run_dir: Path) -> None:
 
 def _recorded(run_dir: Path) -> BlockDevice | None:
     try:
-        loop, file, pid = msgspec.json.decode((run_dir / _RECORD).read_bytes(), type=tuple[str, str, int])
+        loop, file, pid, _ = msgspec.json.decode((run_dir / RECORD).read_bytes(), type=tuple[str, str, int, int])
     except (OSError, msgspec.DecodeError):
         return None
     return BlockDevice(Path(loop), Path(file), pid)

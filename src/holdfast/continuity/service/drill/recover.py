@@ -60,8 +60,8 @@ def _resynchronise(stage: Stage, system: str) -> None:
     stage.insist(_logged(stage, "TOKYO", "ANR4373W"), "the refusal in TOKYO's activity log", "nothing of it", "TOKYO")
     stage.insist(not _logged(stage, "TOKYO", "ANR4374I"), "no reset before FORCESYNC", "one in TOKYO's log", "TOKYO")
     delhi.dsmadmc(stage, system, NEW_HOST, "update server tokyo forcesync=yes")
-    words = "FORCESYNC in DELHI's activity log"
-    stage.insist(_logged(stage, NEW_HOST, "ANR4375I"), words, "nothing of it", NEW_HOST)
+    asked = "FORCESYNC in DELHI's activity log"
+    stage.insist(_logged(stage, NEW_HOST, "ANR4375I"), asked, "nothing of it", NEW_HOST)
 
 
 def _logged(stage: Stage, host: str, message: str) -> bool:

@@ -26,6 +26,9 @@ from holdfast.continuity.service.drill import (
 from holdfast.continuity.service.drill.stage import Stage, StepFailed
 from holdfast.kernel.errors import HoldfastError
 
+SEEN_LIMIT = 1200
+"""How many characters of what was seen a report keeps."""
+
 Run = Callable[[Stage], Mapping[str, Any]]
 
 
@@ -81,8 +84,12 @@ def run_drill(stage: Stage, until: str = "") -> Report:
 def _failure(step: str, error: BaseException, stage: Stage) -> Failure:
     """Say what a step failed on. This is the supervisor of the steps: whatever one raises ends as a report."""
     if isinstance(error, StepFailed):
-        return Failure(step, error.expected, error.seen, error.logs)
+        return Failure(step, error.expected, _shortened(error.seen), error.logs)
     if isinstance(error, KeyboardInterrupt):
         return Failure(step, "the drill to run to its end", INTERRUPTED)
     seen = str(error) if isinstance(error, HoldfastError) else f"{type(error).__name__}: {error}"
-    return Failure(step, "every command of the step to succeed", seen, stage.logs())
+    return Failure(step, "every command of the step to succeed", _shortened(seen), stage.logs())
+
+
+def _shortened(seen: str) -> str:
+    return seen if len(seen) <= SEEN_LIMIT else f"{seen[:SEEN_LIMIT]} … ({len(seen) - SEEN_LIMIT} characters more)"
