@@ -22,6 +22,7 @@ ROOT = native_root()
 NODES = list(walk(ROOT, click.Context(ROOT, info_name="holdfast", **ROOT.context_settings), ("holdfast",)))
 LEAVES = [node for node in NODES if not node.is_group]
 WITHOUT_JSON = {
+    "holdfast agent ocf": "prints and exits as OCF says",
     "holdfast system run": "runs until it is told to end",
     "holdfast array serve": "runs until it is told to end",
     "holdfast server run": "runs until it is told to end",
