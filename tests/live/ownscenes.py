@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,30 @@ async def scripts(bench: Bench) -> Mapping[str, Any]:
     return found
 
 
+async def together(bench: Bench) -> Mapping[str, Any]:
+    """Two starts at once, of daemons that hide whose they are: clean of one must spare the other's."""
+    texts = {
+        "online": 'env -i setsid sleep 1000 & echo $! > "$2"; sleep 0.3',
+        "offline": "exit 0",
+        "clean": 'kill -9 `cat "$3"`; rm -f "$3"',
+        "monitor": '[ -e "$2" ] && kill -0 `cat "$2"` 2>/dev/null && exit 110; exit 100',
+    }
+    for name, text in texts.items():
+        script(bench.directory / "bin" / name, text)
+    both = []
+    for name in ("one", "two"):
+        attributes = f'Directory = "{bench.directory}/bin" Arguments = {{ "{bench.directory}/{name}" }}'
+        made = bench.resource("Script", attributes)
+        made.context = replace(made.context, resource=name)
+        both.append(made)
+    await asyncio.gather(*(one.online() for one in both))
+    (bench.directory / "bin/clean").unlink()
+    states = [[await one.monitor() for one in both]]
+    await both[0].clean()
+    states.append([await one.monitor() for one in both])
+    return {"states": states}
+
+
 async def process(bench: Bench) -> Mapping[str, Any]:
     sleep = subprocess.run(["which", "sleep"], check=True, capture_output=True, text=True).stdout.strip()
     one = bench.resource("Process", f'PathName = "{sleep}" Arguments = "{5000 + os.getpid() % 1000}"')
@@ -175,4 +201,4 @@ async def systemd(bench: Bench) -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    main(lsb, scripts, process, small, nic, systemd)
+    main(lsb, scripts, together, process, small, nic, systemd)

@@ -47,6 +47,12 @@ def test_script_agent_of_a_type_of_its_own(tmp_path: Path, isolation: str) -> No
     assert "cannot be run" in found["bad shell"]
 
 
+def test_clean_spares_what_may_be_anothers(tmp_path: Path) -> None:
+    found = play(FILE, "together", tmp_path)
+    assert found["states"][0] == ["ONLINE", "ONLINE"]
+    assert found["states"][1][1] == "ONLINE"
+
+
 @BOTH
 def test_process(tmp_path: Path, isolation: str) -> None:
     found = play(FILE, "process", tmp_path, isolation)

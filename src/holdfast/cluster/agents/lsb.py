@@ -51,9 +51,8 @@ class LSB(AgentBase):
 
     async def online(self, context: AgentContext) -> float:
         """Run ``start``."""
-        before = await residents.residents(context)
-        await _insist(context, "start", "OnlineTimeout")
-        await residents.remember(context, before)
+        async with residents.noting(context):
+            await _insist(context, "start", "OnlineTimeout")
         return 0.0
 
     async def offline(self, context: AgentContext) -> float:

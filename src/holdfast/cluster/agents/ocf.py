@@ -95,11 +95,10 @@ class OCF(AgentBase):
     async def online(self, context: AgentContext) -> float:
         """Run ``start``. Raises with the agent's reason."""
         setting = await self._setting(context)
-        before = await residents.residents(context)
-        result = await _act(context, setting, "start", "OnlineTimeout")
-        if result.timed_out or result.code not in (0, 8):
-            raise HoldfastError(reason_of(result, "start"), f"see {foreignlog.path_of(context)}")
-        await residents.remember(context, before)
+        async with residents.noting(context):
+            result = await _act(context, setting, "start", "OnlineTimeout")
+            if result.timed_out or result.code not in (0, 8):
+                raise HoldfastError(reason_of(result, "start"), f"see {foreignlog.path_of(context)}")
         _expected(context).touch()
         return 0.0
 

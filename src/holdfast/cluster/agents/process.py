@@ -37,7 +37,8 @@ class Process(AgentBase):
         if not os.access(words[0], os.X_OK) or os.path.isdir(words[0]):
             raise InputError(f"{context.resource}: {words[0]} cannot be executed", remedy="correct PathName")
         log = foreignlog.path_of(context)
-        process = await context.commands.spawn(words, context.environment, _user(context), log)
+        environment = {**context.environment, "HOLDFAST_RESOURCE": context.resource}
+        process = await context.commands.spawn(words, environment, _user(context), log)
         with contextlib.suppress(TimeoutError):
             code = await asyncio.wait_for(process.wait(), _FIRST_LOOK_S)
             if code != 0:

@@ -4,7 +4,9 @@ Agents that people already have say nothing about processes: they start somethin
 that its end is an event and not the next poll, the orphans that a start leaves in the group's workload are noted in a
 file of the resource (process id and start time, so that a reused id is never mistaken) and handed to the engine as
 pidfds with each monitor. A wrong guess costs one monitor too many and nothing else, because only the agent's own
-monitor says what is online. Processes that leave the workload (systemd units) are not seen here.
+monitor says what is online; killed is only what is surely the resource's: marked so in its environment, or, where a
+daemon has overwritten that, started while nothing else of the workload was. Processes that leave the workload (systemd
+units) are not seen here.
 
 Clean also uses the notes. A daemon's children outlive it when it is killed: nginx's workers hold the port while its
 agent says "not running", and every restart fails. They are found by the session that they share with the daemon.
@@ -16,24 +18,30 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holdfast.cluster.ports import AgentContext
 
 _WATCH_LIMIT = 16
 _SETTLE_S = 0.02
+_MARK = b"HOLDFAST_RESOURCE="
 
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """One process of a workload: its id, its parent's, its session's and when it started, as the system counts."""
+    """One process of a workload: its id, its parent's, its session's and when it started, as the system counts.
+
+    ``own`` says that it is surely the resource's, so that clean may kill it.
+    """
 
     pid: int
     parent: int
     session: int
     started: int
+    own: bool = False
 
 
 async def residents(context: AgentContext) -> Mapping[int, Resident]:
@@ -49,17 +57,50 @@ async def residents(context: AgentContext) -> Mapping[int, Resident]:
     return found
 
 
-async def remember(context: AgentContext, before: Mapping[int, Resident]) -> None:
-    """Note the daemons that were not there ``before``: the topmost ones, which the workload has adopted.
+@asynccontextmanager
+async def noting(context: AgentContext) -> AsyncIterator[None]:
+    """Note the daemons that the work inside leaves: the topmost new processes, which the workload has adopted.
 
-    What was noted before and still runs stays noted: to start what runs already starts nothing."""
-    await asyncio.sleep(_SETTLE_S)  # a command that just ended is reaped meanwhile
-    now = await residents(context)
+    What was noted before and still runs stays noted: to start what runs already starts nothing. Work that raises
+    leaves no note.
+    """
+    key = id(context.commands)
+    count, alone = _starts.get(key, 0) + 1, not _open.get(key, 0)
+    _starts[key], _open[key] = count, _open.get(key, 0) + 1
+    try:
+        before = await residents(context)
+        yield
+        await asyncio.sleep(_SETTLE_S)  # a command that just ended is reaped meanwhile
+        now = await residents(context)
+        _remember(context, before, now, alone and _starts[key] == count)
+    finally:
+        _open[key] -= 1
+
+
+_starts: dict[int, int] = {}
+_open: dict[int, int] = {}
+"""How many starts of a workload's resources began, and how many are under way, by the identity of its commands."""
+
+
+def _remember(context: AgentContext, before: Mapping[int, Resident], now: Mapping[int, Resident], alone: bool) -> None:
     fresh = {pid: one for pid, one in now.items() if pid not in before or before[pid].started != one.started}
-    tops = [one for one in fresh.values() if one.parent not in fresh]
+    marks = {pid: _mark(pid) for pid in fresh}
+    alone = alone and all(mark in ("", context.resource) for mark in marks.values())
     kept = [one for one in _noted(context) if one.pid in now and now[one.pid].started == one.started]
-    lines = [f"{one.pid} {one.session} {one.started}" for one in [*kept, *tops][:_WATCH_LIMIT]]
+    for pid, one in fresh.items():
+        if one.parent not in fresh and marks[pid] in ("", context.resource):
+            kept.append(replace(one, own=alone or marks[pid] == context.resource))
+    lines = [f"{one.pid} {one.session} {one.started} {int(one.own)}" for one in kept[:_WATCH_LIMIT]]
     _record(context).write_text("\n".join(lines), "ascii")
+
+
+def _mark(pid: int) -> str:
+    """Return the resource that a process's environment names; empty when it names none or cannot be read."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        for entry in file.read().split(b"\0"):
+            if entry.startswith(_MARK):
+                return entry.removeprefix(_MARK).decode("utf-8", "replace")
+    return ""
 
 
 def forget(context: AgentContext) -> None:
@@ -86,7 +127,7 @@ async def kill(context: AgentContext) -> int:
 
     Returns how many were killed.
     """
-    noted = _noted(context)
+    noted = [one for one in _noted(context) if one.own]
     if not noted:
         return 0
     sessions, since = {one.session for one in noted}, min(one.started for one in noted)
@@ -107,8 +148,8 @@ async def kill(context: AgentContext) -> int:
 def _noted(context: AgentContext) -> list[Resident]:
     try:
         rows = [line.split() for line in _record(context).read_text("ascii").splitlines()]
-        return [Resident(int(pid), 0, int(session), int(started)) for pid, session, started in rows]
-    except (OSError, ValueError):
+        return [Resident(int(row[0]), 0, int(row[1]), int(row[2]), row[3] == "1") for row in rows]
+    except (OSError, ValueError, IndexError):
         return []
 
 

@@ -80,9 +80,8 @@ class Script(AgentBase):
 
     async def online(self, context: AgentContext) -> float:
         """Run the script; its exit value is the seconds to wait before the first monitor."""
-        before = await residents.residents(context)
-        result = await self._run(context, "online", "OnlineTimeout")
-        await residents.remember(context, before)
+        async with residents.noting(context):
+            result = await self._run(context, "online", "OnlineTimeout")
         return _pause_s(result, "online")
 
     async def offline(self, context: AgentContext) -> float:
