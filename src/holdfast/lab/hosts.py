@@ -169,6 +169,12 @@ class Service:
         os.kill(inner or self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=10)
 
+    def wake(self) -> None:
+        """Let the command that entered the host go on: it stops itself when the program on the host is stopped, and a
+        host whose processes nobody buries is never gone."""
+        if self._process is not None and self.running:
+            os.kill(self._process.pid, signal.SIGCONT)
+
     def reap(self) -> None:
         """Collect the program after its host lost power."""
         if self._process is not None:

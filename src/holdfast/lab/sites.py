@@ -80,6 +80,8 @@ class LabSites:
 
     def kill(self, host: str) -> None:
         """Take a host's network and power."""
+        if host in self._services:
+            self._services[host].wake()
         self._machines[host].power_off()
         self._powered.discard(host)
         if host in self._services:
