@@ -17,10 +17,10 @@ import pytest
 
 from holdfast.app.store import open_store
 from holdfast.cluster.config.files import read_files
-from holdfast.cluster.model.facts import Intent, Request, ResourceState, Wanted
+from holdfast.cluster.model.facts import Heartbeat, Intent, Request, ResourceState, Wanted
 from holdfast.cluster.plan.status import group_flags
 from holdfast.cluster.service.client import ClusterClient, configuration_of
-from holdfast.cluster.service.records import State
+from holdfast.cluster.service.records import SYSTEMS, State, decode
 from holdfast.kernel.errors import Refused
 
 MAIN_CF = """
@@ -367,3 +367,32 @@ def test_a_parent_group_goes_down_and_follows_its_child(tmp_path: Path) -> None:
         cluster.until(cluster.online_on("beta"))
         cluster.until(lambda _: (tmp_path / "page-beta").exists())
         assert not (tmp_path / "page-alpha").exists()
+
+
+def test_a_heartbeat_that_the_store_refused_is_not_counted(cluster: Cluster) -> None:
+    """Whoever ends the daemon's lease behind its back (a store's new leader did) leaves no gap in its heartbeats."""
+    cluster.start("alpha")
+    cluster.until(cluster.online_on("alpha"))
+    service, key = apps(cluster.directory), SYSTEMS + "alpha"
+
+    async def sabotaged(seconds: float) -> list[int]:
+        store, seen = open_store(cluster.url), list[int]()
+        end = time.monotonic() + seconds
+        try:
+            async for changes in store.watch(key, (await store.read(key)).revision):
+                for change in changes:
+                    if change.value is not None:
+                        seen.append(decode(change.value, Heartbeat).sequence)
+                        lease = (await store.read(key)).entries[key].lease
+                        await store.revoke(lease)
+                if time.monotonic() > end:
+                    return seen
+        finally:
+            await store.close()
+        raise AssertionError("a watch does not end by itself")
+
+    seen = asyncio.run(sabotaged(3.0))
+    assert len(seen) > 8
+    assert seen == list(range(seen[0], seen[0] + len(seen))), "every beat that the daemon counts is in the store"
+    assert cluster.state().judged["alpha"] == "alive"
+    assert apps(cluster.directory) == service

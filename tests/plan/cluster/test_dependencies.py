@@ -149,3 +149,36 @@ def test_a_parent_is_offline_before_its_child_goes_down_unless_soft(rigidity: st
     world.settle()
     assert world.online_on("db") == world.online_on("app") == ["s2"]
     assert bool(early) is not waits
+
+
+KEEPS = """
+cluster c ( )
+system s1 ( )
+system s2 ( )
+group web (
+    SystemList = { s1, s2 }
+    AutoStartList = { s1 }
+    )
+Watched nic ( )
+Keeper once ( )
+Thing address ( )
+Keeper top ( Critical = 0 )
+address requires nic
+address requires once
+top requires address
+"""
+
+
+def test_what_is_never_taken_offline_does_not_hold_the_group_back() -> None:
+    world = World(KEEPS)
+    world.settle()
+    assert world.online_on("web") == ["s1"]
+    assert world.ask("group.switch", "web", "s2").state is RequestState.DONE
+    assert world.online_on("web") == ["s2"]
+    left = {name: fact.state.value for name, fact in world.facts["web", "s1"].items()}
+    assert left == {"nic": "ONLINE", "once": "ONLINE", "address": "OFFLINE", "top": "ONLINE"}
+    assert world.ask("group.offline", "web").state is RequestState.DONE
+    assert world.ask("group.online", "web", "s1").state is RequestState.DONE
+    world.fault("nic", "s1")
+    world.settle()
+    assert world.online_on("web") == ["s2"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from holdfast.cluster.config.builder import build
-from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.configuration import Group, Resource
 from holdfast.cluster.model.facts import (
     GroupFact,
     Intent,
@@ -30,7 +30,16 @@ from holdfast.cluster.plan.status import online
 from holdfast.cluster.plan.view import Decision, View
 
 ROUNDS = 60
-TYPES = "type Thing ( str X )\n"
+TYPES = """
+type Thing ( str X )
+type Keeper ( static str Operations = OnOnly )
+type Watched ( static str Operations = None )
+"""
+
+
+def _booted(resource: Resource) -> ResourceFact:
+    state = ResourceState.ONLINE if resource.persistent else ResourceState.OFFLINE
+    return ResourceFact(state, probed=True, keeps=resource.keeps)
 
 
 class World:
@@ -53,8 +62,7 @@ class World:
     def _boot(self, system: str) -> None:
         for group in self.configuration.groups.values():
             if system in group.priorities:
-                off = ResourceFact(ResourceState.OFFLINE, probed=True)
-                self.facts[group.name, system] = dict.fromkeys(group.resources, off)
+                self.facts[group.name, system] = {name: _booted(each) for name, each in group.resources.items()}
 
     def crash(self, system: str) -> None:
         """The system dies; its guard's deadline is past."""

@@ -83,6 +83,11 @@ class Resource:
         """Whether the engine never brings it online or offline (Operations None)."""
         return self.get("Operations") == "None"
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it stays as it is when the group goes offline (Operations None or OnOnly)."""
+        return self.get("Operations") != "OnOff"
+
     def resolved(self, system: str) -> dict[str, Value]:
         """Return every attribute that has a value on ``system``, defaults included."""
         names = [*TYPE_ATTRIBUTES, *RESOURCE_ATTRIBUTES, *self.type.attributes]

@@ -69,7 +69,8 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class ResourceFact:
-    """One resource on one system. ``restarts`` counts local restarts since it was last stable."""
+    """One resource on one system. ``restarts`` counts local restarts since it was last stable; ``keeps`` says that it
+    is never taken offline, so that the group may be offline while it is online."""
 
     state: ResourceState = ResourceState.UNKNOWN
     phase: Phase = Phase.IDLE
@@ -78,11 +79,13 @@ class ResourceFact:
     clean_failing: bool = False
     restarts: int = 0
     detail: str = ""
+    keeps: bool = False
 
     @property
     def settled_offline(self) -> bool:
-        """Offline, and nothing under way that could change it."""
-        return self.state is ResourceState.OFFLINE and self.phase is Phase.IDLE and not self.clean_failing
+        """Offline, or one that keeps, and nothing under way that could change it."""
+        down = self.keeps or self.state is ResourceState.OFFLINE
+        return down and self.phase is Phase.IDLE and not self.clean_failing
 
 
 @dataclass(frozen=True, slots=True)

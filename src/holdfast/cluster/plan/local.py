@@ -108,7 +108,7 @@ def orders(
         wanted, reason = _wanted(group, name, facts, given, wishes)
         if wanted is Wanted.ONLINE and probed and _may_start(group, name, facts):
             found.append(Order(name, Wanted.ONLINE, reason))
-        elif wanted is Wanted.OFFLINE and not held and _may_stop(group, name, facts):
+        elif wanted is Wanted.OFFLINE and not held and not resource.keeps and _may_stop(group, name, facts):
             found.append(Order(name, Wanted.OFFLINE, reason))
     return tuple(found)
 
@@ -165,7 +165,4 @@ def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> boo
     if facts.get(name, ResourceFact()).state is not ResourceState.ONLINE:
         return False
     parents = (facts.get(parent, ResourceFact()) for parent in group.parents(name))
-    return all(
-        parent.phase is Phase.IDLE and parent.state is ResourceState.OFFLINE and not parent.clean_failing
-        for parent in parents
-    )
+    return all(parent.settled_offline for parent in parents)

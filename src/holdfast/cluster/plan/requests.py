@@ -15,6 +15,7 @@ from holdfast.cluster.model.facts import (
     EvidenceKind,
     Intent,
     Life,
+    Phase,
     Request,
     RequestState,
     ResourceFact,
@@ -102,7 +103,7 @@ def _resource_progress(group: Group, request: Request, fact: ResourceFact) -> Re
     if fact.faulted:
         reason = f"{request.resource} faulted: {fact.detail}"
         return replace(request, state=RequestState.REFUSED, code="faulted", reason=reason)
-    settled = fact.state is wanted and fact.settled_offline == (wanted is ResourceState.OFFLINE)
+    settled = fact.state is wanted and fact.phase is Phase.IDLE and not fact.clean_failing
     return _done(request) if settled and group.resources.get(request.resource) is not None else None
 
 

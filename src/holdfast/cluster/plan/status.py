@@ -36,7 +36,7 @@ def group_flags(group: Group, fact: GroupFact | None, intent: Intent | None, sys
     flags: list[str] = []
     if online(group, fact):
         flags.append("ONLINE")
-    elif not [name for name in up if not group.resources[name].persistent]:
+    elif not [name for name in up if not group.resources[name].keeps]:
         flags.append("OFFLINE")
     else:
         flags.append("PARTIAL")

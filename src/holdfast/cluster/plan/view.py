@@ -91,7 +91,7 @@ def _any_online(fact: GroupFact | None, group: Group) -> bool:
     return any(
         found.state is ResourceState.ONLINE
         for name, found in fact.resources.items()
-        if name in group.resources and not group.resources[name].persistent
+        if name in group.resources and not group.resources[name].keeps
     )
 
 

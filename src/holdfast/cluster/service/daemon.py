@@ -31,8 +31,9 @@ from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
 from holdfast.cluster.service.watches import watch_addresses, watch_mounts
 from holdfast.kernel.errors import HoldfastError, Unavailable
-from holdfast.store.port import Entry, Put, Store
+from holdfast.store.port import Committed, Entry, Put, Store
 
+_LEASE_ATTEMPTS = 3
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LEAVE_LIMIT_S = 45.0
 
@@ -145,12 +146,19 @@ class SystemDaemon:
             await asyncio.sleep(max(0.01, interval_s - (clock() - start)))
 
     async def _renew(self) -> None:
-        if not self._lease or (self._sequence % 4 == 0 and not await self._parts.store.renew(self._lease)):
-            self._lease = await self._parts.store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
+        """Write the next heartbeat. One that the store did not take is no sign of life: raises ``Unavailable``."""
+        store, name = self._parts.store, self._settings.name
+        if self._lease and self._sequence % 4 == 0 and not await store.renew(self._lease):
+            self._lease = 0
         self._sequence += 1
-        name = self._settings.name
-        beat = Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode)
-        await self._parts.store.transact([], [Put(SYSTEMS + name, encode(beat), self._lease)])
+        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode))
+        for _ in range(_LEASE_ATTEMPTS):
+            if not self._lease:
+                self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
+            if isinstance(await store.transact([], [Put(SYSTEMS + name, beat, self._lease)]), Committed):
+                return
+            self._lease = 0
+        raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
 
     def _sweep_done(self) -> None:
         if not self._engine.swept:
@@ -178,9 +186,15 @@ class SystemDaemon:
                     self._state.drop(change.key, change.revision)
                 else:
                     self._state.put(change.key, Entry(change.value, change.revision))
+                    self._observe(change.key)
             if any(not change.key.startswith(SYSTEMS) for change in changes):
                 await self._digest()
                 self._coordinator.wake.set()
+
+    def _observe(self, key: str) -> None:
+        """Count a heartbeat when it is seen. Seen late it only makes this observer wait longer, never act sooner."""
+        if key.startswith(SYSTEMS):
+            self._membership.observe(self._state.heartbeats[key.removeprefix(SYSTEMS)], time.monotonic())
 
     async def _digest(self) -> None:
         await self._take_configuration()

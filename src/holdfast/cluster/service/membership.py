@@ -46,7 +46,7 @@ class Membership:
             self._left.pop(beat.system, None)
         if last is None:
             self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, False)
-        elif (last.session, last.sequence) != (beat.session, beat.sequence):
+        elif last.session != beat.session or last.sequence < beat.sequence:
             self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, True)
 
     def judge(self, names: Iterable[str], now: float, frozen: Mapping[str, bool]) -> dict[str, SystemView]:

@@ -48,7 +48,7 @@ class Worker:
     """Looks after one resource. ``fact`` is what it knows; only its own task changes it."""
 
     def __init__(self, resource: Resource, agent: Agent, system: str, around: Surroundings) -> None:
-        self.resource, self.fact = resource, ResourceFact()
+        self.resource, self.fact = resource, ResourceFact(keeps=resource.keeps)
         self.watches_mounts = self.watches_addresses = False
         self._agent, self._system, self._around = agent, system, around
         self._counters, self._event = Counters(), asyncio.Event()
@@ -83,7 +83,9 @@ class Worker:
     def restore(self, fact: ResourceFact) -> None:
         """Go on from what an earlier daemon of this incarnation knew. What it was stopping may be down: no fault."""
         state = ResourceState.UNKNOWN if fact.phase is Phase.STOPPING else fact.state
-        self.fact = replace(fact, state=state, phase=Phase.IDLE, probed=False, clean_failing=False)
+        self.fact = replace(
+            fact, state=state, phase=Phase.IDLE, probed=False, clean_failing=False, keeps=self.resource.keeps
+        )
         self._counters = Counters(restarts=fact.restarts)
 
     def clear(self) -> None:
