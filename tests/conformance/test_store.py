@@ -170,6 +170,19 @@ def test_a_watch_shows_every_commit_once_in_order_and_soon(driver: str, tmp_path
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_a_watch_from_a_revision_still_to_come_shows_nothing_before_it(driver: str, tmp_path: Path) -> None:
+    async def check(store: Store) -> None:
+        now = (await store.transact([], [Put("f/0", b"0")])).revision
+        waiting = asyncio.ensure_future(anext(aiter(store.watch("f/", now + 2))))
+        for number in range(1, 4):
+            await asyncio.sleep(0.1)
+            await store.transact([], [Put(f"f/{number}", b"%d" % number)])
+        assert [change.key for change in await waiting] == ["f/3"]
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_a_lapse_is_seen_by_a_watcher_though_nobody_else_calls(driver: str, tmp_path: Path) -> None:
     if driver == "memory":
         pytest.skip("the memory store lapses leases only when it is called")

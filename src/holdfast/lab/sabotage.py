@@ -31,11 +31,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to break a part: what breaks, which steps must notice, which processes are patched (by a part of their
-    command line), and how."""
+    """One way to break a part: what breaks, which steps must notice, by the beginnings of which claims that they
+    insist on, which processes are patched (by a part of their command line), and how."""
 
     what: str
     noticed_in: tuple[str, ...]
+    insisted: tuple[str, ...]
     process: str = ""
     patch: Callable[[], None] = _nothing
 
@@ -104,15 +105,29 @@ def _ignore_unknown_files() -> None:
     vars(service)["reconcile"] = blind
 
 
+_ONE_WRITER = ("the guard's kill on hosta before", "VCS_Cluster online on one system", "one system running the ledger")
+
 WAYS: Mapping[str, Way] = {
-    "mirror-early": Way("the mirror acknowledges early", ("disaster",), " array serve", _acknowledge_early),
-    "bit-dropped": Way("a bit of a change bitmap is dropped", ("snapshot",), " array serve", _drop_a_bit),
-    "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",)),
-    "guard-late": Way("the guard kills some seconds after its deadline", ("trouble",)),
-    "evidence-skipped": Way("a takeover needs no evidence", ("trouble",), "holdfast.app.system", _skip_evidence),
-    "chunk-flipped": Way("a bit of each vaulted volume is flipped", ("recover",)),
-    "difference-ignored": Way("a planted difference is ignored", ("recover",), " server run", _ignore_unknown_files),
-}
+    "mirror-early": Way(
+        "the mirror acknowledges early", ("disaster",), ("lost acknowledged writes: 0",), " array serve",
+        _acknowledge_early,
+    ),
+    "bit-dropped": Way(
+        "a bit of a change bitmap is dropped", ("snapshot",),
+        ("the copies equal to their sources", "only changed tracks copied"), " array serve", _drop_a_bit,
+    ),
+    "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",), _ONE_WRITER),
+    "guard-late": Way("the guard kills some seconds after its deadline", ("trouble",), _ONE_WRITER),
+    "evidence-skipped": Way(
+        "a takeover needs no evidence", ("trouble",), ("a refusal to take over", "no takeover without the last writes"),
+        "holdfast.app.system", _skip_evidence,
+    ),
+    "chunk-flipped": Way("a bit of each vaulted volume is flipped", ("recover",), ("every command of the step",)),
+    "difference-ignored": Way(
+        "a planted difference is ignored", ("recover",), ("exactly the planted differences",), " server run",
+        _ignore_unknown_files,
+    ),
+}  # fmt: skip
 
 
 def sites(name: str, directory: Path, root: bool, seed: int) -> LabSites:

@@ -125,7 +125,7 @@ class SqliteEngine:
         for revision, key, value in rows:
             if key.startswith(prefix):
                 commits.setdefault(revision, []).append(Change(key, value, revision))
-        return newest, [tuple(changes) for changes in commits.values()]
+        return max(newest, after_revision), [tuple(changes) for changes in commits.values()]
 
     def data_version(self) -> int:
         """Return a number that moves when another connection commits: the cheap question a watcher polls."""
