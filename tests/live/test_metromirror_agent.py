@@ -20,6 +20,7 @@ from arraylab import A, B, Box, Lab, until
 from holdfast.app.dialect import install_links
 from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentContext, CommandResult
+from holdfast.continuity.agents import metromirror
 from holdfast.continuity.agents.metromirror import MetroMirror
 from holdfast.kernel.errors import HoldfastError
 
@@ -221,6 +222,26 @@ def test_takeover_from_a_dead_array_then_the_action_failback(lab: Lab, hosts: Ho
     assert lab.b.pair()["tracks_copied"] < lab.b.pair()["tracks_total"]
     assert lab.a.digest() == lab.b.digest()
     assert hosts.do(B, lambda agent, context: agent.action(context, "nonsense", ())).code == 1
+
+
+def test_an_array_that_starts_again_is_waited_for(lab: Lab, hosts: Hosts) -> None:
+    lab.a.kill()
+    returning = threading.Timer(2.0, lab.a.start)
+    returning.start()
+    hosts.online(A)
+    returning.join()
+    assert hosts.left(A) == [".lock"]
+    assert hosts.typed(A) == [], "the volumes are still its own: nothing was changed"
+
+
+def test_an_array_that_stays_away_is_a_fault_in_bounded_time(
+    lab: Lab, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metromirror, "ARRAY_PATIENCE_S", 1.0)
+    lab.a.kill()
+    with pytest.raises(HoldfastError, match="does not answer"):
+        hosts.online(A)
+    assert hosts.left(A) == []
 
 
 def test_a_returned_source_whose_peer_took_over_is_refused(lab: Lab, hosts: Hosts) -> None:

@@ -24,6 +24,9 @@ from holdfast.continuity.plan.metromirror import Need, PairRow, decide_online, s
 from holdfast.kernel.errors import HoldfastError, Unavailable
 
 WAIT_STEP_S = 0.5
+ARRAY_PATIENCE_S = 10.0
+"""How long an array that does not answer is waited for. One that starts again is back before that; to fault at once
+would take the group off every system of the site, for a fault that none of them has."""
 LEAST_TIME_S = 10.0
 """No takeover starts with less of its OnlineTimeout left: a command cut off half-way is worse than a fault."""
 
@@ -40,9 +43,11 @@ class MetroMirror(AgentBase):
         volumes = context.names("VolIds")
         copies = CopyServices(context)
         loop = asyncio.get_running_loop()
-        last_start = loop.time() + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
+        began = loop.time()
+        last_start = began + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
         while True:
-            decision = decide_online(volumes, await copies.pairs(volumes), bool(context.number("SplitTakeover")))
+            rows = await _answered(copies, volumes, min(last_start, began + ARRAY_PATIENCE_S))
+            decision = decide_online(volumes, rows, bool(context.number("SplitTakeover")))
             if decision.need is Need.NOTHING:
                 break
             if decision.need is Need.FAULT or loop.time() > last_start:
@@ -96,6 +101,17 @@ class MetroMirror(AgentBase):
         with contextlib.suppress(Unavailable):
             await copies.failback(volumes)
         journal.unlink(missing_ok=True)
+
+
+async def _answered(copies: CopyServices, volumes: Sequence[str], until: float) -> Sequence[PairRow]:
+    """Ask the array until it answers or ``until`` (on the loop's clock) is past."""
+    while True:
+        try:
+            return await copies.pairs(volumes)
+        except Unavailable:
+            if asyncio.get_running_loop().time() > until:
+                raise
+        await asyncio.sleep(WAIT_STEP_S)
 
 
 def _said(result: CommandResult) -> str:
