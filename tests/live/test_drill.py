@@ -68,9 +68,16 @@ def leftovers(place: Path) -> set[str]:
     return {one for one in found if str(place) in one} | {str(path) for path in place.iterdir()}
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_drill_passes_and_leaves_nothing(mode: str, place: Path) -> None:
-    report = drill("--mode", mode, place=place)
+PASSES = [
+    pytest.param("root", "embedded", marks=ROOT_ONLY),
+    ("user", "embedded"),
+    pytest.param("root", "etcd", marks=ROOT_ONLY),
+]
+
+
+@pytest.mark.parametrize(("mode", "store"), PASSES)
+def test_the_drill_passes_and_leaves_nothing(mode: str, store: str, place: Path) -> None:
+    report = drill("--mode", mode, "--store", store, place=place)
     assert report["verdict"] == "pass", report["failure"]
     assert report["mode"] == mode
     assert [step["name"] for step in report["steps"]] == EVERY_STEP

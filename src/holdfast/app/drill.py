@@ -43,6 +43,7 @@ SKIPPED_WITHOUT_ROOT = (
     "backup from a mounted flash copy: a plain directory is backed up",
     "packet loss: cut lines are killed relays",
 )
+USER_PROGRAMS = ("setpriv", "rsync")
 PROGRAMS = ("nsenter", "setpriv", "ip", "nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "rsync")
 
 _HELP = """Show every part of Holdfast at work on two sites on this machine, and check each claim.
@@ -68,6 +69,7 @@ class Options:
     mode: str
     seed: int
     broken: str
+    store: str
 
     @property
     def root(self) -> bool:
@@ -76,7 +78,7 @@ class Options:
 
     def words(self) -> list[str]:
         """Return the options as the inner drill gets them."""
-        words = ["--mode", "root" if self.root else "user", "--seed", str(self.seed)]
+        words = ["--mode", "root" if self.root else "user", "--seed", str(self.seed), "--store", self.store]
         words += ["--silent"] * self.as_json + ["--keep"] * self.keep + ["--verbose"] * self.verbose
         words += ["--until", self.until] if self.until else []
         return [*words, *(["--sabotage", self.broken] if self.broken else [])]
@@ -93,7 +95,12 @@ def drill_command() -> click.Command:
     @click.option(
         "--mode", type=click.Choice(["auto", "root", "user"]), default="auto", help="auto is root when you are root."
     )
-    @click.option("--store", type=click.Choice(["embedded"]), default="embedded", help="The store's driver.")
+    @click.option(
+        "--store",
+        type=click.Choice(["embedded", "etcd"]),
+        default="embedded",
+        help="What keeps the cluster's state at the witness: a served SQLite file, or etcd.",
+    )
     @click.option("--seed", type=int, default=0, help="Repeat a drill's random choices; 0 draws a new seed.")
     @click.option("--sabotage", "broken", type=click.Choice(SABOTAGES), help="Break one part; the drill must fail.")
     @click.option("--inside", type=click.Path(path_type=Path), hidden=True, help="Inside: the lab's directory.")
@@ -111,7 +118,7 @@ def drill_command() -> click.Command:
         silent: bool,
     ) -> int:
         chosen = seed or random.SystemRandom().randrange(1, 2**31)
-        options = Options(as_json or silent, until or "", keep, verbose, mode, chosen, broken or "")
+        options = Options(as_json or silent, until or "", keep, verbose, mode, chosen, broken or "", store)
         return _outside(options) if inside is None else _inside(inside, options)
 
     return drill
@@ -123,7 +130,7 @@ def _outside(options: Options) -> int:
     from holdfast.lab.narrate import print_report
     from holdfast.lab.supervisor import supervise
 
-    _require_programs(options.root)
+    _require_programs(options)
     if not options.root and not options.as_json:
         click.echo("user mode: plain processes on loopback; namespaces, mounts and addresses are skipped")
     ended = supervise(options.words(), options.root, keep_files_on_failure=not options.broken)
@@ -150,7 +157,7 @@ def _inside(directory: Path, options: Options) -> int:
     report = Report(mode="root" if options.root else "user", seed=options.seed)
     if not options.root:
         report.skipped = list(SKIPPED_WITHOUT_ROOT)
-    sites = sabotage.sites(options.broken, directory, options.root, options.seed)
+    sites = sabotage.sites(options.broken, directory, options.root, options.seed, options.store)
     for number in SIGNALS:
         signal.signal(number, _interrupted)
     try:
@@ -186,10 +193,11 @@ def _hold(sites: LabSites) -> None:
             signal.pause()
 
 
-def _require_programs(root: bool) -> None:
-    missing = [name for name in PROGRAMS if shutil.which(name) is None] if root else []
+def _require_programs(options: Options) -> None:
+    needed = PROGRAMS if options.root else USER_PROGRAMS
+    missing = [name for name in (*needed, *["etcd"] * (options.store == "etcd")) if shutil.which(name) is None]
     if missing:
         raise InputError(
-            f"the drill as root needs {', '.join(missing)}",
-            remedy="apt-get install -y libnbd-bin fuse3 rsync e2fsprogs iproute2, or run it with --mode user",
+            f"the drill in {'root' if options.root else 'user'} mode needs {', '.join(missing)}",
+            remedy="as root: apt-get install -y libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux etcd-server",
         )

@@ -118,7 +118,7 @@ class Service:
     """The long-running program of a host, its log, and whether it said that it is ready."""
 
     def __init__(
-        self, machine: Machine, argv: Sequence[str], env: Mapping[str, str], log: Path, says_ready: bool = True
+        self, machine: Machine, argv: Sequence[str], env: Mapping[str, str], log: Path, says_ready: bytes = b"ready\n"
     ) -> None:
         self._machine, self._argv, self._env, self.log = machine, list(argv), dict(env), log
         self._says_ready, self._place = says_ready, 0
@@ -148,7 +148,7 @@ class Service:
         while self._says_ready and time.monotonic() < deadline:
             with self.log.open("rb") as log:
                 log.seek(self._place)
-                if any(line.strip() == b"ready" for line in log):
+                if any(line.startswith(self._says_ready) or b'"' + self._says_ready + b'"' in line for line in log):
                     return
             if not self.running:
                 break

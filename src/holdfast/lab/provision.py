@@ -78,7 +78,10 @@ def links_of(directory: Path, host: Host) -> dict[str, str]:
 
 def store_url(layout: Layout, host: str, root: bool) -> str:
     """Return the store as a host reaches it: directly, or without namespaces through its own relay."""
-    address = layout.host("witness").address if root else _relay_address(layout, host)
+    relayed = not root and layout.host(host).role in (Role.SYSTEM, Role.ARRAY)
+    address = _relay_address(layout, host) if relayed else layout.host("witness").address
+    if layout.store == "etcd":
+        return f"etcd://{address}:{layout.store_port}?peer={identity_name(layout.host('witness'))}"
     return f"served://{address}:{layout.store_port}"
 
 
@@ -111,6 +114,8 @@ def service_command(directory: Path, layout: Layout, host: Host, seed: int) -> S
             config = home / "recovered" / "server.toml" if host.spare else home / "server.toml"
             return [holdfast, "server", "run", "--config", str(config)]
         case Role.WITNESS:
+            if layout.store == "etcd":
+                return _etcd(home, layout, host)
             listen = f"{host.address}:{layout.store_port}"
             path = str(home / "cluster.db")
             return [holdfast, "store", "serve", "--path", path, "--listen", listen, "--identity", str(home / "tls")]
@@ -127,6 +132,27 @@ def service_command(directory: Path, layout: Layout, host: Host, seed: int) -> S
                 "--seed",
                 str(seed),
             ]
+
+
+def _etcd(home: Path, layout: Layout, host: Host) -> Sequence[str]:
+    """One member at the third site; its peer address is used by nobody."""
+    clients, peers = f"https://{host.address}:{layout.store_port}", f"http://{host.address}:{layout.store_port + 1}"
+    tls = home / "tls"
+    return [
+        "etcd", "--name", host.name, "--data-dir", str(home / "etcd"), "--logger", "zap",
+        "--listen-client-urls", clients, "--advertise-client-urls", clients, "--listen-peer-urls", peers,
+        "--initial-advertise-peer-urls", peers, "--initial-cluster", f"{host.name}={peers}",
+        "--cert-file", str(tls / "cert.pem"), "--key-file", str(tls / "key.pem"),
+        "--trusted-ca-file", str(tls / "ca.pem"), "--client-cert-auth",
+        "--auto-compaction-mode", "revision", "--auto-compaction-retention", "20000",
+    ]  # fmt: skip
+
+
+def says_ready(layout: Layout, host: Host) -> bytes:
+    """Return what a line of a service's log holds once it serves; nothing for one that does not say so."""
+    if host.role is Role.SYSTEM:
+        return b""
+    return b"serving client traffic securely" if host.role is Role.WITNESS and layout.store == "etcd" else b"ready\n"
 
 
 def relays(layout: Layout) -> dict[str, list[tuple[str, str]]]:

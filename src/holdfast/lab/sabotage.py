@@ -130,15 +130,15 @@ WAYS: Mapping[str, Way] = {
 }  # fmt: skip
 
 
-def sites(name: str, directory: Path, root: bool, seed: int) -> LabSites:
+def sites(name: str, directory: Path, root: bool, seed: int, store: str) -> LabSites:
     """Return the lab, broken in the way called ``name`` (or not at all)."""
     if not name:
-        return LabSites(directory, root, seed)
+        return LabSites(directory, root, seed, store)
     (directory / "sabotage").mkdir()
     hook = "from holdfast.lab import sabotage\nsabotage.apply()\n"
     (directory / "sabotage" / "sitecustomize.py").write_text(hook)
     os.environ[VARIABLE] = name
-    return BrokenSites(directory, root, seed, name)
+    return BrokenSites(directory, root, seed, store, name)
 
 
 def apply() -> None:
@@ -159,8 +159,8 @@ def _wake(guards: list[int]) -> None:
 class BrokenSites(LabSites):
     """A lab with hands that break things at the right moment."""
 
-    def __init__(self, directory: Path, root: bool, seed: int, name: str) -> None:
-        super().__init__(directory, root, seed)
+    def __init__(self, directory: Path, root: bool, seed: int, store: str, name: str) -> None:
+        super().__init__(directory, root, seed, store)
         self._name = name
 
     def cut(self, link: Link) -> None:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from holdfast.continuity.model.sites import Host, Link, Role, layout
+from holdfast.continuity.model.sites import Host, Link, layout
 from holdfast.continuity.ports import Output
 from holdfast.kernel.errors import HoldfastError
 from holdfast.lab import network, processes, provision
@@ -24,10 +24,10 @@ from holdfast.lab.hosts import Machine, NamespaceMachine, PlainMachine, Service,
 class LabSites:
     """Implements :class:`holdfast.continuity.ports.Sites` in ``directory``."""
 
-    def __init__(self, directory: Path, root: bool, seed: int = 1) -> None:
+    def __init__(self, directory: Path, root: bool, seed: int = 1, store: str = "embedded") -> None:
         self._seed = seed
         self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
-        self.layout = layout(root, provision.loopback_of(directory))
+        self.layout = layout(root, provision.loopback_of(directory), store)
         self._machines: dict[str, Machine] = {}
         self._services: dict[str, Service] = {}
         self._relays: dict[str, Service] = {}
@@ -172,7 +172,7 @@ class LabSites:
         argv = provision.service_command(self.directory, self.layout, host, self._seed)
         if not argv:
             raise HoldfastError(f"{host.name} has no service")
-        ready = host.role is not Role.SYSTEM
+        ready = provision.says_ready(self.layout, host)
         return Service(self._machines[host.name], argv, self._environment(host.name), self.log(host.name), ready)
 
     def _environment(self, host: str) -> dict[str, str]:

@@ -63,6 +63,8 @@ class Layout:
     mirror_port: int = 7200
     store_port: int = 7400
     server_port: int = 1543
+    store: str = "embedded"
+    """What keeps the cluster's state at the witness: ``embedded`` (a SQLite file, served) or ``etcd``."""
 
     @property
     def ledger_addresses(self) -> tuple[str, ...]:
@@ -87,7 +89,7 @@ class Layout:
 ARRAYS = ("IBM.2107-75FA120", "IBM.2107-75FA150")
 
 
-def layout(root: bool, loopback: int = 77) -> Layout:
+def layout(root: bool, loopback: int = 77, store: str = "embedded") -> Layout:
     """Return the layout of a lab with namespaces (``root``) or of one in 127.``loopback``.0.0/16."""
     net, mirror = ("10.77.0.", "10.78.0.") if root else (f"127.{loopback}.0.", f"127.{loopback}.8.")
     return Layout(
@@ -105,4 +107,5 @@ def layout(root: bool, loopback: int = 77) -> Layout:
             Host("client", Role.CLIENT, 0, net + "51"),
         ),
         group_address=net + "100" if root else "",
+        store=store,
     )

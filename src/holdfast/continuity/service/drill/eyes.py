@@ -20,6 +20,7 @@ from holdfast.continuity.model.sites import GROUP, Layout, Role
 from holdfast.replication.drivers.softarray import SoftArray
 from holdfast.runtime import identity
 from holdfast.store.drivers.served import ServedStore
+from holdfast.store.port import Store
 
 WITNESS = "store:witness"
 
@@ -55,10 +56,18 @@ class Eyes:
         return asyncio.run(self._read())
 
     async def _read(self) -> State:
-        witness = self._layout.of(Role.WITNESS)[0]
-        context = identity.client_context(self._identity)
-        store = ServedStore(witness.address, self._layout.store_port, context, identity.host_label(WITNESS))
+        store = self._open()
         try:
             return State.of(await store.read(ROOT))
         finally:
             await store.close()
+
+    def _open(self) -> Store:
+        address, port = self._layout.of(Role.WITNESS)[0].address, self._layout.store_port
+        if self._layout.store == "etcd":
+            from holdfast.store.drivers.etcd import EtcdStore
+            from holdfast.store.drivers.etcd_members import Tls
+
+            mine = identity.Identity.load(self._identity)
+            return EtcdStore([f"{address}:{port}"], Tls(mine.ca, mine.cert, mine.key, identity.host_label(WITNESS)))
+        return ServedStore(address, port, identity.client_context(self._identity), identity.host_label(WITNESS))
