@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.config.files import load, read_files
 from holdfast.cluster.config.writer import dump, dump_types
-from holdfast.cluster.model.configuration import Configuration, Group, GroupLink, Resource, Values
+from holdfast.cluster.model.configuration import Configuration, GroupLink
 from holdfast.kernel.errors import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -95,45 +93,6 @@ def test_refusals_name_the_place(text: str, line: int, column: int, message: str
     assert message in error.message
     assert (error.file, error.line, error.column) == ("main.cf", line, column)
     assert error.remedy
-
-
-NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_.\-]{0,8}", fullmatch=True).filter(
-    lambda name: name not in ("requires", "group", "include", "cluster", "system", "type", "heartbeat", "remotecluster")
-)
-TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F, exclude_characters="\x7f"), max_size=12)
-
-
-@st.composite
-def configurations(draw: st.DrawFn) -> Configuration:
-    types = read(HEAD).types
-    systems = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
-    names = iter(draw(st.lists(NAMES, min_size=1, max_size=6, unique=True)))
-    groups: dict[str, Group] = {}
-    for group_name in draw(st.lists(NAMES, max_size=2, unique=True)):
-        resources: dict[str, Resource] = {}
-        for name in [next(names, None), next(names, None)]:
-            if name is None:
-                continue
-            kind = types[draw(st.sampled_from(["FileOnOff", "Application"]))]
-            attribute = "PathName" if kind.name == "FileOnOff" else "StartProgram"
-            common = draw(st.dictionaries(st.just(attribute), TEXTS, max_size=1))
-            if kind.name == "Application":
-                files = st.lists(TEXTS, unique=True).map(tuple)
-                common |= draw(st.dictionaries(st.just("PidFiles"), files, max_size=1))
-            common |= draw(st.dictionaries(st.just("Critical"), st.sampled_from([0, 1]), max_size=1))
-            local = {attribute: {systems[0]: draw(TEXTS)}} if draw(st.booleans()) else {}
-            resources[name] = Resource(name, kind, Values(common, local))
-        order = list(resources)
-        links = ((order[0], order[1]),) if len(order) == 2 and draw(st.booleans()) else ()
-        system_list = {name: str(place) for place, name in enumerate(systems)}
-        groups[group_name] = Group(group_name, Values({"SystemList": system_list}), resources, links)
-    return Configuration(draw(NAMES), Values(), {name: Values() for name in systems}, groups, types, ("types.cf",))
-
-
-@settings(max_examples=150, derandomize=True, deadline=None)
-@given(configurations())
-def test_reading_what_was_dumped_says_the_same(configuration: Configuration) -> None:
-    assert read(dump(configuration)) == configuration
 
 
 def test_types_are_dumped_alike() -> None:

@@ -6,15 +6,29 @@ are read alike. Every complaint names file, line and column; a configuration is 
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from holdfast.cluster.config.syntax import Assignment, Block, Declaration, Element, File, parse_file
+from holdfast.cluster.config.comments import attach
+from holdfast.cluster.config.syntax import (
+    Assignment,
+    AtLeastLink,
+    Block,
+    Declaration,
+    Element,
+    File,
+    Raw,
+    Words,
+    parse_file,
+)
 from holdfast.cluster.config.tokens import Place
 from holdfast.cluster.model.attributes import (
     CLUSTER_ATTRIBUTES,
     GROUP_ATTRIBUTES,
+    HEARTBEAT_ATTRIBUTES,
+    REMOTE_CLUSTER_ATTRIBUTES,
     SYSTEM_ATTRIBUTES,
     TYPE_ATTRIBUTES,
     AttributeDef,
@@ -22,7 +36,15 @@ from holdfast.cluster.model.attributes import (
     Kind,
     Value,
 )
-from holdfast.cluster.model.configuration import Configuration, Group, GroupLink, Resource, ResourceType, Values
+from holdfast.cluster.model.configuration import (
+    AtLeast,
+    Configuration,
+    Group,
+    GroupLink,
+    Resource,
+    ResourceType,
+    Values,
+)
 
 _INT_RANGE = range(-(2**31), 2**31)
 _INCLUDE_LIMIT = 64
@@ -35,39 +57,79 @@ def build(files: Mapping[str, str], main: str = "main.cf") -> Configuration:
 
     Raises :class:`InputError` with file, line, column and remedy for the first thing that cannot be.
     """
-    trees, includes = _read(files, main)
-    _check_names(block for tree in trees for block in tree.blocks)
-    types = _types(block for tree in trees for block in tree.blocks if block.word == "type")
-    blocks = [block for tree in trees for block in tree.blocks]
-    clusters = [block for block in blocks if block.word == "cluster"]
-    if len(clusters) > 1:
-        raise clusters[1].place.error("a second cluster block", "keep one")
-    systems = _systems(block for block in blocks if block.word == "system")
+    return build_trees(_read(files, main))
+
+
+def build_trees(trees: Mapping[str, File]) -> Configuration:
+    """Return the configuration that syntax trees describe, by the name of their file; the first is main.cf itself.
+
+    Raises :class:`InputError` as :func:`build` does.
+    """
+    main, first = next(iter(trees.items()))
+    blocks = [block for tree in trees.values() for block in tree.blocks]
+    _check_names(blocks)
+    sources = _sources(trees, main)
+    types = _types({name: [one for one in tree.blocks if one.word == "type"] for name, tree in trees.items()}, sources)
+    cluster = _only(blocks)
+    systems = _named([block for block in blocks if block.word == "system"], SYSTEM_ATTRIBUTES, None)
+    remote = _named([block for block in blocks if block.word == "remotecluster"], REMOTE_CLUSTER_ATTRIBUTES, {})
     groups = _groups([block for block in blocks if block.word == "group"], types, systems)
     return Configuration(
-        name=clusters[0].name if clusters else "",
-        cluster=_values(clusters[0].assignments, CLUSTER_ATTRIBUTES, "cluster", systems) if clusters else Values(),
+        name=cluster.name if cluster else "",
+        cluster=_values(cluster.assignments, CLUSTER_ATTRIBUTES, "cluster", systems) if cluster else Values(),
         systems=systems,
         groups=groups,
         types=types,
-        includes=includes,
+        includes=_kept_includes(trees, main, sources),
+        remote_clusters=remote,
+        heartbeats=_heartbeats([block for block in blocks if block.word == "heartbeat"], remote),
+        comments=attach(first),
     )
 
 
-def _read(files: Mapping[str, str], main: str) -> tuple[list[File], tuple[str, ...]]:
+def _only(blocks: Iterable[Block]) -> Block | None:
+    clusters = [block for block in blocks if block.word == "cluster"]
+    if len(clusters) > 1:
+        raise clusters[1].place.error("a second cluster block", "keep one")
+    return clusters[0] if clusters else None
+
+
+def _read(files: Mapping[str, str], main: str) -> dict[str, File]:
     first = parse_file(files[main], main)
-    trees, seen, waiting = [first], {main}, list(first.includes)
+    trees, waiting = {main: first}, list(first.includes)
     while waiting:
         name, place = waiting.pop(0)
-        if name in seen:
+        if name in trees:
             continue
-        if name not in files or len(seen) >= _INCLUDE_LIMIT:
+        if name not in files or len(trees) >= _INCLUDE_LIMIT:
             raise place.error(f"included file {name!r} cannot be read", "put it beside main.cf")
+        trees[name] = parse_file(files[name], name)
+        waiting.extend(trees[name].includes)
+    return trees
+
+
+def _sources(trees: Mapping[str, File], main: str) -> dict[str, str]:
+    """Where a dump leaves the types of each file: in it, if it and what it includes hold nothing else; else main.cf."""
+    mixed = {main, *(name for name, tree in trees.items() if any(block.word != "type" for block in tree.blocks))}
+    while True:
+        more = {name for name, tree in trees.items() if any(one in mixed for one, _ in tree.includes)} - mixed
+        if not more:
+            return {name: main if name in mixed else name for name in trees}
+        mixed |= more
+
+
+def _kept_includes(trees: Mapping[str, File], main: str, sources: Mapping[str, str]) -> tuple[str, ...]:
+    """The includes of a dump: a file that holds more than types is written into main.cf, with its own includes."""
+    kept: dict[str, None] = {}
+    waiting, seen = [name for name, _ in trees[main].includes], {main}
+    while waiting:
+        name = waiting.pop(0)
+        if sources[name] == name:
+            kept[name] = None
+        elif name not in seen:
+            waiting = [one for one, _ in trees[name].includes] + waiting
         seen.add(name)
-        tree = parse_file(files[name], name)
-        trees.append(tree)
-        waiting.extend(tree.includes)
-    return trees, tuple(name for name, _ in first.includes)
+    return tuple(kept)
 
 
 def _check_names(blocks: Iterable[Block]) -> None:
@@ -78,9 +140,9 @@ def _check_names(blocks: Iterable[Block]) -> None:
         _check_names(block.resources)
 
 
-def _types(blocks: Iterable[Block]) -> dict[str, ResourceType]:
+def _types(files: Mapping[str, list[Block]], sources: Mapping[str, str]) -> dict[str, ResourceType]:
     types: dict[str, ResourceType] = {}
-    for block in blocks:
+    for file, block in ((file, block) for file, blocks in files.items() for block in blocks):
         if block.name in types:
             raise block.place.error(f"type {block.name!r} is declared twice", "remove one of the two declarations")
         attributes: dict[str, AttributeDef] = {}
@@ -88,7 +150,7 @@ def _types(blocks: Iterable[Block]) -> dict[str, ResourceType]:
             if declaration.name in attributes:
                 raise declaration.place.error(f"attribute {declaration.name!r} is declared twice", "remove one")
             attributes[declaration.name] = _definition(declaration)
-        types[block.name] = ResourceType(block.name, attributes)
+        types[block.name] = ResourceType(block.name, attributes, sources[file])
     return types
 
 
@@ -109,13 +171,36 @@ def _definition(declaration: Declaration) -> AttributeDef:
     return replace(shape, default=_value(declaration.value, shape, declaration.place))
 
 
-def _systems(blocks: Iterable[Block]) -> dict[str, Values]:
-    systems: dict[str, Values] = {}
+def _named(
+    blocks: Iterable[Block], known: Mapping[str, AttributeDef], places: Mapping[str, Values] | None
+) -> dict[str, Values]:
+    """Blocks of one kind by name; their values may be local to ``places``, or to the block's own name (None)."""
+    found: dict[str, Values] = {}
     for block in blocks:
-        if block.name in systems:
-            raise block.place.error(f"system {block.name!r} stands twice", "remove one of the two blocks")
-        systems[block.name] = _values(block.assignments, SYSTEM_ATTRIBUTES, "system", {block.name: Values()})
-    return systems
+        if block.name in found:
+            raise block.place.error(f"{block.word} {block.name!r} stands twice", "remove one of the two blocks")
+        local = {block.name: Values()} if places is None else places
+        found[block.name] = _values(block.assignments, known, block.word, local)
+    return found
+
+
+def _heartbeats(blocks: list[Block], remote: Mapping[str, Values]) -> dict[str, Values]:
+    for block in blocks:
+        for item in block.assignments:
+            for name in [item.system] if item.system else []:
+                if name not in remote:
+                    raise item.place.error(
+                        f"{name!r} is not a remote cluster", f"add 'remotecluster {name}' or correct"
+                    )
+    found = _named(blocks, HEARTBEAT_ATTRIBUTES, remote)
+    for block in blocks:
+        for item in block.assignments:
+            value = found[block.name].get(item.name)
+            for name in value if item.name == "ClusterList" and isinstance(value, tuple) else ():
+                if name not in remote:
+                    text = f"ClusterList names {name!r}, which is not a remote cluster"
+                    raise item.place.error(text, f"add 'remotecluster {name}' or correct the name")
+    return found
 
 
 def _groups(blocks: list[Block], types: Mapping[str, ResourceType], systems: Mapping[str, Values]) -> dict[str, Group]:
@@ -174,7 +259,8 @@ def _group(
         taken[inner.name] = block.name
         resources[inner.name] = _resource(inner, types[inner.word], systems)
     group_links = tuple(_group_link(child, words) for child, words, _ in block.group_links)
-    group = Group(block.name, values, resources, _links(block, resources), group_links)
+    links, at_least = _links(block, resources)
+    group = Group(block.name, values, resources, links, group_links, at_least)
     _check_systems(block, group, systems)
     return group
 
@@ -187,13 +273,7 @@ def _group_link(child: str, words: tuple[str, ...]) -> GroupLink:
 
 
 def _resource(block: Block, kind: ResourceType, systems: Mapping[str, Values]) -> Resource:
-    known = {name: found for name in _names(kind) if (found := kind.definition(name)) is not None}
-    return Resource(block.name, kind, _values(block.assignments, known, f"type {kind.name}", systems))
-
-
-def _names(kind: ResourceType) -> list[str]:
-    from_types = [*TYPE_ATTRIBUTES, "Critical", "Enabled", "AutoStart", "Signaled"]
-    return [*kind.attributes, *from_types]
+    return Resource(block.name, kind, _values(block.assignments, kind.known, f"type {kind.name}", systems))
 
 
 def _check_systems(block: Block, group: Group, systems: Mapping[str, Values]) -> None:
@@ -221,20 +301,43 @@ def _numbered(group: Group, places: Mapping[str, Place]) -> tuple[str, ...]:
         raise places["SystemList"].error("a priority in SystemList is no number", "write { a = 0, b = 1 }") from error
 
 
-def _links(block: Block, resources: Mapping[str, Resource]) -> tuple[tuple[str, str], ...]:
-    requires: dict[str, list[str]] = {}
-    for parent, child, place in block.links:
+def _links(block: Block, resources: Mapping[str, Resource]) -> tuple[tuple[tuple[str, str], ...], tuple[AtLeast, ...]]:
+    edges = [(parent, child, place) for parent, child, place in block.links]
+    edges += [(link.parent, child, link.place) for link in block.at_least for child in link.children]
+    edges.sort(key=lambda edge: edge[2].offset)
+    for parent, child, place in edges:
         for name in (parent, child):
             if name not in resources:
                 raise place.error(
                     f"{name!r} is not a resource of group {block.name!r}", "correct the name or add the resource"
                 )
-        if child in requires.get(parent, []):
-            continue
-        if parent == child or _reaches(requires, child, parent):
+    _check_circle(edges)
+    links = dict.fromkeys((parent, child) for parent, child, _ in block.links)
+    return tuple(links), tuple(_at_least(link) for link in block.at_least)
+
+
+def _check_circle(edges: Iterable[tuple[str, str, Place]]) -> None:
+    requires: dict[str, list[str]] = {}
+    for parent, child, _ in edges:
+        requires.setdefault(parent, []).append(child)
+    try:
+        graphlib.TopologicalSorter(requires).prepare()
+    except graphlib.CycleError:
+        requires.clear()  # now find the link that closes it, which takes time
+    else:
+        return
+    for parent, child, place in edges:
+        if _reaches(requires, child, parent):
             raise place.error(f"'{parent} requires {child}' closes a circle", "remove one of the links of the circle")
         requires.setdefault(parent, []).append(child)
-    return tuple((parent, child) for parent, children in requires.items() for child in children)
+
+
+def _at_least(link: AtLeastLink) -> AtLeast:
+    children = tuple(dict.fromkeys(link.children))
+    if not 1 <= int(link.minimum) <= len(children):
+        text = f"{link.parent} requires at least {link.minimum} of {len(children)} resources"
+        raise link.place.error(text, f"write a number from 1 to {len(children)}")
+    return AtLeast(link.parent, int(link.minimum), children)
 
 
 def _reaches(requires: Mapping[str, list[str]], start: str, goal: str) -> bool:
@@ -276,7 +379,9 @@ def _values(
     return Values(common, local)
 
 
-def _value(raw: str | tuple[Element, ...], definition: AttributeDef, place: Place) -> Value:
+def _value(raw: Raw, definition: AttributeDef, place: Place) -> Value:
+    if isinstance(raw, Words):
+        raw = _of_words(raw, definition, place)
     if definition.dimension is Dimension.AMOUNT:
         return _amount(raw, definition, place)
     if definition.dimension is Dimension.SCALAR:
@@ -284,32 +389,48 @@ def _value(raw: str | tuple[Element, ...], definition: AttributeDef, place: Plac
             raise place.error(f"{definition.name} holds one value, not a list", "write it without braces")
         return _scalar(raw, definition, place)
     if isinstance(raw, str):
-        raw = tuple(Element(part, None) for part in raw.split()) if definition.dimension is Dimension.VECTOR else (
-            Element(raw, None),
-        )  # fmt: skip
+        parts = raw.split() if definition.dimension is Dimension.VECTOR else [raw]
+        raw = tuple(Element(part, None) for part in parts)
     if any(element.value is not None for element in raw):
         if definition.dimension is not Dimension.ASSOCIATION:
             raise place.error(f"{definition.name} is a list and takes no 'key = value'", "write { a, b }")
-        pairs: dict[str, str] = {}
-        for element in raw:
-            if element.key in pairs:
-                raise place.error(f"key {element.key!r} stands twice in {definition.name}", "keep one of the two")
-            pairs[element.key] = element.value or ""
-        return pairs
+        return _pairs(raw, definition, place)
+    if definition.dimension is Dimension.ASSOCIATION:
+        return tuple(dict.fromkeys(element.key for element in raw))
     keys = [str(_scalar(element.key, definition, place)) for element in raw]
-    if definition.dimension is Dimension.VECTOR:
-        return tuple(keys)
-    return tuple(dict.fromkeys(keys))
+    return tuple(keys) if definition.dimension is Dimension.VECTOR else tuple(dict.fromkeys(keys))
+
+
+def _of_words(raw: Words, definition: AttributeDef, place: Place) -> str | tuple[Element, ...]:
+    """What the words of a command line mean for an attribute, as main.cf would have it."""
+    single = definition.dimension is Dimension.SCALAR
+    if single or (definition.dimension is Dimension.AMOUNT and len(raw.words) == 1):
+        if len(raw.words) != 1:
+            raise place.error(f"{definition.name} holds one value, not {len(raw.words)}", "put it in quotes")
+        return raw.words[0]
+    if raw.keys or definition.dimension in (Dimension.VECTOR, Dimension.KEYLIST):
+        return tuple(Element(word, None) for word in raw.words)
+    if len(raw.words) % 2:
+        raise place.error(f"{definition.name} takes keys and values in turn", "give each key a value")
+    return tuple(Element(key, value) for key, value in zip(raw.words[::2], raw.words[1::2], strict=True))
+
+
+def _pairs(raw: tuple[Element, ...], definition: AttributeDef, place: Place) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for element in raw:
+        if element.key in pairs:
+            raise place.error(f"key {element.key!r} stands twice in {definition.name}", "keep one of the two")
+        value = element.value
+        if value is None and definition.kind is not Kind.STR:
+            raise place.error(f"{definition.name} lacks a number for {element.key!r}", "write { CPU = 4, Mem = 16 }")
+        pairs[element.key] = value or ""
+        if definition.kind is not Kind.STR:
+            pairs[element.key] = str(_scalar(value or "", definition, place))
+    return pairs
 
 
 def _amount(raw: str | tuple[Element, ...], definition: AttributeDef, place: Place) -> Value:
-    if isinstance(raw, str):
-        return _scalar(raw, definition, place)
-    for element in raw:
-        if element.value is None:
-            raise place.error(f"{definition.name} lacks a number for {element.key!r}", "write { CPU = 4, Mem = 16 }")
-        _scalar(element.value, definition, place)
-    return {element.key: element.value or "" for element in raw}
+    return _scalar(raw, definition, place) if isinstance(raw, str) else _pairs(raw, definition, place)
 
 
 def _scalar(text: str, definition: AttributeDef, place: Place) -> str | int:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from holdfast.cluster.config.tokens import Place, Token, tokenize
+from holdfast.cluster.config.tokens import Comment, Place, Source, Token, tokenize
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Element:
     """One element inside braces: ``key`` or ``key = value``."""
 
@@ -20,17 +20,31 @@ class Element:
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Words:
+    """A value as a command line gives it: what the words mean is told by the attribute that they are for.
+
+    ``keys`` when each word is a key of its own, also where an association could be meant.
+    """
+
+    words: tuple[str, ...]
+    keys: bool = False
+
+
+Raw = str | tuple[Element, ...] | Words
+
+
+@dataclass(slots=True)
 class Assignment:
     """``Name [@system] = value``: a scalar text, or the elements that stood in braces."""
 
     name: str
     system: str
-    value: str | tuple[Element, ...]
+    value: Raw
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Declaration:
     """One line of a type block: ``[static|temp] kind Name[] = value``."""
 
@@ -39,13 +53,26 @@ class Declaration:
     brackets: str
     static: bool
     temp: bool
-    value: str | tuple[Element, ...] | None
+    value: Raw | None
+    place: Place
+
+
+@dataclass(slots=True)
+class AtLeastLink:
+    """``PARENT requires atleast MINIMUM from CHILD, CHILD``."""
+
+    parent: str
+    minimum: str
+    children: tuple[str, ...]
     place: Place
 
 
 @dataclass(slots=True)
 class Block:
-    """A named block. ``word`` is cluster, system, group, type, remotecluster, heartbeat, or a resource's type."""
+    """A named block. ``word`` is cluster, system, group, type, remotecluster, heartbeat, or a resource's type.
+
+    ``end`` is the place of its closing bracket, if it has one.
+    """
 
     word: str
     name: str
@@ -54,20 +81,26 @@ class Block:
     declarations: list[Declaration] = field(default_factory=list)
     resources: list[Block] = field(default_factory=list)
     links: list[tuple[str, str, Place]] = field(default_factory=list)
+    at_least: list[AtLeastLink] = field(default_factory=list)
     group_links: list[tuple[str, tuple[str, ...], Place]] = field(default_factory=list)
+    end: Place | None = None
 
 
 @dataclass(slots=True)
 class File:
-    """What one file says: its includes (name and place) and its blocks in order."""
+    """What one file says: its includes (name and place), its blocks in order, and its comments."""
 
     includes: list[tuple[str, Place]] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
 
 
 def parse_file(text: str, name: str) -> File:
     """Return the tree of one file. Raises :class:`InputError` at the first token that fits no rule."""
-    return _Parser(list(tokenize(text, name))).file()
+    source = Source(name, text)
+    tree = _Parser(tokenize(source)).file()
+    tree.comments = source.comments
+    return tree
 
 
 class _Parser:
@@ -75,7 +108,7 @@ class _Parser:
         self._tokens, self._at = tokens, 0
         self._blocks: dict[str, Callable[[Token], Block]] = {
             "cluster": self._plain, "system": self._plain, "remotecluster": self._plain, "heartbeat": self._plain,
-            "group": self._group, "type": self._type,
+            "Heartbeat": self._plain, "group": self._group, "type": self._type,
         }  # fmt: skip
 
     def file(self) -> File:
@@ -90,14 +123,15 @@ class _Parser:
             else:
                 raise token.place.error(
                     f"{token.text!r} does not start a block",
-                    "expected include, cluster, system, group or type; a resource stands after its group",
+                    "expected include, cluster, remotecluster, heartbeat, system, group or type; "
+                    "a resource stands after its group",
                 )
         return result
 
     def _plain(self, word: Token) -> Block:
-        block = Block(word.text, self._scalar(f"the name of the {word.text}").text, word.place)
+        block = Block(word.text.lower(), self._scalar(f"the name of the {word.text}").text, word.place)
         if self._peek().kind == "(":
-            block.assignments = self._assignments()
+            self._assignments(block)
         return block
 
     def _group(self, word: Token) -> Block:
@@ -105,20 +139,37 @@ class _Parser:
         while self._peek().kind in ("word", "string") and not self._starts_block():
             first = self._next()
             second = self._scalar("a resource name or 'requires'")
-            if first.text == "requires" and second.text == "group":
+            if first.kind == second.kind == "word" and (first.text, second.text) == ("requires", "group"):
                 block.group_links.append(self._group_link(first.place))
             elif second.text == "requires" and second.kind == "word":
-                child = self._scalar("the name of the required resource")
-                block.links.append((first.text, child.text, first.place))
+                self._resource_link(block, first)
             else:
                 resource = Block(first.text, second.text, first.place)
-                resource.assignments = self._assignments()
+                self._assignments(resource)
                 block.resources.append(resource)
         return block
 
     def _starts_block(self) -> bool:
         token = self._peek()
         return token.kind == "word" and (token.text in self._blocks or token.text == "include")
+
+    def _resource_link(self, block: Block, parent: Token) -> None:
+        child = self._scalar("the name of the required resource")
+        if child.kind != "word" or child.text != "atleast" or not self._peek().text.isdecimal():
+            block.links.append((parent.text, child.text, parent.place))
+            return
+        minimum = self._next().text
+        self._expect_word("from")
+        children = [self._scalar("the name of a resource").text]
+        while self._peek().kind == ",":
+            self._next()
+            children.append(self._scalar("the name of a resource").text)
+        block.at_least.append(AtLeastLink(parent.text, minimum, tuple(children), parent.place))
+
+    def _expect_word(self, word: str) -> None:
+        if self._peek().text != word:
+            self._expect("end", repr(word))
+        self._next()
 
     def _group_link(self, place: Place) -> tuple[str, tuple[str, ...], Place]:
         child = self._scalar("the name of the required group").text
@@ -128,9 +179,9 @@ class _Parser:
             words.append(self._next().text)
         return child, tuple(words), place
 
-    def _assignments(self) -> list[Assignment]:
+    def _assignments(self, block: Block) -> None:
         self._expect("(", "'('")
-        found: list[Assignment] = []
+        found = block.assignments
         while self._peek().kind != ")":
             name = self._expect("word", "an attribute name or ')'")
             self._brackets()
@@ -140,15 +191,14 @@ class _Parser:
                 system = self._scalar("the name of a system").text
             self._expect("=", "'='")
             found.append(Assignment(name.text, system, self._value(), name.place))
-        self._next()
-        return found
+        block.end = self._next().place
 
     def _type(self, word: Token) -> Block:
         block = Block("type", self._scalar("the name of the type").text, word.place)
         self._expect("(", "'('")
         while self._peek().kind != ")":
             block.declarations.append(self._declaration())
-        self._next()
+        block.end = self._next().place
         return block
 
     def _declaration(self) -> Declaration:
@@ -160,7 +210,7 @@ class _Parser:
             raise token.place.error(f"{token.text!r} is not a kind of attribute", "use str, int, boolean or keylist")
         name = self._expect("word", "an attribute name")
         brackets = self._brackets()
-        value: str | tuple[Element, ...] | None = None
+        value: Raw | None = None
         if self._peek().kind == "=":
             self._next()
             value = self._value()

@@ -89,6 +89,20 @@ CLUSTER_ATTRIBUTES = _table(
     _int("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
 )  # fmt: skip
 
+REMOTE_CLUSTER_ATTRIBUTES = _table(
+    _text("ClusterAddress"), _int("ConnectTimeout", 300), _int("SocketTimeout", 180), _int("RemoteConnectInterval", 60),
+    _text("DeclaredState"), _text("SourceFile"),
+)  # fmt: skip
+"""Of ``remotecluster`` blocks; the numbers of seconds are [K]."""
+
+HEARTBEAT_ATTRIBUTES = _table(
+    _keys("ClusterList"), AttributeDef("Arguments", dimension=Dimension.VECTOR, default=()), _int("AYAInterval", 60),
+    _int("AYATimeout", 30), _int("AYARetryLimit", 3), _int("CleanTimeout", 60), _int("InitTimeout", 120),
+    _int("StartTimeout", 30), _int("StopTimeout", 30), _int("NumThreads", 10), _keys("LogDbg"),
+    _text("AgentDirectory"), _text("AgentFile"),
+)  # fmt: skip
+"""Of ``heartbeat`` blocks; a value may be local to a remote cluster. Seconds are [K]."""
+
 SYSTEM_ATTRIBUTES = _table(_amount("Capacity", 100), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0))
 
 GROUP_ATTRIBUTES = _table(

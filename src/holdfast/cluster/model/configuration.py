@@ -21,10 +21,11 @@ from holdfast.cluster.model.attributes import (
 
 @dataclass(frozen=True)
 class ResourceType:
-    """A type: its attributes by name; static ones belong to the type as a whole."""
+    """A type: its attributes by name; static ones belong to the type as a whole. ``source`` is the file it is from."""
 
     name: str
     attributes: Mapping[str, AttributeDef] = field(default_factory=dict)
+    source: str = field(default="", compare=False)
 
     @property
     def arg_list(self) -> tuple[str, ...]:
@@ -32,9 +33,14 @@ class ResourceType:
         found = self.attributes.get("ArgList")
         return tuple(found.default) if found is not None and isinstance(found.default, tuple) else ()
 
+    @cached_property
+    def known(self) -> Mapping[str, AttributeDef]:
+        """Every attribute that a resource of this type has."""
+        return {**TYPE_ATTRIBUTES, **RESOURCE_ATTRIBUTES, **self.attributes}
+
     def definition(self, name: str) -> AttributeDef | None:
         """Return the definition of ``name`` for a resource of this type, or None."""
-        return self.attributes.get(name) or RESOURCE_ATTRIBUTES.get(name) or TYPE_ATTRIBUTES.get(name)
+        return self.known.get(name)
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,23 @@ class GroupLink:
 
 
 @dataclass(frozen=True)
+class AtLeast:
+    """``PARENT requires atleast MINIMUM from CHILDREN``: enough of the children are enough for the parent."""
+
+    parent: str
+    minimum: int
+    children: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comment:
+    """What people wrote at an item: whole lines ``before`` it and the end ``after`` it, without the ``//``."""
+
+    before: tuple[str, ...] = ()
+    after: str = ""
+
+
+@dataclass(frozen=True)
 class Group:
     """A service group. ``links`` are (parent, child) pairs: the parent requires the child."""
 
@@ -113,6 +136,7 @@ class Group:
     resources: Mapping[str, Resource] = field(default_factory=dict)
     links: tuple[tuple[str, str], ...] = ()
     group_links: tuple[GroupLink, ...] = ()
+    at_least: tuple[AtLeast, ...] = ()
 
     def get(self, name: str) -> Value:
         """Return group attribute ``name`` or its default."""
@@ -149,11 +173,20 @@ class Group:
 
     def children(self, resource: str) -> tuple[str, ...]:
         """What ``resource`` requires."""
-        return tuple(child for parent, child in self.links if parent == resource)
+        return self._related[0].get(resource, ())
 
     def parents(self, resource: str) -> tuple[str, ...]:
         """What requires ``resource``."""
-        return tuple(parent for parent, child in self.links if child == resource)
+        return self._related[1].get(resource, ())
+
+    @cached_property
+    def _related(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+        children: dict[str, list[str]] = {}
+        parents: dict[str, list[str]] = {}
+        for parent, child in self.links:
+            children.setdefault(parent, []).append(child)
+            parents.setdefault(child, []).append(parent)
+        return {name: tuple(one) for name, one in children.items()}, {name: tuple(one) for name, one in parents.items()}
 
     def above(self, resource: str) -> frozenset[str]:
         """Everything that needs ``resource``, directly or not."""
@@ -173,7 +206,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything main.cf says. ``includes`` are the file names it includes, in order."""
+    """Everything main.cf says. ``includes`` are the names of the type files it includes, in order.
+
+    ``comments`` are those of main.cf by the item they stand at (``cluster/config/comments.py``); they say nothing to
+    the cluster, so two configurations that differ in them only are equal.
+    """
 
     name: str = ""
     cluster: Values = field(default_factory=Values)
@@ -181,6 +218,10 @@ class Configuration:
     groups: Mapping[str, Group] = field(default_factory=dict)
     types: Mapping[str, ResourceType] = field(default_factory=dict)
     includes: tuple[str, ...] = ()
+    remote_clusters: Mapping[str, Values] = field(default_factory=dict)
+    heartbeats: Mapping[str, Values] = field(default_factory=dict)
+    """Wide-area heartbeats; their local values are by remote cluster."""
+    comments: Mapping[tuple[str, ...], Comment] = field(default_factory=dict, compare=False)
 
     @cached_property
     def required_by(self) -> Mapping[str, tuple[tuple[Group, GroupLink], ...]]:
