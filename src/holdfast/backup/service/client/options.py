@@ -72,14 +72,22 @@ class _Line:
     column: int
     text: str
 
+    def error(self, text: str, remedy: str) -> InputError:
+        """Return the complaint about this line."""
+        return InputError(text, file=self.file, line=self.number, column=self.column, remedy=remedy)
+
 
 def load_options(optfile: Path, sysfile: Path | None = None) -> ClientOptions:
     """Read ``dsm.opt``, then the stanza it names in ``dsm.sys``. Raises ``InputError`` with file, line and column."""
     user = _read(optfile)
     sysfile = sysfile or find_sysfile(optfile)
     system = _read(sysfile)
-    wanted = next((line.value for line in user if line.keyword == "SERVERNAME"), "")
-    wanted = wanted or next((line.value for line in system if line.keyword == "DEFAULTSERVER"), "")
+    naming = [line for line in user if line.keyword == "SERVERNAME"]
+    naming += [line for line in system if line.keyword == "DEFAULTSERVER"]
+    wanted = naming[0].value if naming else ""
+    known = sorted({line.value for line in system if line.keyword == "SERVERNAME"})
+    if naming and known and wanted.upper() not in {name.upper() for name in known}:
+        raise naming[0].error(f"{sysfile} has no stanza for server {wanted!r}", f"name one of {', '.join(known)}")
     stanza = _stanza(system, wanted, sysfile)
     options = ClientOptions()
     for line in (*stanza, *user):
@@ -142,13 +150,8 @@ def _stanza(lines: list[_Line], wanted: str, sysfile: Path) -> list[_Line]:
     for line in lines:
         if line.keyword == "SERVERNAME":
             if found and line.value.upper() == stanza[0].value.upper():
-                raise InputError(
-                    f"a stanza for server {line.value!r} stands twice",
-                    file=line.file,
-                    line=line.number,
-                    column=line.column,
-                    remedy=f"keep one; the other begins at line {stanza[0].number}",
-                )
+                remedy = f"keep one; the other begins at line {stanza[0].number}"
+                raise line.error(f"a stanza for server {line.value!r} stands twice", remedy)
             inside = not found and (not wanted or line.value.upper() == wanted.upper())
             found = found or inside
         elif line.keyword == "DEFAULTSERVER":
@@ -156,13 +159,7 @@ def _stanza(lines: list[_Line], wanted: str, sysfile: Path) -> list[_Line]:
         elif (
             not found and not inside and not any(other.keyword == "SERVERNAME" for other in lines[: lines.index(line)])
         ):
-            raise InputError(
-                f"{line.keyword} stands outside a stanza",
-                file=line.file,
-                line=line.number,
-                column=line.column,
-                remedy="begin the stanza with SERVERNAME",
-            )
+            raise line.error(f"{line.keyword} stands outside a stanza", "begin the stanza with SERVERNAME")
         if inside:
             stanza.append(line)
     if not found:
@@ -175,25 +172,18 @@ def _take(options: ClientOptions, line: _Line) -> None:
         options.statements.append(parse_statement(line.text, line.file, line.number))
         return
     if not line.value:
-        raise InputError(
-            f"{line.keyword} has no value", file=line.file, line=line.number, column=line.column, remedy="give it one"
-        )
+        raise line.error(f"{line.keyword} has no value", "give it one")
     if line.keyword == "TCPPORT" and not _is_port(line.value):
-        raise InputError(
-            f"{line.value!r} is not a port", file=line.file, line=line.number, column=line.column, remedy="1 to 65535"
-        )
+        raise line.error(f"{line.value!r} is not a port", "1 to 65535")
+    if line.keyword == "DOMAIN" and "-" in line.value.split():
+        raise line.error("a '-' in DOMAIN removes nothing", "write it directly before a file system: -/VCS")
     if line.keyword == "INCLEXCL":
         path = Path(line.value)
         try:
             text = path.read_text("utf-8", "surrogateescape")
         except OSError as error:
-            raise InputError(
-                f"INCLEXCL {path} cannot be read: {error.strerror}",
-                file=line.file,
-                line=line.number,
-                column=line.column,
-                remedy="create the file; it may be empty",
-            ) from error
+            text = f"INCLEXCL {path} cannot be read: {error.strerror}"
+            raise line.error(text, "create the file; it may be empty") from error
         options.statements.extend(parse_list(text, str(path)))
     options.set(line.keyword, line.value)
 
