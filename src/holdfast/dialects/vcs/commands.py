@@ -1,13 +1,12 @@
-"""The VCS commands by name: ``hastatus``, ``hasys``, ``haclus``, ``haconf``, ``hacf`` here, the large two beside."""
+"""The VCS commands by name: ``hastatus``, ``hasys``, ``haclus``, ``haconf`` here, the larger ones beside."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES
 from holdfast.cluster.service.report import GroupReport, group_report, system_report
-from holdfast.dialects.vcs import groups, layout, resources
+from holdfast.dialects.vcs import groups, hacf, layout, resources
 from holdfast.dialects.vcs.groups import show
 from holdfast.dialects.vcs.session import Form, Session, UsageError, VcsWire, Words, run_form
 
@@ -96,10 +95,6 @@ def _accepted(_session: Session, _words: Words) -> None:
     """The configuration is never half-open here: each change is committed whole, so there is nothing to do."""
 
 
-def _verify(session: Session, words: Words) -> None:
-    session.wire.verify(Path(words.first() or "."))
-
-
 FORMS: dict[str, dict[str, Form]] = {
     "hastatus": {"summary": _summary, "sum": _summary},
     "hagrp": groups.FORMS,
@@ -107,7 +102,7 @@ FORMS: dict[str, dict[str, Form]] = {
     "hasys": {"state": _system_states, "display": _system_display, "list": _system_list},
     "haclus": {"display": _cluster_display, "value": _cluster_value, "state": _cluster_state},
     "haconf": {"makerw": _accepted, "dump": _accepted},
-    "hacf": {"verify": _verify},
+    "hacf": hacf.FORMS,
 }
 """Command → its forms."""
 
