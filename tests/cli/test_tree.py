@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from holdfast.app.drill import SABOTAGES, STEP_NAMES
+from holdfast.app.drill import ROOT_SABOTAGES, SABOTAGES, STEP_NAMES
 from holdfast.app.main import NOUNS, native_root
 from holdfast.cli.conventions import ENVIRONMENT
 from holdfast.cli.tree import Node, examples_of, walk
@@ -98,6 +98,7 @@ def test_options_show_unit_default_and_variable(node: Node) -> None:
 def test_the_drills_choices_are_those_of_its_tables() -> None:
     assert tuple(step.name for step in STEPS) == STEP_NAMES
     assert tuple(sorted(WAYS)) == SABOTAGES
+    assert tuple(name for name in sorted(WAYS) if WAYS[name].root_only) == ROOT_SABOTAGES
 
 
 @pytest.mark.parametrize("noun", ["", *NOUNS])

@@ -36,6 +36,9 @@ SABOTAGES = (
 )  # fmt: skip
 """The names of ``lab.sabotage.WAYS``."""
 
+ROOT_SABOTAGES = ("guard-late",)
+"""Those that only namespaces show: without them the services of an isolated system end with their connections."""
+
 SKIPPED_WITHOUT_ROOT = (
     "namespaces: hosts are marked processes on loopback addresses",
     "block devices and mounts: the ledger writes to a raw volume",
@@ -131,6 +134,8 @@ def _outside(options: Options) -> int:
     from holdfast.lab.supervisor import supervise
 
     _require_programs(options)
+    if options.broken in ROOT_SABOTAGES and not options.root:
+        raise InputError(f"--sabotage {options.broken} can only be shown as root", remedy="choose another, or be root")
     if not options.root and not options.as_json:
         click.echo("user mode: plain processes on loopback; namespaces, mounts and addresses are skipped")
     ended = supervise(options.words(), options.root, keep_files_on_failure=not options.broken)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.continuity.model.sites import Host, Layout, Role
+from holdfast.kernel.errors import HoldfastError
 from holdfast.lab import processes
 from holdfast.replication.service.users import add_user
 from holdfast.runtime import authority, identity
@@ -23,11 +25,32 @@ from holdfast.runtime.secretfile import write_secret
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "two-sites"
 BIN = Path(sys.executable).parent
 DSCLI_PASSWORD = "drill-only"
+_CLAIM_PORT = 7399
+
+
+def claim_loopback(directory: Path) -> tuple[int, socket.socket]:
+    """Choose the second number (64 to 127) of a lab's loopback addresses, so that labs side by side share none.
+
+    The socket that is returned holds the claim until it is closed.
+    """
+    first = zlib.crc32(directory.name.encode()) % 64
+    for number in (64 + (first + step) % 64 for step in range(64)):
+        claim = socket.socket()
+        try:
+            claim.bind((f"127.{number}.0.1", _CLAIM_PORT))
+            claim.listen(1)
+        except OSError:
+            claim.close()
+            continue
+        (directory / "loopback").write_text(str(number))
+        return number, claim
+    raise HoldfastError("64 labs run on this machine already", "end one, or look for what listens on port 7399")
 
 
 def loopback_of(directory: Path) -> int:
-    """Return the second number of the loopback addresses that the lab in ``directory`` uses: 64 to 127."""
-    return 64 + zlib.crc32(directory.name.encode()) % 64
+    """Return the second number of the loopback addresses that the lab in ``directory`` claimed, 77 if it has none."""
+    claimed = directory / "loopback"
+    return int(claimed.read_text()) if claimed.exists() else 77
 
 
 def host_directory(directory: Path, host: str) -> Path:

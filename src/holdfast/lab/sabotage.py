@@ -39,6 +39,7 @@ class Way:
     insisted: tuple[str, ...]
     process: str = ""
     patch: Callable[[], None] = _nothing
+    root_only: bool = False
 
 
 def _acknowledge_early() -> None:
@@ -117,7 +118,9 @@ WAYS: Mapping[str, Way] = {
         ("the copies equal to their sources", "only changed tracks copied"), " array serve", _drop_a_bit,
     ),
     "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",), _ONE_WRITER),
-    "guard-late": Way("the guard kills some seconds after its deadline", ("trouble",), _ONE_WRITER),
+    "guard-late": Way(
+        "the guard kills some seconds after its deadline", ("trouble",), _ONE_WRITER, root_only=True
+    ),
     "evidence-skipped": Way(
         "a takeover needs no evidence", ("trouble",), ("a refusal to take over", "no takeover without the last writes"),
         "holdfast.app.system", _skip_evidence,

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,11 @@ class LabSites:
     def __init__(self, directory: Path, root: bool, seed: int = 1, store: str = "embedded") -> None:
         self._seed = seed
         self.directory, self.root, self.examples = directory, root, provision.EXAMPLES
-        self.layout = layout(root, provision.loopback_of(directory), store)
+        self._claim: socket.socket | None = None
+        loopback = 0
+        if not root:
+            loopback, self._claim = provision.claim_loopback(directory)
+        self.layout = layout(root, loopback, store)
         self._machines: dict[str, Machine] = {}
         self._services: dict[str, Service] = {}
         self._relays: dict[str, Service] = {}
@@ -160,6 +165,8 @@ class LabSites:
         for relay in self._relays.values():
             relay.crash()
         self._relays.clear()
+        if self._claim is not None:
+            self._claim.close()
 
     def _machine(self, host: Host, number: int) -> Machine:
         directory = provision.host_directory(self.directory, host.name)
