@@ -30,6 +30,7 @@ from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
 from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
+from holdfast.store.port import Store
 
 Result = TypeVar("Result")
 
@@ -53,6 +54,11 @@ def store_url(given: str) -> str:
 
 def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]], may_create: bool = False) -> Result:
     """Open the store, do ``work`` with a client, close. Only who ``may_create`` makes a store that is not there."""
+    return with_store(store, lambda opened, by: work(ClusterClient(opened, by)), may_create)
+
+
+def with_store(store: str, work: Callable[[Store, str], Awaitable[Result]], may_create: bool = False) -> Result:
+    """Open the store, do ``work`` with it and the name of who asks, close. ``may_create`` as for a client."""
     url = store_url(store)
     path = url.removeprefix("embedded://")
     if path != url and not may_create and not Path(path).exists():
@@ -64,7 +70,7 @@ def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]], 
     async def run() -> Result:
         opened = open_store(url)
         try:
-            return await work(ClusterClient(opened, _person()))
+            return await work(opened, _person())
         except Unavailable as error:
             remedy = f"{error.remedy or 'see that it runs'}; the store is named by --store or HOLDFAST_STORE"
             raise Unavailable(error.message, remedy) from error
@@ -220,8 +226,10 @@ def _cluster_verify(_store: str, values: Mapping[str, Any]) -> Answer:
 
 
 def _cluster_load(store: str, values: Mapping[str, Any]) -> Answer:
+    from holdfast.app.configuration import load as commit  # which stands on this module
+
     files = read_files(Path(values["path"]))
-    found = with_client(store, lambda client: client.load(files), may_create=True)
+    found = commit(store, files)
     value = {"cluster": found.name, "systems": list(found.systems), "groups": list(found.groups)}
     return Answer(value, f"loaded: cluster {found.name}, {len(found.systems)} systems, {len(found.groups)} groups")
 

@@ -39,10 +39,16 @@ _NAMED = {"group": "group", "resource": "resource", "system": "system", "to": "s
 """Parameter → kind of the names that complete it."""
 
 
-def render(noun: str, summary: str, wire: Wire, extra: Sequence[click.Command] = ()) -> click.Group:
-    """Return the click group of ``noun`` with one command per operation, and ``extra`` commands."""
+def render(
+    noun: str,
+    summary: str,
+    wire: Wire,
+    extra: Sequence[click.Command] = (),
+    operations: Sequence[Operation] = (),
+) -> click.Group:
+    """Return the click group of ``noun`` with one command per operation (of the table, if none), and ``extra``."""
     group = click.Group(noun, help=summary)
-    for operation in of_noun(noun):
+    for operation in operations or of_noun(noun):
         group.add_command(_command(operation, wire))
     for command in extra:
         group.add_command(command)
@@ -72,7 +78,8 @@ def _param(param: Param, names: Names) -> click.Parameter:
     if param.positional and param.name == "path":
         return click.Argument([name], required=param.required, type=click.Path())
     if param.positional:
-        return click.Argument([name], required=param.required, shell_complete=complete)
+        word: Any = int if param.kind == "int" else None
+        return click.Argument([name], required=param.required, type=word, shell_complete=complete)
     flag = f"--{param.name.replace('_', '-')}"
     if param.kind == "bool":
         return click.Option([flag, name], is_flag=True, help=param.help)

@@ -33,7 +33,7 @@ Item = tuple[Key, int, str]
 def dump(configuration: Configuration) -> str:
     """Return main.cf as text; types stand in the files it includes, unless main.cf declared them itself."""
     lines: list[str] = []
-    for key, depth, text in _items(configuration):
+    for key, depth, text in items(configuration):
         found = configuration.comments.get(key, Comment()) if key else Comment()
         lines += [f"{indent(depth)}//{one}" for one in found.before]
         ending = f" //{found.after}" if found.after else ""
@@ -56,7 +56,8 @@ def _indented(items: Iterable[Item]) -> Iterator[str]:
     return (indent(depth) + text for _, depth, text in items)
 
 
-def _items(configuration: Configuration) -> Iterator[Item]:
+def items(configuration: Configuration) -> Iterator[Item]:
+    """Yield main.cf line by line, without comments; a line that is no item of its own has an empty key."""
     for name in configuration.includes:
         yield ("include", name), 0, f"include {quote(name)}"
     for kind in configuration.types.values():
