@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from world import World
 
-from holdfast.cluster.model.facts import RequestState, ResourceState
+from holdfast.cluster.model.facts import RequestState, ResourceFact, ResourceState
 
 HERE = Path(__file__).parent
 
@@ -182,3 +183,68 @@ def test_what_is_never_taken_offline_does_not_hold_the_group_back() -> None:
     world.fault("nic", "s1")
     world.settle()
     assert world.online_on("web") == ["s2"]
+
+
+@pytest.mark.parametrize("link", ["online global firm", "online remote firm"])
+def test_an_observer_that_begins_anew_takes_nothing_down(link: str) -> None:
+    world = world_of({"link": link, "app": "AutoStartList = { s3 }"})
+    world.settle()
+    before = dict(world.intents)
+    for silent in (["s1"], ["s1", "s3"], ["s3"]):
+        world.unheard = set(silent)
+        world.settle()
+        assert world.intents == before, f"nothing was heard of {silent}: {world.history[-2:]}"
+        refused = world.ask("group.offline", "db")
+        assert refused.code == "parent-group-online"
+    world.unheard = set()
+    world.settle()
+    assert (world.online_on("db"), world.online_on("app")) == (["s1"], ["s3"])
+
+
+def test_a_soft_parent_stays_where_it_is_rather_than_go_where_it_cannot_run() -> None:
+    world = world_of({"link": "online local soft", "systems": ["s1", "s2"]})
+    world.settle()
+    world.fault("web", "s2")
+    assert world.ask("group.switch", "db", "s2").state is RequestState.DONE
+    assert (world.online_on("db"), world.online_on("app")) == (["s2"], ["s1"])
+    assert "web is faulted there" in world.notes["app"].rejected["s2"]
+    world.facts["app", "s2"]["web"] = ResourceFact(ResourceState.OFFLINE, probed=True)
+    world.settle()
+    assert world.online_on("app") == ["s2"]
+
+
+def test_a_first_start_by_a_person_does_not_join_a_group_that_must_not_be_there() -> None:
+    world = world_of({"link": "offline local", "db": "AutoStart = 0", "app": "AutoStartList = { s1 }"})
+    world.settle()
+    assert world.online_on("app") == ["s1"]
+    assert world.ask("group.online", "db", "s1").code == "group-in-the-way"
+    assert world.ask("group.online", "db", "s2").state is RequestState.DONE
+
+
+def test_running_groups_whose_intents_were_lost_are_adopted_as_they_are() -> None:
+    text = "cluster c ( )\nsystem s1 ( )\nsystem s2 ( )\n"
+    listed = "SystemList = { s1, s2 } AutoStartList = { s1 }"
+    text += f"group app ( {listed} )\nThing web ( )\nrequires group db online global firm\n"
+    text += f"group db ( {listed} )\nThing dbms ( )\n"
+    world = World(text)
+    up = ResourceFact(ResourceState.ONLINE, probed=True)
+    world.facts["app", "s1"]["web"] = world.facts["db", "s2"]["dbms"] = up
+    world.settle()
+    assert (world.online_on("db"), world.online_on("app")) == (["s2"], ["s1"])
+    assert "app goes offline" not in "\n".join(world.history)
+
+
+@pytest.mark.parametrize("held_by", ["an unknown probe", "maintenance"])
+def test_a_parent_that_is_not_stopped_or_not_known_holds_nothing_up(held_by: str) -> None:
+    world = world_of({"link": "online local hard"})
+    world.settle()
+    if held_by == "maintenance":
+        world.intents["app"] = replace(world.intents["app"], maintenance_until=2000.0)
+        world.fault("dbms", "s1")
+        world.settle()
+        assert world.online_on("db") == ["s2"]
+        return
+    assert world.ask("group.offline", "app").state is RequestState.DONE
+    world.facts["app", "s1"]["web"] = ResourceFact(ResourceState.UNKNOWN, probed=True)
+    assert world.ask("group.switch", "db", "s2").state is RequestState.DONE
+    assert world.online_on("db") == ["s2"]

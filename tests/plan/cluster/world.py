@@ -49,6 +49,7 @@ class World:
         self.configuration = build({"main.cf": TYPES + main_cf})
         self.lives = dict.fromkeys(self.configuration.systems, 1)
         self.dead: set[str] = set()
+        self.unheard: set[str] = set()
         self.intents: dict[str, Intent] = {}
         self.facts: dict[tuple[str, str], dict[str, ResourceFact]] = {}
         self.seen: dict[tuple[str, str], int] = {}
@@ -102,10 +103,7 @@ class World:
         raise AssertionError("the world never comes to rest:\n" + "\n".join(self.history[-12:]))
 
     def view(self) -> View:
-        systems = {
-            name: SystemView(name, Life.DEAD if name in self.dead else Life.ALIVE, f"{name}-{life}", 9.0)
-            for name, life in self.lives.items()
-        }
+        systems = {name: SystemView(name, self._life(name), f"{name}-{life}", 9.0) for name, life in self.lives.items()}
         every = {
             (group, system): GroupFact(
                 group, system, f"{system}-{self.lives[system]}", self.seen.get((group, system), 0), True, dict(found)
@@ -116,6 +114,10 @@ class World:
         open_states = (RequestState.PENDING, RequestState.ACCEPTED)
         asked = tuple(request for request in self.requests if request.state in open_states)
         return View(self.configuration, systems, self.intents, living, every, asked, now=1000.0, epoch=1)
+
+    def _life(self, system: str) -> Life:
+        unheard = Life.UNCERTAIN if system in self.unheard else Life.ALIVE
+        return Life.DEAD if system in self.dead else unheard
 
     def _decide(self) -> Decision:
         decision = decide(self.view())

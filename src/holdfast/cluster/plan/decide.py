@@ -14,7 +14,9 @@ from holdfast.cluster.plan.groups import decide_group
 from holdfast.cluster.plan.requests import Outcome, answer, progress
 from holdfast.cluster.plan.view import Ask, Change, Decision, View
 
-_DEAD_ENDS = frozenset(("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted"))
+_DEAD_ENDS = frozenset(
+    ("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted", "waiting-for-group")
+)
 """Notes that say: nothing will happen before somebody does something."""
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.cluster.model.configuration import Group, GroupLink
-from holdfast.cluster.model.facts import Intent, Wanted
+from holdfast.cluster.model.facts import Intent, Life, Wanted
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.status import online
 from holdfast.cluster.plan.view import View
@@ -31,11 +31,11 @@ from holdfast.cluster.plan.view import View
 
 @dataclass(frozen=True, slots=True)
 class Displaced:
-    """A running parent cannot stay: because of ``child``; ``target`` is where it follows to, empty when nowhere yet."""
+    """A running parent cannot stay, because of ``child``; or with ``follows`` it can, but rather goes where that is."""
 
     child: str
     reason: str
-    target: str = ""
+    follows: bool = False
 
 
 def objection(view: View, group: Group, system: str) -> str:
@@ -78,13 +78,13 @@ def _displaced_by(view: View, group: Group, intent: Intent, child: Group, link: 
         lost = _lost(view, child, here)
         if not lost or link.rigidity != "soft":
             return Displaced(child.name, lost) if lost else None
-        target = next((name for name in group.priorities if name != here and is_up(view, child, name)), "")
-        return Displaced(child.name, f"it follows group {child.name} to {target}", target) if target else None
+        up = any(name != here and is_up(view, child, name) for name in group.priorities)
+        return Displaced(child.name, f"it follows group {child.name}", follows=True) if up else None
     if link.location == "remote" and where == here and _charged(view, child, here):
         return Displaced(child.name, f"group {child.name} is on {here}, and must be on another system")
     if link.rigidity == "soft":
         return None
-    if intent.ground.get(child.name, where) != where:
+    if (intent.ground.get(child.name) or where) != where:
         return Displaced(child.name, f"group {child.name} moved to {where}")
     lost = _lost(view, child, where)
     return Displaced(child.name, lost) if lost else None
@@ -115,18 +115,20 @@ def leaning(view: View, group: Group) -> Group | None:
     for parent, link in view.configuration.required_by.get(group.name, ()):
         theirs = _intent(view, parent)
         bound = link.category == "online" and link.rigidity != "soft"
-        if bound and theirs.owner and theirs.wanted is Wanted.ONLINE and view.alive(theirs.owner):
+        dead = view.system(theirs.owner).life is Life.DEAD
+        if bound and theirs.owner and theirs.wanted is Wanted.ONLINE and not dead:
             return parent
     return None
 
 
 def is_up(view: View, group: Group, system: str) -> bool:
-    """Whether ``group`` is meant to be online on ``system`` and is, as a whole."""
-    return not _lost(view, group, system) and online(group, view.fact(group.name, system))
+    """Whether ``group`` is meant to be online on ``system`` and is, as a whole, by a fresh sign of life."""
+    return view.alive(system) and not _lost(view, group, system) and online(group, view.fact(group.name, system))
 
 
 def _lost(view: View, child: Group, system: str) -> str:
-    """Return why ``child`` does not, or will not, hold on ``system``. A frozen group and one in maintenance hold."""
+    """Return why ``child`` does not, or will not, hold on ``system``. A frozen group and one in maintenance hold, and
+    so does one on a system of which nothing is known yet: that an observer has just begun proves no loss."""
     intent = _intent(view, child)
     if intent.owner != system or not system:
         return f"group {child.name} is not on {system}" if system else f"group {child.name} is online nowhere"
@@ -134,7 +136,8 @@ def _lost(view: View, child: Group, system: str) -> str:
         return ""
     if intent.wanted is not Wanted.ONLINE:
         return f"group {child.name} is wanted offline on {system}"
-    if not view.alive(system) or view.system(system).incarnation != intent.incarnation:
+    seen = view.system(system)
+    if seen.life is Life.DEAD or (seen.life is Life.ALIVE and seen.incarnation != intent.incarnation):
         return f"group {child.name} was lost with {system}"
     fact = view.fact(child.name, system)
     culprit = "" if fact is None else faulted_critically(child, fact.resources)

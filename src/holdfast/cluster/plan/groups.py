@@ -175,10 +175,8 @@ def _running(view: View, group: Group, intent: Intent) -> Decision:
     if fact is None or fact.serial < intent.serial:
         return Decision()
     away = displaced(view, group, intent)
-    if away is not None and away.target:
-        moved = replace(intent, wanted=Wanted.OFFLINE, following=away.target, reason=away.reason)
-        moved = replace(moved, serial=intent.serial + 1)
-        return _change(view, moved, "follows", f"{group.name} leaves {intent.owner}: {away.reason}")
+    if away is not None and away.follows:
+        return _follow(view, group, intent, away.reason)
     if away is not None:
         return _keep_down(view, group, intent, away.reason, away.child)
     culprit = faulted_critically(group, fact.resources)
@@ -189,6 +187,18 @@ def _running(view: View, group: Group, intent: Intent) -> Decision:
         return _dragged(view, group, intent, above)
     failing = [name for name, each in fact.resources.items() if each.clean_failing]
     return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}") if failing else Decision()
+
+
+def _follow(view: View, group: Group, intent: Intent, reason: str) -> Decision:
+    """Move a soft-linked parent to where its child is, if it can run there; else it stays where it is."""
+    choice = _choose(view, group, intent, place(view, group, near=intent.owner, avoid=frozenset({intent.owner})))
+    if choice.asks:
+        return Decision(asks=choice.asks)
+    if not choice.target:
+        text = f"{reason}, but no system where that is can run it: it stays on {intent.owner}"
+        return _note(group, "stays-behind", text, choice.refusal.remedy, choice.rejected)
+    moved = replace(intent, wanted=Wanted.OFFLINE, following=choice.target, reason=reason, serial=intent.serial + 1)
+    return _change(view, moved, "follows", f"{group.name} leaves {intent.owner} for {choice.target}: {reason}")
 
 
 def _faulted(view: View, group: Group, intent: Intent, culprit: str) -> Decision:

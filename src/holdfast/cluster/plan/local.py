@@ -77,17 +77,21 @@ def faulted_critically(group: Group, facts: Mapping[str, ResourceFact]) -> str:
 def leaned_on(group: Group, others: Iterable[tuple[Group, Charge, Mapping[str, ResourceFact]]]) -> str:
     """Return the group of ``others`` on this system that must be offline before ``group`` goes down; empty if none.
 
-    That is a parent linked ``online local`` that is itself going down, or linked hard, and has something online yet.
-    One that is left alone (frozen) holds nothing up.
+    That is a parent linked ``online local`` that is itself going down, or linked hard, and has something online or
+    under way. One that is left alone (frozen, in maintenance) holds nothing up, nor does one of which nobody can say.
     """
     for other, given, facts in others:
         link = next((each for each in other.group_links if each.child == group.name), None)
         if link is None or (link.category, link.location) != ("online", "local"):
             continue
-        goes = given.mandate is Mandate.STOP or (link.rigidity == "hard" and given.mandate is not Mandate.HANDS_OFF)
-        if goes and not all(fact.settled_offline for fact in facts.values()):
+        goes = given.mandate is Mandate.STOP or (link.rigidity == "hard" and given.mandate is Mandate.RUN)
+        if goes and any(_still_up(fact) for fact in facts.values()):
             return other.name
     return ""
+
+
+def _still_up(fact: ResourceFact) -> bool:
+    return not fact.keeps and (fact.state is ResourceState.ONLINE or fact.phase is not Phase.IDLE)
 
 
 def orders(

@@ -22,7 +22,7 @@ from holdfast.cluster.model.facts import (
     ResourceState,
     Wanted,
 )
-from holdfast.cluster.plan.dependencies import leaning
+from holdfast.cluster.plan.dependencies import ground, in_the_way, leaning
 from holdfast.cluster.plan.evidence import data_current
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.placement import place
@@ -153,7 +153,11 @@ def _send(view: View, group: Group, intent: Intent, request: Request, target: st
         if running or uncertain:
             where = (running or uncertain)[0]
             return _refuse(request, "not-offline", f"the group is not known to be offline on {where}", "try again")
+        for other in in_the_way(view, group, target):
+            told = f"group {other.name} is on {target}, and must not be where {group.name} is"
+            return _refuse(request, "group-in-the-way", told, f"holdfast group offline {other.name}, or switch it away")
         first = replace(intent, owner=target, incarnation=view.system(target).incarnation, evidence=evidence)
+        first = replace(first, ground=ground(view, group), kept_down="")
         changed = replace(first, wanted=Wanted.ONLINE, serial=intent.serial + 1, reason=reason)
         return _accept(view, named, changed, "online", f"{group.name} goes to {target}: {reason}")
     changed = replace(
