@@ -90,3 +90,38 @@ def test_everything_dies_at_the_deadline(tmp_path: Path, isolation: str, behavio
     while sleepers(tag):
         assert time.monotonic() < end, "nothing outlives the guard"
         time.sleep(0.01)
+
+
+TWO_HOMES = """
+import os, time
+from holdfast.cluster.service import kernelcalls
+from holdfast.cluster.service.guard import _Home
+
+def held(pid):
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return sorted(found)
+
+kernelcalls.share_mounts()
+one, two = _Home("one", True), _Home("two", True)
+end = time.monotonic() + 10
+while any(each.startswith("mnt:") for each in held(two.pid)) and time.monotonic() < end:
+    time.sleep(0.01)
+print(*held(two.pid), sep="\\n")
+one.kill()
+two.kill()
+"""
+
+
+@pytest.mark.root
+def test_a_workload_holds_nothing_of_another(tmp_path: Path) -> None:
+    """A mount namespace that a spared group pinned would keep the file systems of a killed one mounted."""
+    words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, "-c", TWO_HOMES]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    held = done.stdout.splitlines()
+    assert any(one.startswith("socket:") for one in held), "the look finds what a workload holds"
+    assert not [one for one in held if one.startswith("mnt:")], held

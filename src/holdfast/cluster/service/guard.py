@@ -28,6 +28,7 @@ GUARD_FD = "HOLDFAST_GUARD_FD"
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _STABLE_S = 10.0
 _STOP_LIMIT_S = 60.0
+_SAY_EVERY_S = 10.0
 
 
 def clock() -> float:
@@ -44,8 +45,7 @@ class _Home:
         self.requests, inner_requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = kernelcalls.fork_into_namespaces() if namespaced else os.fork()
         if pid == 0:
-            self.control.close()
-            self.requests.close()
+            kernelcalls.close_all_but(inner_control.fileno(), inner_requests.fileno())
             _serve(inner_control, inner_requests, self.mark, namespaced)
         self.pid = pid
         self._mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) if namespaced else -1
@@ -68,9 +68,19 @@ class _Home:
             workload.kill_marked(self.mark)
         elif self._mounts >= 0:
             held, self._mounts = self._mounts, -1
-            kernelcalls.close_elsewhere(held)
+            _await_unmount(kernelcalls.close_elsewhere(held), self.group)
         self.control.close()
         self.requests.close()
+
+
+def _await_unmount(child: int, group: str) -> None:
+    """Wait until nothing that only a workload had mounted is mounted any more: dirty pages are written until then."""
+    began = said = clock()
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if clock() - said > _SAY_EVERY_S:
+            said = clock()
+            _say("warning", f"{group}: its file systems are still being unmounted after {said - began:.0f} s")
+        time.sleep(0.005)
 
 
 def _serve(control: socket.socket, requests: socket.socket, mark: str, namespaced: bool) -> NoReturn:

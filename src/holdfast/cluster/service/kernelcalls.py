@@ -27,6 +27,9 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
 
 
+_DESCRIPTORS = 1 << 20
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
@@ -45,19 +48,30 @@ def fork_into_namespaces() -> int:
     return _check(int(_libc.syscall(number, ctypes.c_long(flags), zero, zero, zero, zero)), "clone")
 
 
-def close_elsewhere(descriptor: int) -> None:
+def close_elsewhere(descriptor: int) -> int:
     """Close a descriptor so that whatever its last close must wait for is waited for by a child, which only does that.
 
-    The caller buries the child when it ends.
+    Return the child's process id: when it has ended, so has what the descriptor held. The caller buries it.
     """
     reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.close(writer)
+    child = os.fork()
+    if child == 0:
+        close_all_but(reader, descriptor)
         os.read(reader, 1)
         os._exit(0)
     os.close(descriptor)
     os.close(reader)
     os.close(writer)
+    return child
+
+
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor from 3 on except those kept. What a fork without exec inherits, it holds open."""
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, _DESCRIPTORS)
 
 
 def share_mounts() -> None:
