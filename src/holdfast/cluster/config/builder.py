@@ -47,7 +47,7 @@ from holdfast.cluster.model.configuration import (
 )
 
 _INT_RANGE = range(-(2**31), 2**31)
-_INCLUDE_LIMIT = 64
+INCLUDE_LIMIT = 64
 GROUP_LINK_LEVELS = 5  # [K]; old releases had 3 (cluster.md section 9.1)
 _NAME = re.compile(r"\w[\w.:-]*")
 
@@ -101,7 +101,7 @@ def _read(files: Mapping[str, str], main: str) -> dict[str, File]:
         name, place = waiting.pop(0)
         if name in trees:
             continue
-        if name not in files or len(trees) >= _INCLUDE_LIMIT:
+        if name not in files or len(trees) >= INCLUDE_LIMIT:
             raise place.error(f"included file {name!r} cannot be read", "put it beside main.cf")
         trees[name] = parse_file(files[name], name)
         waiting.extend(trees[name].includes)

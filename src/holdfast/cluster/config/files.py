@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from holdfast.cluster.config.builder import build
-from holdfast.cluster.config.syntax import parse_file
+from holdfast.cluster.config.builder import INCLUDE_LIMIT, build_trees
+from holdfast.cluster.config.syntax import File, parse_file
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.textfile import read_text
@@ -21,13 +21,21 @@ def read_files(path: Path) -> dict[str, str]:
 
     ``path`` is main.cf or a directory that holds it. Raises :class:`InputError`.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, File]]:
+    """Return every file's text and its tree; a file is parsed once, whoever needs it."""
     main = path / "main.cf" if path.is_dir() else path
     files = {"main.cf": _text(main)}
-    waiting = list(parse_file(files["main.cf"], str(main)).includes)
+    trees = {"main.cf": parse_file(files["main.cf"], str(main))}
+    waiting = list(trees["main.cf"].includes)
     while waiting:
-        name, place = waiting.pop()
+        name, place = waiting.pop(0)
         if name in files:
             continue
+        if len(files) >= INCLUDE_LIMIT:
+            raise place.error(f"more than {INCLUDE_LIMIT} files are included", "put types into fewer files")
         beside = main.parent / name
         if beside.is_file():
             files[name] = _text(beside)
@@ -38,13 +46,14 @@ def read_files(path: Path) -> dict[str, str]:
             if not bundled.is_file() or not name.endswith(".cf"):
                 raise place.error(f"included file {name!r} cannot be read", f"put it beside {main.name}")
             files[name] = bundled.read_text("utf-8")
-        waiting += parse_file(files[name], name).includes
-    return files
+        trees[name] = parse_file(files[name], name)
+        waiting += trees[name].includes
+    return files, trees
 
 
 def load(path: Path) -> Configuration:
     """Read and check the configuration at ``path``. Raises :class:`InputError`."""
-    return build(read_files(path))
+    return build_trees(_read(path)[1])
 
 
 def _text(path: Path) -> str:
