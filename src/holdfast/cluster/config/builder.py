@@ -48,6 +48,7 @@ from holdfast.cluster.model.configuration import (
 
 _INT_RANGE = range(-(2**31), 2**31)
 INCLUDE_LIMIT = 64
+_DIGITS = 9
 GROUP_LINK_LEVELS = 5  # [K]; old releases had 3 (cluster.md section 9.1)
 _NAME = re.compile(r"\w[\w.:-]*")
 
@@ -334,7 +335,7 @@ def _check_circle(edges: Iterable[tuple[str, str, Place]]) -> None:
 
 def _at_least(link: AtLeastLink) -> AtLeast:
     children = tuple(dict.fromkeys(link.children))
-    if not 1 <= int(link.minimum) <= len(children):
+    if len(link.minimum) > _DIGITS or not 1 <= int(link.minimum) <= len(children):
         text = f"{link.parent} requires at least {link.minimum} of {len(children)} resources"
         raise link.place.error(text, f"write a number from 1 to {len(children)}")
     return AtLeast(link.parent, int(link.minimum), children)
