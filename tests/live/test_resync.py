@@ -18,7 +18,7 @@ from arraylab import VOLUME, A, B, Lab, free_port, until
 from holdfast.app.dialect import install_links
 from holdfast.app.store import open_store
 from holdfast.cluster.config.files import read_files
-from holdfast.cluster.model.facts import Intent, ResourceState
+from holdfast.cluster.model.facts import Intent, Request, ResourceState
 from holdfast.cluster.service.client import ClusterClient
 from holdfast.cluster.service.records import State
 from holdfast.continuity.service.resync import POINTS
@@ -145,6 +145,9 @@ class Service:
 
         return asyncio.run(read())
 
+    def request(self, operation: str, **options: str) -> None:
+        self.ask(lambda client: client.ask(Request("", operation, GROUP, options=options), 10))
+
     def doing(self) -> str:
         async def read() -> str:
             store = open_store(self.url)
@@ -264,3 +267,24 @@ def _refused(service: Service, code: str, *options: str) -> None:
     assert "remedy" in done.stderr, code
     assert after.intents[GROUP] == before.intents[GROUP], f"{code}: a refusal changes nothing"
     assert service.online()
+
+
+def test_a_resync_leaves_only_the_maintenance_that_it_began(lab: Lab, service: Service) -> None:
+    """Killed in maintenance; a person ends that and begins one of their own: settling spares it."""
+    service.append("aa" * 50)
+    words = [sys.executable, "-m", "holdfast", "snapshot"]
+    running = subprocess.Popen([*words, "resync", GROUP, PAIR], env=service.environment)
+    until(lambda: service.doing() == "offline-ledger", 30, "the resync in maintenance")
+    running.kill()
+    running.wait()
+    service.request("group.maintenance", mode="off", force="1")
+    until(service.online, 20, "the engine brings the service back to its intent")
+    service.request("group.maintenance", mode="on", for_s="300")
+
+    def settled() -> bool:
+        done = subprocess.run([*words, "settle", GROUP], env=service.environment, capture_output=True, check=False)
+        return done.returncode == 0
+
+    until(settled, 20, "the dead one's mark lapsed")
+    assert service.in_maintenance(), "a person's maintenance stays"
+    assert service.points() == []

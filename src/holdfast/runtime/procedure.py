@@ -25,6 +25,8 @@ from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
 ENTRIES = "procedures/"
 RUNNERS = "procedures.running/"
 RUNNER_TTL_S = 10.0
+LOST = "procedure-lost"
+"""The code of the refusal that a process gets whose procedure somebody else took over: it must touch nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +78,32 @@ class Journal:
 
     async def end(self, writes: Sequence[Write] = ()) -> None:
         """Remove the entry and apply ``writes`` in one transaction."""
-        await self._commit([Delete(self.entry.key), *writes])
+        await self._commit([Delete(self.entry.key), *writes], None)
 
     async def _write(self, entry: Entry) -> None:
-        await self._commit([Put(entry.key, msgspec.json.encode(entry))])
+        value = msgspec.json.encode(entry)
+        await self._commit([Put(entry.key, value)], value)
         self.entry = entry
 
-    async def _commit(self, writes: Sequence[Write]) -> None:
-        done = await self._store.transact([Compare(self.entry.key, self._revision)], writes)
+    async def _commit(self, writes: Sequence[Write], value: bytes | None) -> None:
+        try:
+            done = await self._store.transact([Compare(self.entry.key, self._revision)], writes)
+        except Unavailable:
+            if not await self._took_effect(value):
+                raise
+            return
         if isinstance(done, Conflict):
-            raise Refused(
-                Refusal("procedure-lost", f"somebody else took over the {self.entry.name} of {self.entry.subject}")
-            )
+            subject = f"the {self.entry.name} of {self.entry.subject}"
+            raise Refused(Refusal(LOST, f"somebody else took over {subject}", "look at what became of it"))
         self._revision = done.revision
+
+    async def _took_effect(self, value: bytes | None) -> bool:
+        """Whether a commit whose answer was lost left the entry as ``value`` (None: removed)."""
+        found = (await self._store.read(self.entry.key)).entries.get(self.entry.key)
+        if found is None or value is None:
+            return found is None and value is None
+        self._revision = found.revision if found.value == value else self._revision
+        return found.value == value
 
 
 @contextlib.asynccontextmanager

@@ -66,15 +66,16 @@ class Worker:
     def order(self, wanted: Wanted) -> None:
         """Ask for the resource to be brought online or taken offline; the worker must not be busy."""
         assert not self.busy
-        self._order = wanted
+        self._order, self._abandoned = wanted, ""
         self._set(phase=Phase.STARTING if wanted is Wanted.ONLINE else Phase.STOPPING)
         self._event.set()
 
     def abandon(self, reason: str) -> None:
         """End a start that is under way: ``reason`` says what it waits for in vain. Clean follows, but no fault."""
-        if self._start is not None and not self._abandoned:
+        if not self._abandoned:
             self._abandoned = reason
-            self._start.cancel()
+            if self._start is not None:
+                self._start.cancel()
 
     def probe(self) -> None:
         """Ask for a monitor now."""
@@ -198,7 +199,7 @@ class Worker:
 
     async def _go_online(self) -> None:
         async with self._around.threads:
-            if not self._around.may_start():
+            if self._abandoned or not self._around.may_start():
                 self._set(phase=Phase.IDLE)
                 return
             self._around.log("info", f"online {self.resource.name}")
@@ -213,7 +214,7 @@ class Worker:
 
     async def _started(self) -> tuple[CleanReason, str]:
         """Run online in a task of its own, so that it can be abandoned; return what went wrong, or an empty text."""
-        self._abandoned, self._start = "", asyncio.ensure_future(self._bring_online())
+        self._start = asyncio.ensure_future(self._bring_online())
         try:
             return CleanReason.ONLINE_INEFFECTIVE, await self._start
         except TimeoutError:

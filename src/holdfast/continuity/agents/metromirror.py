@@ -43,10 +43,9 @@ class MetroMirror(AgentBase):
         volumes = context.names("VolIds")
         copies = CopyServices(context)
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        last_start = began + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
+        last_start = loop.time() + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
         while True:
-            rows = await _answered(copies, volumes, min(last_start, began + ARRAY_PATIENCE_S))
+            rows = await _answered(copies, volumes, min(last_start, loop.time() + ARRAY_PATIENCE_S))
             decision = decide_online(volumes, rows, bool(context.number("SplitTakeover")))
             if decision.need is Need.NOTHING:
                 break

@@ -3,7 +3,7 @@
 Requests go to the cluster through its store, the copy command to the array through dscli. The procedure is journaled
 (``runtime.procedure``). Three nets lie below: if a step fails, maintenance is left by force, which makes the engine
 bring the group back to its intent; if this process dies, the engine does the same when the maintenance deadline passes;
-and whoever resyncs, lists or settles next finds the journal and settles it: forward, with a recovery point, if the
+and whoever resyncs or settles next finds the journal and settles it: forward, with a recovery point, if the
 array says that the copies were made, else back. The recovery point is recorded with its consistency, in the same
 transaction that ends the journal.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Intent, Request
+from holdfast.cluster.model.facts import Intent, Request, ResourceState
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.report import group_report
 from holdfast.continuity.plan.resync import FlashRow, ResyncFacts, ResyncRequest, consistency, plan_resync
@@ -72,15 +72,28 @@ class Resync:
             try:
                 await journal.perform(plan, lambda step: self._act(step, journal, request, verify))
             except BaseException as error:
-                await self._bring_back(facts.online_on)
-                await journal.end()
-                if isinstance(error, Refused):
-                    told = f"the resync failed on the way: {error}"
-                    raise HoldfastError(told, "the service was brought back") from error
+                await self._unwind(journal, error)
                 raise
             point = await self._point(journal.entry, time.monotonic() - began)
             await journal.end([_put(point)])
             return point
+
+    async def _unwind(self, journal: procedure.Journal, error: BaseException) -> None:
+        """Bring the service back after a step failed, record the copies if they were made, and say so.
+
+        Who lost the procedure to somebody else touches nothing: the maintenance in force is that one's.
+        """
+        if isinstance(error, Refused) and error.refusal.code == procedure.LOST:
+            raise HoldfastError(f"the resync was taken over: {error}", "holdfast snapshot list") from error
+        try:
+            found = await self._conclude(journal)
+        except HoldfastError as second:
+            error.add_note(f"and it could not be settled: {second}; say: holdfast snapshot settle {self._group}")
+            return
+        if isinstance(error, Refused):
+            made = "; the copies were made and are recorded" if found["point"] else ""
+            told = f"the resync failed on the way: {error}{made}"
+            raise HoldfastError(told, "the service was brought back") from error
 
     async def settle(self) -> dict[str, Any] | None:
         """Settle what a dead resync left, forward or back; return what was found, None when nothing was left.
@@ -90,27 +103,34 @@ class Resync:
         async with procedure.orphaned(self._store, NAME, self._group) as journal:
             if journal is None:
                 return None
-            notes = journal.entry.notes
-            await self._bring_back(tuple(notes["online_on"].split()))
             found = {"group": self._group, "by": journal.entry.by, "progress": journal.entry.progress}
-            if not await self._made(journal.entry):
-                await journal.end()
-                return found | {"outcome": "undone", "point": None}
-            point = await self._point(journal.entry, None)
-            await journal.end([_put(point)])
-            return found | {"outcome": "completed", "point": point}
+            return found | await self._conclude(journal)
+
+    async def _conclude(self, journal: procedure.Journal) -> dict[str, Any]:
+        """End an unfinished resync: leave its own maintenance, record the recovery point if the copies were made."""
+        await self._bring_back(journal.entry)
+        if not await self._made(journal.entry):
+            await journal.end()
+            return {"outcome": "undone", "point": None}
+        point = await self._point(journal.entry, None)
+        await journal.end([_put(point)])
+        return {"outcome": "completed", "point": point}
 
     async def _made(self, entry: procedure.Entry) -> bool:
-        """Whether the array has made the copies: its word counts, for the process may have died before its answer."""
+        """Whether the array has made all the copies: its word counts, for the process may have died before its answer.
+
+        A pair that is gone, or whose point in time is still the old one, was not made.
+        """
         if "at" not in entry.notes:
             return False
-        synced = await self._synced(entry.notes["pairs"].split())
-        return synced != entry.notes["synced_before"]
+        before = msgspec.json.decode(entry.notes["synced_before"], type=dict[str, str])
+        pairs = entry.notes["pairs"].split()
+        now = await self._synced(pairs)
+        return all(pair in before and pair in now and now[pair] != before[pair] for pair in pairs)
 
-    async def _synced(self, pairs: Sequence[str]) -> str:
+    async def _synced(self, pairs: Sequence[str]) -> dict[str, str]:
         found = await asyncio.to_thread(self._tools.dscli.flashes, pairs)
-        rows = {name.rpartition("/")[2]: row for name, row in found.items()}
-        return "; ".join(rows[pair]["DateSynced"] if pair in rows else "none" for pair in pairs)
+        return {name.rpartition("/")[2]: row["DateSynced"] for name, row in found.items()}
 
     def _entry(self, plan: Plan, request: ResyncRequest, facts: ResyncFacts) -> procedure.Entry:
         notes = {
@@ -144,11 +164,13 @@ class Resync:
         match step.action:
             case "maintenance-on":
                 await self._ask("group.maintenance", mode="on", for_s=str(THAW_DEADLINE_S))
+                await journal.note(maintenance_until=repr((await self._intent()).maintenance_until))
             case "maintenance-off":
                 await self._ask("group.maintenance", mode="off")
             case "resync":
-                before = await self._synced(journal.entry.notes["pairs"].split())
+                before = msgspec.json.encode(await self._synced(journal.entry.notes["pairs"].split())).decode()
                 await journal.note(at=repr(time.time()), synced_before=before)
+                await self._insist_quiet(journal.entry)
                 await asyncio.to_thread(self._copy, request, verify)
             case action:
                 await self._resource(action, step)
@@ -168,8 +190,26 @@ class Resync:
             digests = self._tools.digests([volume for pair in request.pairs for volume in pair])
             self._verified = all(digests[source] == digests[target] for source, target in request.pairs)
 
-    async def _bring_back(self, online_on: Sequence[str]) -> None:
-        if online_on and (await self._client.state()).intents.get(self._group, Intent(self._group)).in_maintenance:
+    async def _intent(self) -> Intent:
+        return (await self._client.state()).intents.get(self._group, Intent(self._group))
+
+    async def _insist_quiet(self, entry: procedure.Entry) -> None:
+        """Raise unless what was released for the copy still is: the maintenance may have passed its deadline since."""
+        if not entry.notes["online_on"]:
+            return
+        state = await self._client.state()
+        intent = state.intents.get(self._group, Intent(self._group))
+        fact = state.facts.get((self._group, entry.notes["online_on"].split()[0]))
+        released = [step.removeprefix("offline-") for step in entry.done if step.startswith("offline-")]
+        up = [name for name in released if fact is None or fact.resources[name].state is not ResourceState.OFFLINE]
+        if repr(intent.maintenance_until) != entry.notes["maintenance_until"] or up:
+            why = f"{up[0]} is online again" if up else "the maintenance of this resync is over"
+            raise HoldfastError(f"the copies would not be what they promise: {why}", "try again")
+
+    async def _bring_back(self, entry: procedure.Entry) -> None:
+        """Leave the maintenance that this resync began, and no other."""
+        intent = await self._intent()
+        if intent.in_maintenance and repr(intent.maintenance_until) == entry.notes.get("maintenance_until"):
             await self._ask("group.maintenance", mode="off", force="1")
 
     async def _point(self, entry: procedure.Entry, away_s: float | None) -> dict[str, Any]:
