@@ -191,8 +191,9 @@ class EtcdStore:
                 message, reading = await reading, None
                 if not isinstance(message, bytes):
                     raise Unanswered("it ended the watch", sent=True)
-                heard = member.heard = loop.time()
+                member.heard = loop.time()
                 yield self._sound(wire.watch_answer(message))
+                heard = loop.time()  # while the caller was busy with the answer nobody listened: that is no silence
         except grpc.aio.AioRpcError as error:
             raise explain(error) from error
         except grpc.aio.UsageError as error:
