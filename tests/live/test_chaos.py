@@ -25,7 +25,7 @@ from holdfast.lab.provision import EXAMPLES, loopback_of
 from holdfast.lab.supervisor import clean
 
 SCRIPT = Path(__file__).with_name("chaoslab.py")
-LIMIT_S = 150
+LIMIT_S = 300
 
 
 def free_directory(parent: Path) -> Path:
@@ -60,6 +60,7 @@ def test_the_watch_sees_the_application_on_two_systems(tmp_path: Path) -> None:
         for ledger in ledgers:
             ledger.kill()
             ledger.communicate()
+        assert watch.is_alive()
         watch.stop()
 
 
@@ -80,9 +81,9 @@ def test_parts_killed_at_random_lose_nothing(tmp_path: Path) -> None:
     assert "failed" not in found
     assert done.returncode == 0
     assert left == []
-    assert len(found["left_out"]) <= 2
     assert found["lost"] == 0
     assert found["equal_bytes"]
+    assert found["watched_to_the_end"]
     assert found["violations"] == []
     assert found["looks"] > 100
     assert found["acknowledged"] > 100
