@@ -114,7 +114,7 @@ def test_of_two_racing_transactions_one_wins(driver: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_lapsed_lease_takes_its_keys_and_refuses_new_ones(driver: str, tmp_path: Path) -> None:
-    ttl_s = LEASES_S.get(driver, 0.3)
+    ttl_s = LEASES_S.get(driver, 1.0)
 
     async def check(store: Store) -> None:
         lease = await store.grant(ttl_s)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from agentbench import play
-from test_agents_ocf import insist_a_whole_life
+from test_agents_ocf import EVENT_LIMIT_MS, insist_a_whole_life
 
 FILE = "ownscenes.py"
 BOTH = pytest.mark.parametrize("isolation", ["auto", "marker"])
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("isolation", ["auto", "marker"])
 def test_lsb(tmp_path: Path, isolation: str) -> None:
     found = play(FILE, "lsb", tmp_path, isolation)
     insist_a_whole_life(found)
-    assert found["break"] < 500
+    assert found["break"] < EVENT_LIMIT_MS
     assert found["why"] == "dead, with its PID file left"
     assert found["skip"] == "11", "it must not hand over to systemd, where the guard could not kill it"
     assert found["none"].startswith("ERROR r has no InitScript | set InitScript")
@@ -30,7 +30,7 @@ def test_lsb(tmp_path: Path, isolation: str) -> None:
 def test_script_agent_of_a_type_of_its_own(tmp_path: Path, isolation: str) -> None:
     found: dict[str, Any] = play(FILE, "scripts", tmp_path, isolation)
     insist_a_whole_life(found)
-    assert found["break"] < 500
+    assert found["break"] < EVENT_LIMIT_MS
     values = "r /a b 2 1 2"
     assert found["calls"] == [
         f"open {values}", f"offline {values}", f"online {values}", f"online {values}", "clean r 4 /a b 2 1 2",
@@ -57,7 +57,7 @@ def test_clean_spares_what_may_be_anothers(tmp_path: Path) -> None:
 def test_process(tmp_path: Path, isolation: str) -> None:
     found = play(FILE, "process", tmp_path, isolation)
     insist_a_whole_life(found)
-    assert found["break"] < 500
+    assert found["break"] < EVENT_LIMIT_MS
     assert "ended at once with 1" in found["ends at once"]
     assert found["no program"] == "r: /no/such cannot be executed | correct PathName"
     assert found["relative"].startswith("r has no PathName")

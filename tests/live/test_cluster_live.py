@@ -204,8 +204,8 @@ def test_a_start_is_not_waited_for_when_its_ground_is_gone(cluster: Cluster) -> 
     (cluster.directory / "alpha.flag").unlink()
     os.kill(victim, signal.SIGKILL)
     began = time.monotonic()
-    state = cluster.until(cluster.online_on("beta"))
-    assert time.monotonic() - began < 10.0, "neither OnlineTimeout of app nor MonitorInterval of flag was waited for"
+    state = cluster.until(cluster.online_on("beta"), 20.0)
+    assert time.monotonic() - began < 20.0, "neither OnlineTimeout of app nor MonitorInterval of flag was waited for"
     fact = state.facts["web", "alpha"]
     assert fact.resources["flag"].faulted
     assert not fact.resources["app"].faulted
@@ -236,7 +236,7 @@ def test_dead_system_is_taken_over_on_evidence(cluster: Cluster) -> None:
             os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     state = cluster.until(cluster.online_on("beta"))
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 10.0
     evidence = state.intents["web"].evidence
     assert evidence is not None
     assert evidence.kind.value == "guard deadline past"
@@ -251,7 +251,7 @@ def test_hung_daemon_its_guard_kills_the_services(either: Cluster) -> None:
     os.kill(cluster.daemon_pid("alpha"), signal.SIGSTOP)
     began = time.monotonic()
     while Path(f"/proc/{victim}").exists() and victim in apps(cluster.directory):
-        assert time.monotonic() - began < 1.25, "killed by the deadline of the last renewal"
+        assert time.monotonic() - began < cluster.ttl_s + 1.0, "killed by the deadline of the last renewal"
         time.sleep(0.01)
     after = cluster.until(lambda state: state.heartbeats["alpha"].incarnation != before.heartbeats["alpha"].incarnation)
     cluster.until(lambda state: cluster.online_on("alpha")(state) or cluster.online_on("beta")(state))
