@@ -157,34 +157,52 @@ def test_the_drill_notices_sabotage(mode: str, name: str, place: Path) -> None:
 
 
 INTERRUPTIONS = [
-    *(pytest.param(mode, after_s, signal.SIGINT, id=f"{mode}-{after_s}")
-      for mode in ("root", "user") for after_s in (1.0, 6.0, 25.0)),
-    pytest.param("root", 40.0, signal.SIGTERM, id="root-terminated"),
+    *(pytest.param(mode, moment, signal.SIGINT, id=f"{mode}-{moment}")
+      for mode in ("root", "user") for moment in (1.0, 6.0, "kit")),
+    pytest.param("root", "DELHI-2/recovered", signal.SIGTERM, id="root-terminated"),
     pytest.param("user", 8.0, signal.SIGHUP, id="user-terminal-closed"),
 ]  # fmt: skip
+"""When: after so many seconds, or as soon as there is this file in the lab's directory."""
+STEPS_OF = {"kit": ("vault", "switch"), "DELHI-2/recovered": ("recover", "failback")}
+"""The step that makes the file, and the next, where the signal may arrive."""
 
 
-@pytest.mark.parametrize(("mode", "after_s", "number"), INTERRUPTIONS)
-def test_an_interrupted_drill_leaves_nothing(mode: str, after_s: float, number: signal.Signals, place: Path) -> None:
+@pytest.mark.parametrize(("mode", "moment", "number"), INTERRUPTIONS)
+def test_an_interrupted_drill_leaves_nothing(
+    mode: str, moment: float | str, number: signal.Signals, place: Path
+) -> None:
     if mode == "root" and os.geteuid() != 0:
         pytest.skip("needs root")
-    report, code = interrupted(mode, after_s, number, place)
+    report, code = interrupted(mode, moment, number, place)
     assert code == 130
     assert report["verdict"] == "fail"
-    if after_s > 5:
-        assert report["failure"]["step"] in EVERY_STEP, "it says in which step it was"
+    if moment != 1.0:
+        plausible = EVERY_STEP if isinstance(moment, float) else STEPS_OF[moment]
+        assert report["failure"]["step"] in plausible, "it says in which step it was"
         assert report["steps"][-2]["name"] == report["failure"]["step"]
         assert not report["steps"][-2]["ok"]
 
 
-def interrupted(mode: str, after_s: float, number: signal.Signals, place: Path) -> tuple[dict[str, Any], int]:
+def interrupted(mode: str, moment: float | str, number: signal.Signals, place: Path) -> tuple[dict[str, Any], int]:
     """Start a drill as a script's ``&`` would, where SIGINT is ignored; interrupt it; return its report and code."""
     command = [HOLDFAST, "drill", "--json", "--mode", mode]
     ignored = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     running = subprocess.Popen(ignored, stdout=subprocess.PIPE, text=True, env=environment(place))
-    time.sleep(after_s)
+    if isinstance(moment, str):
+        await_file(running, place, moment)
+    else:
+        time.sleep(moment)
     assert leftovers(place), "the look finds a lab that runs"
     running.send_signal(number)
     output, _ = running.communicate(timeout=60)
     assert leftovers(place) == set()
     return json.loads(output), running.returncode
+
+
+def await_file(running: subprocess.Popen[str], place: Path, name: str) -> None:
+    """Wait until the drill that runs has made a file of this name, whatever its speed."""
+    end = time.monotonic() + TIME_LIMIT_S
+    while not list(place.glob(f"*/{name}")):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
