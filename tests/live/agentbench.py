@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from holdfast.cluster.agents.marked import Ledger, MarkedCommands
 from holdfast.cluster.agents.registry import BUILT_IN, Agents
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.facts import CleanReason
@@ -36,18 +37,25 @@ class Bench:
         self.directory = directory
         home = _Home("web", namespaced)
         self.home, self.workload = home, Workload(home.requests, home.pid, home.mark, namespaced)
+        self.ledger = Ledger()
         self.agents = Agents({kind: factory() for kind, factory in BUILT_IN.items()})
 
-    def resource(self, kind: str, attributes: str, types: str = "", **environment: str) -> Resource:
+    def resource(self, kind: str, attributes: str, types: str = "", name: str = "r", **environment: str) -> Resource:
         """A resource of type ``kind`` with attributes as in main.cf."""
-        main = f"{TYPES}\n{types}\nsystem alpha\ngroup web ( SystemList = {{ alpha }} )\n{kind} r ( {attributes} )\n"
-        found = build({"main.cf": main}).groups["web"].resources["r"]
+        main = (
+            f"{TYPES}\n{types}\nsystem alpha\ngroup web ( SystemList = {{ alpha }} )\n{kind} {name} ( {attributes} )\n"
+        )
+        found = build({"main.cf": main}).groups["web"].resources[name]
         run = self.directory / "run"
         run.mkdir(exist_ok=True)
         context = AgentContext(
-            "r", "web", "alpha", "1-a", found.resolved("alpha"), self.workload, run, environment=environment
+            name, "web", "alpha", "1-a", found.resolved("alpha"), self.commands(name), run, environment=environment
         )
         return Resource(self.agents[kind], context)
+
+    def commands(self, resource: str) -> MarkedCommands:
+        """The commands of a resource, as the engine gives them."""
+        return MarkedCommands(self.workload, resource, self.ledger)
 
 
 class Resource:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +113,7 @@ async def together(bench: Bench) -> Mapping[str, Any]:
     both = []
     for name in ("one", "two"):
         attributes = f'Directory = "{bench.directory}/bin" Arguments = {{ "{bench.directory}/{name}" }}'
-        made = bench.resource("Script", attributes)
-        made.context = replace(made.context, resource=name)
-        both.append(made)
+        both.append(bench.resource("Script", attributes, name=name))
     await asyncio.gather(*(one.online() for one in both))
     (bench.directory / "bin/clean").unlink()
     states = [[await one.monitor() for one in both]]

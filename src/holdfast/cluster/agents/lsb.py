@@ -90,7 +90,7 @@ async def _insist(context: AgentContext, action: str, timeout: str) -> None:
 
 
 async def _act(context: AgentContext, action: str, timeout: str) -> CommandResult:
-    environment = {**context.environment, **_STAY, "HOLDFAST_RESOURCE": context.resource}
+    environment = {**context.environment, **_STAY}
     result = await context.commands.run(
         [str(_script(context)), action], foreignlog.limit_s(context, timeout), environment
     )

@@ -241,7 +241,6 @@ def environment_of(
         "HA_LOGFACILITY": "none",
         "HA_LOGD": "no",
         "PATH": os.pathsep.join(("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")),
-        "HOLDFAST_RESOURCE": context.resource,
         "HOLDFAST_GROUP": context.group,
         "HOLDFAST_SYSTEM": context.system,
     }

@@ -145,7 +145,7 @@ class Script(AgentBase):
         values = arguments(names, context.attributes, named)
         if self._kind == "Script":
             values = list(context.names("Arguments"))
-        environment = {**context.environment, "HOLDFAST_RESOURCE": context.resource, "HOLDFAST_SYSTEM": context.system}
+        environment = {**context.environment, "HOLDFAST_SYSTEM": context.system}
         command = [str(script), context.resource, *first, *values, *last]
         result = await context.commands.run(command, foreignlog.limit_s(context, timeout), environment)
         if name != "monitor":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast.cluster.agents.marked import Ledger, MarkedCommands
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
 from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, leaned_on, orders
@@ -37,6 +38,7 @@ class GroupEngine:
 
     def __init__(self, group: Group, commands: Commands, given: Engines, engine: Engine) -> None:
         self.group, self._commands, self._given, self._engine = group, commands, given, engine
+        self._ledger = Ledger()
         self.intent: Intent | None = None
         self.guarded, self._cleared = True, dict[str, int]()
         self._first_clear = True
@@ -70,7 +72,7 @@ class GroupEngine:
             system=self._given.system,
             incarnation=self._given.incarnation,
             attributes=self.group.resources[name].resolved(self._given.system),
-            commands=self._commands,
+            commands=MarkedCommands(self._commands, name, self._ledger),
             run_directory=directory,
             devices=self._given.devices,
             environment=self._given.environment,
