@@ -105,7 +105,6 @@ class NamespaceMachine:
         assert self._outer.stdout is not None
         self._outer.stdout.close()
         os.close(self._mounts)
-        fuse.forget(self.directory)
         self._outer, self.pid = None, 0
 
     def command(self, argv: Sequence[str]) -> list[str]:

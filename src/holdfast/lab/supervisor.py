@@ -26,7 +26,7 @@ from holdfast.lab.sites import remove_directory
 PREFIX = "holdfast-drill-"
 CLEAN_TIMEOUT_S = 10.0
 END_TIMEOUT_S = 20.0
-"""How long a drill that got a signal may take to end by itself."""
+"""How long a drill that got a signal, or has written its report, may take to end by itself."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPORT = "report.json"
 FIRST_PROCESS = "first.pid"
@@ -137,9 +137,10 @@ def _run(directory: Path, arguments: Sequence[str], root: bool) -> bool:
                 if patience_s <= 0:
                     drill.kill()
                 stuck_s += 0.5 if (directory / REPORT).exists() else 0.0
-                if stuck_s > CLEAN_TIMEOUT_S and root:
-                    stuck_s -= CLEAN_TIMEOUT_S
+                if stuck_s == CLEAN_TIMEOUT_S and root:
                     fuse.give_up(directory)
+                if stuck_s > END_TIMEOUT_S:
+                    drill.kill()
     finally:
         for number, handler in before:
             signal.signal(number, handler)

@@ -27,7 +27,7 @@ READY_LIMIT_S = 10.0
 DETACH_LIMIT_S = 10.0
 _STEP_S = 0.02
 RECORD = "device.json"
-"""Beside each attached volume: its device, its file, nbdfuse's process id, the number of its FUSE connection."""
+"""Beside each attached volume: device, file, nbdfuse's process id, number of its FUSE connection, nbdfuse's start."""
 
 Spawn = Callable[[Sequence[str]], int]
 """Starts a long-running command, detached from the caller, and returns its process id."""
@@ -84,7 +84,9 @@ def attach(uri: str, run_dir: Path, spawn: Spawn, loop: bool = True) -> BlockDev
         _await_file(file, pid)
         path = Path(_run(["losetup", "--find", "--show", str(file)])) if loop else file
         device = BlockDevice(path, file, pid)
-        (run_dir / RECORD).write_bytes(msgspec.json.encode([str(path), str(file), pid, os.minor(file.stat().st_dev)]))
+        (run_dir / RECORD).write_bytes(
+            msgspec.json.encode([str(path), str(file), pid, os.minor(file.stat().st_dev), started(pid)])
+        )
     except BaseException:
         _kill(pid)
         _unmount(mountpoint)
@@ -130,7 +132,8 @@ def detach(run_dir: Path) -> None:
 
 def _recorded(run_dir: Path) -> BlockDevice | None:
     try:
-        loop, file, pid, _ = msgspec.json.decode((run_dir / RECORD).read_bytes(), type=tuple[str, str, int, int])
+        record = (run_dir / RECORD).read_bytes()
+        loop, file, pid, _, _ = msgspec.json.decode(record, type=tuple[str, str, int, int, int])
     except (OSError, msgspec.DecodeError):
         return None
     return BlockDevice(Path(loop), Path(file), pid)
@@ -208,6 +211,14 @@ def _alive(pid: int) -> bool:
     except (OSError, IndexError):
         return False
     return state not in ("Z", "X")
+
+
+def started(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot, the same in every namespace; 0 if there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def _kill(pid: int) -> None:
