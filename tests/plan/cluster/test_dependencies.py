@@ -248,3 +248,44 @@ def test_a_parent_that_is_not_stopped_or_not_known_holds_nothing_up(held_by: str
     world.facts["app", "s1"]["web"] = ResourceFact(ResourceState.UNKNOWN, probed=True)
     assert world.ask("group.switch", "db", "s2").state is RequestState.DONE
     assert world.online_on("db") == ["s2"]
+
+
+ENOUGH = """
+cluster c ( )
+system s1 ( )
+system s2 ( )
+group web (
+    SystemList = { s1, s2 }
+    AutoStartList = { s1 }
+    )
+Thing n1 ( Critical = 0 )
+Thing n2 ( Critical = 0 )
+Thing n3 ( Critical = 0 )
+Thing address ( )
+address requires atleast 2 from n1, n2, n3
+"""
+
+
+def test_atleast_starts_with_enough_bears_the_loss_of_the_rest_and_moves_when_too_few_are_left() -> None:
+    world = World(ENOUGH)
+    early: list[str] = []
+
+    def look(now: World) -> None:
+        facts = now.facts["web", "s1"]
+        up = [name for name, fact in facts.items() if fact.state is ResourceState.ONLINE]
+        if "address" in up and len(up) < 3:
+            early.append(" ".join(up))
+
+    world.checks.append(look)
+    world.settle()
+    assert world.online_on("web") == ["s1"]
+    world.fault("n2", "s1")
+    world.settle()
+    assert world.facts["web", "s1"]["address"].state is ResourceState.ONLINE, "two of three are enough"
+    assert not early
+    world.fault("n3", "s1")
+    world.checks.clear()
+    world.settle()
+    assert world.online_on("web") == ["s2"]
+    assert world.ask("group.offline", "web").state is RequestState.DONE
+    assert world.anything_on("web") == []

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.configuration import AtLeast, Group
 from holdfast.cluster.model.facts import Intent, Phase, ResourceFact, ResourceState, Wanted
 
 
@@ -71,6 +71,25 @@ def faulted_critically(group: Group, facts: Mapping[str, ResourceFact]) -> str:
             continue
         if resource.critical or any(group.resources[above].critical for above in group.above(name)):
             return name
+        for link in group.at_least:
+            needing = {link.parent, *group.above(link.parent)}
+            short = name in link.children and _sound(link, facts) < link.minimum
+            if short and any(group.resources[above].critical for above in needing):
+                return name
+    return ""
+
+
+def _sound(link: AtLeast, facts: Mapping[str, ResourceFact]) -> int:
+    """How many children of an ``atleast`` link are not faulted."""
+    return sum(not facts.get(child, ResourceFact()).faulted for child in link.children)
+
+
+def _too_few_up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> str:
+    """Return why fewer children of ``name`` are online than an ``atleast`` link asks for; empty when enough are."""
+    for link in group.at_least:
+        up = sum(_up(group, child, facts) for child in link.children)
+        if link.parent == name and up < link.minimum:
+            return f"{up} of the at least {link.minimum} that it needs of {', '.join(link.children)} are online"
     return ""
 
 
@@ -128,8 +147,9 @@ def hopeless(group: Group, facts: Mapping[str, ResourceFact], given: Charge) -> 
     for name in group.resources:
         if facts.get(name, ResourceFact()).phase is Phase.STARTING:
             lost = [child for child in group.children(name) if not _up(group, child, facts)]
-            if lost:
-                found[name] = f"{lost[0]}, which it needs, is online no longer"
+            few = _too_few_up(group, name, facts)
+            if lost or few:
+                found[name] = f"{lost[0]}, which it needs, is online no longer" if lost else few
     return found
 
 
@@ -146,6 +166,9 @@ def _wanted(
     for other, fact in facts.items():
         if fact.faulted and name in group.above(other):
             return Wanted.OFFLINE, f"it needs {other}, which faulted"
+    for link in group.at_least:
+        if name in (link.parent, *group.above(link.parent)) and _sound(link, facts) < link.minimum:
+            return Wanted.OFFLINE, f"{link.parent} needs at least {link.minimum} of {', '.join(link.children)}"
     if name in wishes:
         return wishes[name], "asked for by a person"
     if not group.resources[name].number("AutoStart"):
@@ -157,7 +180,7 @@ def _may_start(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bo
     fact = facts.get(name, ResourceFact())
     if fact.faulted or fact.state is not ResourceState.OFFLINE:
         return False
-    return all(_up(group, child, facts) for child in group.children(name))
+    return all(_up(group, child, facts) for child in group.children(name)) and not _too_few_up(group, name, facts)
 
 
 def _up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
@@ -168,5 +191,10 @@ def _up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
 def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
     if facts.get(name, ResourceFact()).state is not ResourceState.ONLINE:
         return False
+    for link in group.at_least:
+        others = sum(_up(group, child, facts) for child in link.children if child != name)
+        leans = name in link.children and others < link.minimum
+        if leans and not facts.get(link.parent, ResourceFact()).settled_offline:
+            return False
     parents = (facts.get(parent, ResourceFact()) for parent in group.parents(name))
     return all(parent.settled_offline for parent in parents)
