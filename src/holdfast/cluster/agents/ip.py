@@ -95,14 +95,19 @@ def _change(wanted: _Address, verb: str) -> None:
 
 def _look(wanted: _Address) -> tuple[bool, bool]:
     """Return whether the address is there and whether its device is up, both of this network namespace."""
-    from pyroute2 import IPRoute
+    from pyroute2 import IPRoute, NetlinkError
 
-    with IPRoute() as route:
-        links = route.link_lookup(ifname=wanted.device)
-        if not links:
+    try:
+        with IPRoute() as route:
+            links = route.link_lookup(ifname=wanted.device)
+            if not links:
+                return False, False
+            present = any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
+            return present, all(row["flags"] & _IFF_UP for row in route.get_links(links[0]))
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:  # the device went between two questions
             return False, False
-        present = any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
-        return present, all(row["flags"] & _IFF_UP for row in route.get_links(links[0]))
+        raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}", "ip link") from error
 
 
 def _announce(wanted: _Address) -> None:

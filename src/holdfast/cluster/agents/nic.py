@@ -9,11 +9,12 @@ own reasons takes no service with it.
 from __future__ import annotations
 
 import asyncio
+import errno
 
 from holdfast.cluster.agents.files import Persistent
 from holdfast.cluster.model.facts import ResourceState
 from holdfast.cluster.ports import AgentContext, MonitorResult
-from holdfast.kernel.errors import InputError
+from holdfast.kernel.errors import HoldfastError, InputError
 
 _IFF_UP = 1
 _WORKING = ("UP", "UNKNOWN", "DORMANT")
@@ -35,17 +36,22 @@ class NIC(Persistent):
 
 
 def _trouble(device: str) -> str:
-    from pyroute2 import IPRoute
+    from pyroute2 import IPRoute, NetlinkError
 
-    with IPRoute() as route:
-        links = route.link_lookup(ifname=device)
-        if not links:
-            return f"there is no device {device}"
-        link = route.get_links(links[0])[0]
-        if not link["flags"] & _IFF_UP:
-            return f"{device} is down"
-        state = link.get_attr("IFLA_OPERSTATE") or "UNKNOWN"
-        return "" if state in _WORKING else f"{device} is up but {state.lower()}: no carrier"
+    try:
+        with IPRoute() as route:
+            links = route.link_lookup(ifname=device)
+            link = route.get_links(links[0])[0] if links else None
+    except NetlinkError as error:
+        if error.code != errno.ENODEV:  # which is how it ends when the device goes between the two questions
+            raise HoldfastError(f"device {device}: {error}", "ip link") from error
+        link = None
+    if link is None:
+        return f"there is no device {device}"
+    if not link["flags"] & _IFF_UP:
+        return f"{device} is down"
+    state = link.get_attr("IFLA_OPERSTATE") or "UNKNOWN"
+    return "" if state in _WORKING else f"{device} is up but {state.lower()}: no carrier"
 
 
 async def _unanswered(context: AgentContext, device: str) -> str:

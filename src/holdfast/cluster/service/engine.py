@@ -18,12 +18,11 @@ from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
 from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, leaned_on, orders
 from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandResult, Commands
 from holdfast.cluster.service.worker import Surroundings, Worker
-from holdfast.kernel.errors import Refusal, Refused
 
 
 @dataclass(frozen=True)
 class Engines:
-    """What the engine is given: who it is, the agents by type, and where things lie."""
+    """What the engine is given: who it is, the agents by type (one for every type), and where things lie."""
 
     system: str
     incarnation: str
@@ -46,11 +45,6 @@ class GroupEngine:
 
     def _worker(self, name: str) -> Worker:
         resource = self.group.resources[name]
-        agent = self._given.agents.get(resource.type.name)
-        if agent is None:
-            raise Refused(
-                Refusal("no-agent", f"no agent for type {resource.type.name} ({name})", "add it to [agents] plugins")
-            )
         around = Surroundings(
             context=lambda: self._context(name),
             changed=lambda: self._engine.changed(self.group.name),
@@ -61,7 +55,7 @@ class GroupEngine:
             threads=self._engine.threads(resource.type.name, resource.number("NumThreads", self._given.system)),
             log=self._engine.log,
         )
-        return Worker(resource, agent, self._given.system, around)
+        return Worker(resource, self._given.agents[resource.type.name], self._given.system, around)
 
     def _context(self, name: str) -> AgentContext:
         directory = self._given.run_directory / "resources"
@@ -163,6 +157,8 @@ class Engine:
             asyncio.create_task(worker.run(fresh=not restored), name=f"worker {name}")
             for name, worker in engine.workers.items()
         ]
+        for task in self._tasks[group.name]:
+            task.add_done_callback(lambda _: self.wake.set())  # one that ends has failed: check_tasks raises it
         return engine
 
     async def drop(self, name: str) -> None:

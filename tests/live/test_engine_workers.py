@@ -1,0 +1,60 @@
+"""A worker that ends is seen at once, by whoever waits for the engine, and not at the next change of something else."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from holdfast.cluster.agents.alone import Alone
+from holdfast.cluster.agents.files import Phantom
+from holdfast.cluster.agents.ip import IP
+from holdfast.cluster.agents.nic import NIC
+from holdfast.cluster.agents.registry import Agents
+from holdfast.cluster.config.builder import build
+from holdfast.cluster.model.facts import ResourceState
+from holdfast.cluster.ports import Agent, AgentContext, MonitorResult
+from holdfast.cluster.service.engine import Engine, Engines
+
+TYPES = resources.files("holdfast.cluster.config").joinpath("types.cf").read_text()
+WAIT_S = 5.0
+
+
+class Broken(Phantom):
+    """An agent with a fault of the program."""
+
+    async def monitor(self, context: AgentContext) -> MonitorResult:
+        """Fail as no agent may."""
+        raise RuntimeError("a fault of the program")
+
+
+def test_a_dead_worker_wakes_the_engine(tmp_path: Path) -> None:
+    main = f"{TYPES}\nsystem alpha\ngroup web ( SystemList = {{ alpha }} )\nPhantom r ( )\n"
+    group = build({"main.cf": main}).groups["web"]
+
+    async def play() -> None:
+        given = Engines("alpha", "1-a", Agents({"Phantom": Broken()}), tmp_path)
+        engine = Engine(given, lambda _level, _text: None, swept=True, leased=lambda: True)
+        engine.adopt(group, Alone(), None)
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                await engine.wake.wait()
+                engine.wake.clear()
+                engine.check_tasks()
+
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        asyncio.run(play())
+
+
+@pytest.mark.parametrize("agent", [NIC(), IP()])
+def test_a_device_that_goes_between_two_questions_is_offline(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = 2**30  # the index of a device that was there a moment ago; the kernel's answer to it is the real one
+    monkeypatch.setattr(IPRoute, "link_lookup", lambda *_, **__: [gone], raising=False)
+    given = {"Device": "dum0", "Address": "10.77.0.10", "PrefixLen": "24"}
+    context = AgentContext("r", "web", "alpha", "1-a", given, Alone(), tmp_path)
+    assert asyncio.run(agent.monitor(context)).state is ResourceState.OFFLINE
