@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_cluster_live import Cluster, lab
+from clusterlab import Cluster, lab
 
 from holdfast.cluster.agents.ocf_metadata import parse_name, read, type_block
 from holdfast.cluster.model.facts import ResourceState

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from clusterlab import Cluster, apps
 from etcdlab import EtcdLab, EtcdMember, free_ports, needs_etcd
-from test_cluster_live import Cluster, apps
 
 from holdfast.app.store import check_store, open_store
 from holdfast.kernel.errors import InputError, Refused, Unavailable
