@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cluster.agents import ocf_metadata
+from holdfast.cluster.agents import foreignlog, ocf_metadata
+from holdfast.cluster.agents.alone import Alone
 from holdfast.cluster.agents.lsb import read_status
 from holdfast.cluster.agents.ocf import read_code, reason_of
 from holdfast.cluster.agents.ocf_metadata import AgentName, parse, parse_name, seconds, type_block
@@ -15,7 +16,7 @@ from holdfast.cluster.agents.systemd import Unit, read_unit
 from holdfast.cluster.agents.systemd import parse as parse_unit
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.facts import ResourceState
-from holdfast.cluster.ports import CommandResult
+from holdfast.cluster.ports import AgentContext, CommandResult
 from holdfast.kernel.errors import HoldfastError, InputError
 
 ONLINE, OFFLINE, UNKNOWN = ResourceState.ONLINE, ResourceState.OFFLINE, ResourceState.UNKNOWN
@@ -182,3 +183,10 @@ def test_systemd_units_as_recorded() -> None:
     assert "systemctl disable" in read_unit(Unit("loaded", "active", "running", 1, "", "enabled"))[1]
     with pytest.raises(HoldfastError, match="no state"):
         parse_unit("Failed to connect to bus: No such file or directory\n")
+
+
+def test_the_log_of_an_agent_is_closed_to_others(tmp_path: Path) -> None:
+    context = AgentContext("r", "web", "alpha", "1-a", {}, Alone(), tmp_path)
+    foreignlog.note(context, "start", CommandResult(1, "", "password=secret"))
+    assert "password=secret" in foreignlog.path_of(context).read_text()
+    assert foreignlog.path_of(context).stat().st_mode & 0o777 == 0o600

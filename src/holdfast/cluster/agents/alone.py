@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from holdfast.cluster.agents.foreignlog import closed_to_others
 from holdfast.cluster.ports import OUTPUT_LIMIT_BYTES, CommandResult
 from holdfast.kernel.errors import HoldfastError, InputError
 
@@ -123,7 +124,7 @@ class Alone:
 
 
 def _leave(command: str | Sequence[str], log: Path, env: Mapping[str, str] | None, user: str, cwd: str) -> Child:
-    with open(os.devnull, "rb") as source, open(log, "ab") as output:
+    with open(os.devnull, "rb") as source, open(log, "ab", opener=closed_to_others) as output:
         return Child(_start(command, (source, output, output), env, user, cwd))
 
 

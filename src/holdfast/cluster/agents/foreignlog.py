@@ -6,6 +6,7 @@ detail, and the rest is kept here for the person who follows the remedy.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from holdfast.cluster.ports import AgentContext, CommandResult
@@ -21,6 +22,11 @@ def path_of(context: AgentContext) -> Path:
     return context.run_directory / f"{context.resource}.log"
 
 
+def closed_to_others(path: str, flags: int) -> int:
+    """Open a log that others cannot read: what an agent prints may hold a password. For ``open``'s opener."""
+    return os.open(path, flags, 0o600)
+
+
 def note(context: AgentContext, action: str, result: CommandResult) -> None:
     """Append what a command printed; nothing for one that ended well in silence."""
     text = (result.stdout + result.stderr).strip()
@@ -29,7 +35,7 @@ def note(context: AgentContext, action: str, result: CommandResult) -> None:
     log = path_of(context)
     if log.exists() and log.stat().st_size > _LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    with log.open("a", encoding="utf-8") as file:
+    with open(log, "a", encoding="utf-8", opener=closed_to_others) as file:
         file.write(f"--- {action} ended with {result.code}{' out of time' if result.timed_out else ''}\n{text}\n")
 
 

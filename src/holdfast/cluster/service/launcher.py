@@ -180,7 +180,7 @@ class Workload:
     ) -> RunningProcess:
         """See ``Commands.spawn``."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        output = os.open(log or "/dev/null", flags, 0o644)
+        output = os.open(log or "/dev/null", flags, 0o600)
         source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
             return await self._start(command, [source, output, output], env, user, cwd)
@@ -249,8 +249,25 @@ class Workload:
         if user and user != "root" and os.geteuid() == 0:
             message["uid"], message["gid"] = _user(user)
             message["user"] = user
-        reply, pidfd = await self._ask(message, files)
+        asked = asyncio.ensure_future(self._ask(message, files))
+        try:
+            reply, pidfd = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(self._abandon)
+            await asyncio.wait([asked])  # its files stay open until they are sent; bounded by the reply's limit
+            raise
         return RunningProcess(self, reply["id"], reply["pid"], pidfd)
+
+    def _abandon(self, asked: asyncio.Future[tuple[dict[str, Any], int]]) -> None:
+        """Kill what was started for somebody who was cancelled meanwhile, also before it leads its session."""
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        reply, pidfd = asked.result()
+        self._exits.pop(reply["id"], None)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+        self.kill_session(reply["pid"])
 
     async def _ask(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> tuple[dict[str, Any], int]:
         if self.gone:
