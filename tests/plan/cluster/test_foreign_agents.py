@@ -179,7 +179,11 @@ def test_systemd_units_as_recorded() -> None:
     missing = "LoadState=not-found\nActiveState=inactive\nSubState=dead\nMainPID=0\n"
     assert read_unit(parse_unit(missing)) == (UNKNOWN, "the unit is not-found")
     assert read_unit(Unit("loaded", "inactive", "dead")) == (OFFLINE, "")
-    assert read_unit(Unit("loaded", "activating", "auto-restart"))[0] is UNKNOWN
+    again = Unit("loaded", "activating", "auto-restart", result="exit-code")
+    assert again.restarting
+    assert read_unit(again) == (ONLINE, "the unit failed (exit-code), and systemd starts it again")
+    assert not Unit("loaded", "activating", "start").restarting
+    assert read_unit(Unit("loaded", "activating", "start"))[0] is UNKNOWN
     assert "systemctl disable" in read_unit(Unit("loaded", "active", "running", 1, "", "enabled"))[1]
     with pytest.raises(HoldfastError, match="no state"):
         parse_unit("Failed to connect to bus: No such file or directory\n")

@@ -38,6 +38,11 @@ class Unit:
     result: str = ""
     enabled: str = ""
 
+    @property
+    def restarting(self) -> bool:
+        """Its process ended and systemd is about to start it again (``Restart=``), of its own accord."""
+        return self.active == "activating" and self.sub.startswith("auto-restart")
+
 
 def parse(output: str) -> Unit:
     """Read ``systemctl show --property=…``. Raises :class:`HoldfastError` when the states are missing."""
@@ -52,12 +57,17 @@ def parse(output: str) -> Unit:
 
 
 def read_unit(unit: Unit) -> tuple[ResourceState, str]:
-    """Return the state that a unit's states mean, and what to say about it."""
+    """Return the state that a unit's states mean, and what to say about it.
+
+    A unit that systemd is about to start again is not offline: it may run any moment. It counts as there but broken.
+    """
     if unit.load in ("not-found", "masked", "bad-setting", "error"):
         return ResourceState.UNKNOWN, f"the unit is {unit.load}"
     if unit.active in ("active", "reloading", "refreshing"):
         enabled = unit.enabled in ("enabled", "enabled-runtime")
         return ResourceState.ONLINE, "the unit is enabled, so it also starts at boot: systemctl disable" * enabled
+    if unit.restarting:
+        return ResourceState.ONLINE, f"the unit failed ({unit.result or 'no result'}), and systemd starts it again"
     if unit.active == "inactive":
         return ResourceState.OFFLINE, ""
     if unit.active == "failed":
@@ -87,7 +97,8 @@ class Systemd(AgentBase):
         if state is ResourceState.ONLINE and unit.main_pid:
             with contextlib.suppress(ProcessLookupError):
                 pidfds = (os.pidfd_open(unit.main_pid),)
-        return MonitorResult(state, 100 if state is ResourceState.ONLINE else 0, detail, pidfds)
+        confidence = 100 if state is ResourceState.ONLINE and not unit.restarting else 0
+        return MonitorResult(state, confidence, detail, pidfds, broken=unit.restarting)
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Kill everything of the unit, then stop it; True when it is down."""
