@@ -1,4 +1,4 @@
-"""Scenes of what a start leaves behind: whose it is, what clean kills of it, and what it must spare."""
+"""Scenes of what a start leaves behind: whose it is, what clean kills and what it must spare; and of metadata."""
 
 from __future__ import annotations
 
@@ -118,5 +118,28 @@ async def reused(bench: Bench) -> Mapping[str, Any]:
     return found
 
 
+ASKED = """#!/bin/sh
+echo $1 >> @DIR@/asked
+case "$1" in
+meta-data) echo '<no metadata' ;;
+monitor) exit 7 ;;
+esac
+"""
+
+
+async def metadata(bench: Bench) -> Mapping[str, Any]:
+    """What an agent whose metadata nobody can read is asked: by stop and clean, then by two monitors."""
+    one = _resource(bench)
+    (bench.directory / "ocf/resource.d/test/leaver").write_text(ASKED.replace("@DIR@", str(bench.directory)))
+    asked = bench.directory / "asked"
+    await one.offline()
+    await one.clean()
+    found = {"stop and clean": asked.read_text().split()}
+    asked.unlink()
+    await one.monitor()
+    await one.monitor()
+    return {**found, "monitors": asked.read_text().split()}
+
+
 if __name__ == "__main__":
-    main(beside, raised, cancelled, reused)
+    main(beside, raised, cancelled, reused, metadata)

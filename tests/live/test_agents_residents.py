@@ -31,3 +31,9 @@ def test_a_start_that_was_cancelled_leaves_its_note(tmp_path: Path, isolation: s
 
 def test_a_reused_id_is_not_killed(tmp_path: Path) -> None:
     assert play(FILE, "reused", tmp_path) == {"another's": [0, 1], "its own": [1, 0]}
+
+
+def test_metadata_is_asked_for_once_and_never_by_stop_or_clean(tmp_path: Path) -> None:
+    found = play(FILE, "metadata", tmp_path)
+    assert found["stop and clean"] == ["stop", "stop", "monitor"]
+    assert found["monitors"] == ["meta-data", "monitor", "monitor"]

@@ -94,7 +94,7 @@ class OCF(AgentBase):
 
     async def online(self, context: AgentContext) -> float:
         """Run ``start``. Raises with the agent's reason."""
-        setting = await self._setting(context)
+        setting = await self._checked(context)
         async with residents.noting(context):
             result = await _act(context, setting, "start", "OnlineTimeout")
             if result.timed_out or result.code not in (0, 8):
@@ -104,7 +104,7 @@ class OCF(AgentBase):
 
     async def offline(self, context: AgentContext) -> float:
         """Run ``stop``. Raises for anything but 0."""
-        setting = await self._setting(context)
+        setting = _setting(context)
         _expected(context).unlink(missing_ok=True)
         result = await _act(context, setting, "stop", "OfflineTimeout")
         if not result.ok:
@@ -114,7 +114,7 @@ class OCF(AgentBase):
 
     async def monitor(self, context: AgentContext) -> MonitorResult:
         """Run ``monitor``, as a probe or as a recurring one."""
-        setting = await self._setting(context)
+        setting = await self._checked(context)
         probe = not _expected(context).exists()
         result = await _act(context, setting, "monitor", "MonitorTimeout", probe)
         if result.timed_out:
@@ -134,7 +134,7 @@ class OCF(AgentBase):
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Run ``stop``, then kill what the start left and still runs. Done when a probe says "not running"."""
-        setting = await self._setting(context)
+        setting = _setting(context)
         _expected(context).unlink(missing_ok=True)
         await _act(context, setting, "stop", "CleanTimeout")
         await residents.kill(context)
@@ -150,19 +150,17 @@ class OCF(AgentBase):
             raise Refused(
                 Refusal("no-action", f"{context.resource} has no action {name}", f"known are {', '.join(_ACTIONS)}")
             )
-        return await _act(context, await self._setting(context), name, "ActionTimeout")
+        return await _act(context, await self._checked(context), name, "ActionTimeout")
 
     async def info(self, context: AgentContext) -> Mapping[str, str]:
         """Return the agent's name and place, and its summary."""
-        setting = await self._setting(context)
+        setting = await self._checked(context)
         found = await self._asked(context, setting)
         return {"agent": str(setting.name), "path": str(setting.path), "summary": found.summary if found else ""}
 
-    async def _setting(self, context: AgentContext) -> Setting:
-        where = f"{context.resource}: "
-        root = context.environment.get("OCF_ROOT", ocf_metadata.OCF_ROOT)
-        name = _name(context, where)
-        setting = Setting(name, root, ocf_metadata.locate(name, root, where), _params(context))
+    async def _checked(self, context: AgentContext) -> Setting:
+        """Return the setting. Raises :class:`InputError` when a parameter that the agent needs is missing."""
+        setting = _setting(context)
         required = context.names("RequiredParams")
         if not context.text("AgentFile"):
             found = await self._asked(context, setting)
@@ -170,7 +168,10 @@ class OCF(AgentBase):
         missing = [each for each in required if not setting.params.get(each)]
         if missing:
             example = ", ".join(f'{each} = "..."' for each in missing)
-            raise InputError(f"{where}{name} needs {', '.join(missing)}", remedy=f"set Params = {{ {example} }}")
+            raise InputError(
+                f"{context.resource}: {setting.name} needs {', '.join(missing)}",
+                remedy=f"set Params = {{ {example} }}",
+            )
         return setting
 
     async def _asked(self, context: AgentContext, setting: Setting) -> Metadata | None:
@@ -181,8 +182,16 @@ class OCF(AgentBase):
             try:
                 self._metadata[key] = ocf_metadata.parse(result.stdout, str(setting.name)) if result.ok else None
             except InputError:
-                return None
+                self._metadata[key] = None
         return self._metadata[key]
+
+
+def _setting(context: AgentContext) -> Setting:
+    """Return the setting unchecked, as stop and clean use it: they must not wait for what only a start needs."""
+    where = f"{context.resource}: "
+    root = context.environment.get("OCF_ROOT", ocf_metadata.OCF_ROOT)
+    name = _name(context, where)
+    return Setting(name, root, ocf_metadata.locate(name, root, where), _params(context))
 
 
 def _name(context: AgentContext, where: str) -> AgentName:
