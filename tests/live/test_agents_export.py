@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -83,3 +84,24 @@ def test_exit_codes_and_reasons(provider: Path, tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert "ended at once with 1" in failed.stderr
     assert act(provider / "Mount", "monitor").returncode == 6
+
+
+def test_stop_goes_on_when_nobody_can_say_what_runs(provider: Path, tmp_path: Path) -> None:
+    """The file that its programs need is gone, so the first look and the stop program fail: clean ends it."""
+    daemon = subprocess.Popen(["sleep", "1000"])
+    reaper = Thread(target=daemon.wait)  # a child that nobody waits for would still be found by its id
+    reaper.start()
+    try:
+        (tmp_path / "pid").write_text(str(daemon.pid))
+        values = {
+            "PidFiles": f"{tmp_path}/pid",
+            "MonitorProgram": "exit 1",
+            "EnvFile": str(tmp_path / "environment"),
+        }
+        stub = provider / "Application"
+        assert act(stub, "monitor", **values).returncode == 1
+        assert act(stub, "stop", **values).returncode == 0
+        assert daemon.wait(timeout=5) == -9
+    finally:
+        daemon.kill()
+        reaper.join()

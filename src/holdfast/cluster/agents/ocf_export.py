@@ -38,6 +38,7 @@ _OK, _FAILED, _NOT_IMPLEMENTED, _NOT_CONFIGURED, _NOT_RUNNING, _DEGRADED = 0, 1,
 _POLL_S = 0.1
 _STOP_PATIENCE_S = 5.0
 _DEFAULT_TIMEOUT_MS = 60_000
+_FAILURES = (HoldfastError, OSError, ValueError)
 ACTIONS = ("start", "stop", "monitor", "validate-all", "meta-data")
 
 
@@ -134,7 +135,7 @@ async def act(kind: ResourceType, action: str, environment: Mapping[str, str], s
         return Outcome(_OK) if action == "validate-all" else _says(found)
     except InputError as error:
         return Outcome(_NOT_CONFIGURED, reason=f"{error.message}: {error.remedy}")
-    except (HoldfastError, OSError, ValueError) as error:
+    except _FAILURES as error:
         return Outcome(_FAILED, reason=str(error))
 
 
@@ -182,14 +183,18 @@ async def _start(agent: Agent, context: AgentContext, limit_s: float) -> Outcome
 
 
 async def _stop(agent: Agent, context: AgentContext) -> Outcome:
-    if (await _look(agent, context)).state is ResourceState.OFFLINE:
-        return Outcome(_OK)
+    """Take it offline, by force if need be. A monitor that cannot say what is there is no reason to leave it there."""
     reason = ""
+    try:
+        if (await _look(agent, context)).state is ResourceState.OFFLINE:
+            return Outcome(_OK)
+    except _FAILURES as error:
+        reason = str(error)
     try:
         await asyncio.sleep(await agent.offline(context))
         if await _down(agent, context):
             return Outcome(_OK)
-    except HoldfastError as error:
+    except _FAILURES as error:
         reason = str(error)
     if await agent.clean(context, CleanReason.OFFLINE_INEFFECTIVE) and await _down(agent, context):
         return Outcome(_OK)
