@@ -15,7 +15,8 @@ from holdfast.cluster.agents import residents
 AGENT = """#!/bin/sh
 # Its stop stops nothing, and its monitor says "not running": what clean kills is known from the start alone.
 case "$1" in
-start) setsid sleep 1000 >/dev/null 2>&1 & echo $! > @DIR@/inner; touch @DIR@/started
+start) setsid sh -c 'echo $$ > @DIR@/inner; touch @DIR@/started; exec sleep 1000' >/dev/null 2>&1 &
+       while [ ! -e @DIR@/started ]; do sleep 0.02; done
        while [ ! -e @DIR@/go ]; do sleep 0.02; done; exit $(cat @DIR@/go) ;;
 stop) exit 0 ;;
 monitor) exit 7 ;;
