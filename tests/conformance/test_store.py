@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.kernel.errors import Unavailable
 from holdfast.runtime import authority, identity
 from holdfast.store.drivers.embedded import EmbeddedStore
@@ -193,6 +194,37 @@ def test_a_lapse_is_seen_by_a_watcher_though_nobody_else_calls(driver: str, tmp_
         async for changes in store.watch("gone", (await store.read("")).revision):
             assert changes[0].value is None
             return
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_late_write_of_a_dead_predecessor_changes_nothing(driver: str, tmp_path: Path) -> None:
+    """The commit that a killed daemon left in its connection arrives when its successor has written already."""
+
+    async def check(store: Store) -> None:
+        dead, living = OwnKeys(store), OwnKeys(store)
+        assert await dead.put([Put("facts/hosta/web", b"old"), Put("systems/hosta", b"1")])
+        late = [Compare(key, revision) for key, revision in dead._revisions.items()]
+        assert await living.put([Put("systems/hosta", b"2"), Put("facts/hosta/web", b"new")])
+        assert isinstance(await store.transact(late, [Put("facts/hosta/web", b"older")]), Conflict)
+        assert (await store.read("facts/")).entries["facts/hosta/web"].value == b"new"
+        assert await living.put([Put("facts/hosta/web", b"newer")])
+        await store.transact([], [Put("facts/hosta/web", b"by a hand"), Delete("systems/hosta")])
+        assert await living.put([Put("facts/hosta/web", b"newest"), Put("systems/hosta", b"3")])
+        assert (await store.read("facts/")).entries["facts/hosta/web"].value == b"newest"
+
+    run(driver, tmp_path, check)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_write_under_a_lease_that_is_gone_is_told(driver: str, tmp_path: Path) -> None:
+    async def check(store: Store) -> None:
+        mine, lease = OwnKeys(store), await store.grant(60.0)
+        assert await mine.put([Put("systems/hosta", b"1", lease)])
+        await store.revoke(lease)
+        assert not await mine.put([Put("systems/hosta", b"2", lease)])
+        assert await mine.put([Put("systems/hosta", b"2", await store.grant(60.0))])
 
     run(driver, tmp_path, check)
 

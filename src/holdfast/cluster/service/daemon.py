@@ -28,12 +28,13 @@ from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.guard import clock
 from holdfast.cluster.service.launcher import GuardLink, Workload
 from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
 from holdfast.cluster.service.watches import watch_addresses, watch_mounts
 from holdfast.kernel.errors import HoldfastError, Unavailable
-from holdfast.store.port import Committed, Entry, Put, Store
+from holdfast.store.port import Entry, Put, Store
 
-_LEASE_ATTEMPTS = 3
+_ATTEMPTS = 3
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LEAVE_LIMIT_S = 45.0
 
@@ -83,6 +84,7 @@ class SystemDaemon:
             settings.name, self._session, parts.store, parts.fences, parts.standings, self.log
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership)
+        self._own = OwnKeys(parts.store)
 
     def log(self, level: str, text: str) -> None:
         """Write one line to the log."""
@@ -152,10 +154,10 @@ class SystemDaemon:
             self._lease = 0
         self._sequence += 1
         beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode))
-        for _ in range(_LEASE_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             if not self._lease:
                 self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
-            if isinstance(await store.transact([], [Put(SYSTEMS + name, beat, self._lease)]), Committed):
+            if await self._own.put([Put(SYSTEMS + name, beat, self._lease)]):
                 return
             self._lease = 0
         raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
@@ -299,7 +301,8 @@ class SystemDaemon:
         ]
         try:
             async with asyncio.timeout(self._settings.lease_ttl_s):
-                await self._parts.store.transact([], writes)
+                if not await self._own.put(writes):
+                    raise Unavailable("somebody else writes this system's facts")
         except (Unavailable, TimeoutError):
             self._engine.dirty.update(dirty)
             raise
