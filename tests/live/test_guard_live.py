@@ -80,13 +80,13 @@ def test_everything_dies_at_the_deadline(tmp_path: Path, isolation: str, behavio
                 assert time.monotonic() < end, "a renewal started after the deadline must not count"
                 time.sleep(0.005)
             while log.read_text().count("start") < 2:
-                assert time.monotonic() < end + 1.0
+                assert time.monotonic() < end + 5.0
                 time.sleep(0.01)
             incarnations = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("start")]
             assert incarnations[0] < incarnations[1]
         finally:
             guard.send_signal(signal.SIGKILL)
-    end = time.monotonic() + 2.0
+    end = time.monotonic() + 10.0
     while sleepers(tag):
         assert time.monotonic() < end, "nothing outlives the guard"
         time.sleep(0.01)
