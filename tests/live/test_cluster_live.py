@@ -231,6 +231,7 @@ def test_a_parent_group_goes_down_and_follows_its_child(tmp_path: Path) -> None:
             cluster.request("group.switch", system="beta")
         assert refused.value.refusal.code == "parent-group-online"
         for _ in range(2):
+            cluster.until(cluster.online_on("alpha"))
             (victim,) = apps(cluster.directory)
             os.kill(victim, signal.SIGKILL)
             cluster.until(lambda _, gone=victim: apps(tmp_path) not in ([], [gone]))

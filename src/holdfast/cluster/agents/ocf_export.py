@@ -204,8 +204,13 @@ async def _stop(agent: Agent, context: AgentContext) -> Outcome:
 async def _down(agent: Agent, context: AgentContext) -> bool:
     loop = asyncio.get_running_loop()
     end = loop.time() + _STOP_PATIENCE_S
-    while (await _look(agent, context)).state is not ResourceState.OFFLINE:
+    while True:
+        try:
+            if (await _look(agent, context)).state is ResourceState.OFFLINE:
+                return True
+        except _FAILURES:
+            if loop.time() > end:
+                raise
         if loop.time() > end:
             return False
         await asyncio.sleep(_POLL_S)
-    return True
