@@ -6,14 +6,13 @@ There is no remote call: the store is the only meeting place, so a request outli
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from uuid import uuid4
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import Event, Request, RequestState
+from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.records import (
     CONFIG,
     CONFIRMED,
@@ -36,8 +35,8 @@ _ALIVE_CHECK_S = 2.0
 class ClusterClient:
     """Reads and asks. ``by`` is the person or program that asks."""
 
-    def __init__(self, store: Store, by: str) -> None:
-        self._store, self._by = store, by
+    def __init__(self, store: Store, by: str, clock: Clock | None = None) -> None:
+        self._store, self._by, self._clock = store, by, clock or Clock()
 
     async def state(self) -> State:
         """Return everything known of the cluster."""
@@ -69,10 +68,10 @@ class ClusterClient:
         """
         from holdfast.cluster.service.coordinator import finished  # a query does not pay for the planner
 
-        named = replace(request, id=f"{time.time_ns():020d}-{uuid4().hex[:8]}", by=self._by)
+        named = replace(request, id=f"{self._clock.wall_ns():020d}-{self._clock.token()[:8]}", by=self._by)
         key = REQUESTS + named.id
         await self._store.transact([Compare(key, 0)], [Put(key, encode(named))])
-        end = time.monotonic() + (wait_s or 10.0)
+        end = self._clock.monotonic() + (wait_s or 10.0)
         while True:
             entry = (await self._store.read(key)).entries.get(key)
             now = named if entry is None else decode(entry.value, Request)
@@ -80,7 +79,7 @@ class ClusterClient:
                 raise Refused(Refusal(now.code, now.reason, now.remedy))
             if finished(now) or (not wait_s and now.state is RequestState.ACCEPTED):
                 return now
-            if time.monotonic() >= end:
+            if self._clock.monotonic() >= end:
                 raise _late(now)
             await asyncio.sleep(_POLL_S)
 

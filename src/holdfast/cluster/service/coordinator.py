@@ -8,7 +8,6 @@ seen first. Ports are asked in the background; their answers are used while they
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +25,7 @@ from holdfast.cluster.model.facts import (
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
+from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.records import (
     COORDINATOR,
@@ -59,7 +59,8 @@ class Seat:
     fences: Mapping[str, Fence] = field(default_factory=dict)
     standings: Standings | None = None
     log: Callable[[str, str], None] = lambda _level, _text: None
-    clock: Callable[[], float] = time.monotonic
+    clock: Clock = field(default_factory=Clock)
+    planner: Callable[[View], Decision] = decide
 
     def fence(self, group: str) -> Fence | None:
         """The fence of a group, if it has one."""
@@ -80,7 +81,7 @@ class Coordinator:
     async def round(self, configuration: Configuration) -> None:
         """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
         state = State.of(await self._seat.store.read(ROOT))
-        now = self._seat.clock()
+        now = self._seat.clock.monotonic()
         for beat in state.heartbeats.values():
             self._membership.observe(beat, now)
         frozen = {name: str(values.get("Frozen") or "0") != "0" for name, values in configuration.systems.items()}
@@ -88,7 +89,7 @@ class Coordinator:
         if not self._leads(state):
             await self._take_seat(state)
             return
-        decision = decide(self._view(state, configuration))
+        decision = self._seat.planner(self._view(state, configuration))
         self._ask(decision.asks)
         await self._commit(state, decision)
 
@@ -106,15 +107,15 @@ class Coordinator:
         epoch = 1 if record is None else record.epoch + 1
         mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch)
         text = f"{self._seat.system} coordinates in epoch {epoch}"
-        event = Event(time.time(), "coordinator", text, system=self._seat.system, revision=state.revision)
+        event = Event(self._seat.clock.wall(), "coordinator", text, system=self._seat.system, revision=state.revision)
         compare = Compare(COORDINATOR, state.revisions.get(COORDINATOR, 0))
-        writes = [Put(COORDINATOR, encode(mine)), Put(event_key(time.time_ns(), 0), encode(event))]
+        writes = [Put(COORDINATOR, encode(mine)), Put(event_key(self._seat.clock.wall_ns(), 0), encode(event))]
         if not isinstance(await self._seat.store.transact([compare], writes), Conflict):
             self._seat.log("info", text)
         self.wake.set()
 
     def _view(self, state: State, configuration: Configuration) -> View:
-        now = self._seat.clock()
+        now = self._seat.clock.monotonic()
         self._answers = {
             ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S[ask.kind]
         }
@@ -138,7 +139,7 @@ class Coordinator:
                 name: (word.incarnation, f"{word.by or 'a person'} confirmed that {name} is dead: {word.reason}")
                 for name, word in state.confirmed.items()
             },
-            now=time.time(),
+            now=self._seat.clock.wall(),
             epoch=state.coordinator.epoch,
         )
 
@@ -158,7 +159,7 @@ class Coordinator:
             answer = Refusal("no-answer", f"{ask.kind.value} did not answer within {_ASK_LIMIT_S:.0f} s")
         except (HoldfastError, OSError) as error:
             answer = Refusal("no-answer", str(error))
-        self._answers[ask] = (self._seat.clock(), answer)
+        self._answers[ask] = (self._seat.clock.monotonic(), answer)
         self._asking.pop(ask, None)
         self.wake.set()
 
@@ -177,12 +178,12 @@ class Coordinator:
     async def _commit(self, state: State, decision: Decision) -> None:
         writes: list[Write] = []
         compares = [Compare(COORDINATOR, state.revisions[COORDINATOR])]
-        stamp = time.time_ns()
+        stamp = self._seat.clock.wall_ns()
         for place, change in enumerate(decision.changes):
             key = GROUPS + change.intent.group
             compares.append(Compare(key, state.revisions.get(key, 0)))
             event = Event(
-                time.time(), change.kind, change.text, change.intent.group, change.intent.owner, change.by,
+                self._seat.clock.wall(), change.kind, change.text, change.intent.group, change.intent.owner, change.by,
                 change.intent.reason, state.revision,
             )  # fmt: skip
             writes += [Put(key, encode(change.intent)), Put(event_key(stamp, place), encode(event))]
@@ -212,7 +213,9 @@ class Coordinator:
             writes.append(Put(NOTES + note.group, encode(note)))
             if note.code and note.code != before.code:
                 text = note.text + "".join(f"; not {name}: {why}" for name, why in note.rejected.items())
-                event = Event(time.time(), note.code, text, note.group, reason=note.remedy, revision=state.revision)
+                event = Event(
+                    self._seat.clock.wall(), note.code, text, note.group, reason=note.remedy, revision=state.revision
+                )
                 writes.append(Put(event_key(stamp, 500 + place), encode(event)))
                 self._seat.log("info", f"{note.group}: {text}")
         return writes
@@ -222,7 +225,7 @@ class Coordinator:
         for place, (name, life) in enumerate(judged.items()):
             if state.judged.get(name) != life:
                 text = f"{name} is {life}"
-                event = Event(time.time(), "system", text, system=name, revision=state.revision)
+                event = Event(self._seat.clock.wall(), "system", text, system=name, revision=state.revision)
                 writes.append(Put(event_key(stamp, 800 + place), encode(event)))
                 self._seat.log("info", text)
         return writes

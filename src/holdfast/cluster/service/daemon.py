@@ -10,27 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent
-from holdfast.cluster.ports import Agent, BlockDevices, Fence, Standings
+from holdfast.cluster.plan.deadline import Deadline
+from holdfast.cluster.ports import Agent, BlockDevices, Commands, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
-from holdfast.cluster.service.guard import clock
-from holdfast.cluster.service.launcher import GuardLink, Workload
+from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
-from holdfast.cluster.service.watches import watch_addresses, watch_mounts
 from holdfast.kernel.errors import HoldfastError, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
@@ -63,47 +60,71 @@ class Parts:
     standings: Standings | None = None
 
 
-class SystemDaemon:
-    """One system of the cluster. Run it under a guard."""
+class Home(Commands, Protocol):
+    """A group's workload as the daemon sees it."""
 
-    def __init__(self, settings: Settings, parts: Parts, link: GuardLink, incarnation: str) -> None:
+    gone: bool
+    """It was killed, and every service of the group with it."""
+
+
+class Guardian(Protocol):
+    """The guard as the daemon sees it. See ``launcher.GuardLink``."""
+
+    def renewed(self, start: float, ttl_s: float) -> None:
+        """Report a confirmed renewal that was started at ``start`` on the clock of deadlines."""
+
+    async def frozen(self, groups: Sequence[str]) -> None:
+        """Say which groups are to be spared; return once the guard has taken note."""
+
+    async def workload(self, group: str, whole_system: bool) -> Home:
+        """Return the workload of ``group``, made if there is none."""
+
+
+class SystemDaemon:
+    """One system of the cluster. Run it under a guard; ``machine`` is where it runs."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, link: Guardian, incarnation: str, machine: Machine | None = None
+    ) -> None:
+        self._machine = machine or ThisMachine(settings.run_directory)
+        self._clock = self._machine.clock
         self._settings, self._parts, self._link, self._incarnation = settings, parts, link, incarnation
-        self._session = os.urandom(6).hex()
+        self._session = self._clock.token()
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
-        self._deadline, self._sequence, self._lease, self._mode = 0.0, 0, 0, "RUNNING"
+        self._deadline, self._sequence, self._lease, self._mode = Deadline(), 0, 0, "RUNNING"
         named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         environment = {**settings.environment, **named}
         given = Engines(settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment)
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
-        self._workloads: dict[str, Workload] = {}
+        self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
         self._errands = Errands(settings.name, self._engine, parts.store)
         self._leave = asyncio.Event()
-        self._membership = Membership(settings.lease_ttl_s, settings.margin_s, time.monotonic())
+        self._membership = Membership(settings.lease_ttl_s, settings.margin_s, self._clock.monotonic())
         seat = Seat(
-            settings.name, self._session, parts.store, parts.fences, parts.standings, self.log
+            settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership)
         self._own = OwnKeys(parts.store)
 
     def log(self, level: str, text: str) -> None:
         """Write one line to the log."""
-        now = time.time()
+        now = self._clock.wall()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
-        sys.stderr.write(f"{stamp} {level} {self._settings.name}: {text}\n")
-        sys.stderr.flush()
+        self._machine.write(f"{stamp} {level} {self._settings.name}: {text}")
 
     async def run(self) -> None:
         """Run until told to stop; then take the groups offline, say goodbye and return."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._leave.set)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._leave.set)
-        self.log("info", f"incarnation {self._incarnation}, session {self._session}, pid {os.getpid()}")
+        self._machine.on_stop(self._leave.set)
+        self.log("info", f"incarnation {self._incarnation}, session {self._session}")
         await self._restore_configuration()
         duties = [
             self._persist("heartbeat", self._beat), self._persist("store", self._follow),
             self._persist("coordinator", self._coordinate), self._persist("engine", self._work),
-            watch_mounts(lambda: self._engine.probe(mounts=True)),
-            watch_addresses(lambda: self._engine.probe(addresses=True)), self._depart(),
+            self._depart(),
+            *self._machine.watches(
+                lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
+            ),
         ]  # fmt: skip
         tasks = [asyncio.ensure_future(duty) for duty in duties]
         try:
@@ -121,11 +142,11 @@ class SystemDaemon:
         """Run a duty again whenever the store was out of reach; anything else ends the daemon."""
         attempt = 0
         while True:
-            started = time.monotonic()
+            started = self._clock.monotonic()
             try:
                 await duty()
             except (Unavailable, TimeoutError) as error:
-                attempt = 0 if time.monotonic() - started > 5 else attempt + 1
+                attempt = 0 if self._clock.monotonic() - started > 5 else attempt + 1
                 if attempt < 3:
                     self.log("warning", f"{name}: {error or 'no answer in time'}")
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
@@ -133,19 +154,18 @@ class SystemDaemon:
     # --- the sign of life
 
     def _leased(self) -> bool:
-        return clock() < self._deadline
+        return self._deadline.holds(self._clock.deadline())
 
     async def _beat(self) -> None:
         interval_s, ttl_s = self._settings.heartbeat_interval_s, self._settings.lease_ttl_s
         while True:
-            start = clock()
+            start = self._clock.deadline()
             async with asyncio.timeout(ttl_s):
                 await self._renew()
-            if not self._deadline or start <= self._deadline:
-                self._deadline = start + ttl_s
+            if self._deadline.renewed(start, ttl_s):
                 self._link.renewed(start, ttl_s)
                 self._sweep_done()
-            await asyncio.sleep(max(0.01, interval_s - (clock() - start)))
+            await asyncio.sleep(max(0.01, interval_s - (self._clock.deadline() - start)))
 
     async def _renew(self) -> None:
         """Write the next heartbeat. One that the store did not take is no sign of life: raises ``Unavailable``."""
@@ -166,19 +186,16 @@ class SystemDaemon:
         if not self._engine.swept:
             self._engine.swept = True
             self._engine.wake.set()
-            path = self._settings.run_directory / "incarnation"
-            path.write_text(self._incarnation, "utf-8")
+            self._machine.keep("incarnation", self._incarnation)
 
     def _known_incarnation(self) -> bool:
-        self._settings.run_directory.mkdir(parents=True, exist_ok=True)
-        path = self._settings.run_directory / "incarnation"
-        return path.is_file() and path.read_text("utf-8") == self._incarnation
+        return self._machine.recall("incarnation") == self._incarnation
 
     # --- the store's view
 
     async def _follow(self) -> None:
         store = self._parts.store
-        self._membership.restart(time.monotonic())
+        self._membership.restart(self._clock.monotonic())
         async with asyncio.timeout(self._settings.lease_ttl_s):
             self._state = State.of(await store.read(ROOT))
         await self._digest()
@@ -196,7 +213,7 @@ class SystemDaemon:
     def _observe(self, key: str) -> None:
         """Count a heartbeat when it is seen. Seen late it only makes this observer wait longer, never act sooner."""
         if key.startswith(SYSTEMS):
-            self._membership.observe(self._state.heartbeats[key.removeprefix(SYSTEMS)], time.monotonic())
+            self._membership.observe(self._state.heartbeats[key.removeprefix(SYSTEMS)], self._clock.monotonic())
 
     async def _digest(self) -> None:
         await self._take_configuration()
@@ -205,7 +222,7 @@ class SystemDaemon:
         if frozenset(frozen) != self._frozen:
             await self._link.frozen(sorted(frozen))
             self._frozen = frozenset(frozen)
-            (self._settings.run_directory / "frozen").write_text("\n".join(sorted(frozen)), "utf-8")
+            self._machine.keep("frozen", "\n".join(sorted(frozen)))
         for name, group in self._engine.groups.items():
             intent = self._state.intents.get(name)
             guarded = name not in self._frozen
@@ -225,9 +242,7 @@ class SystemDaemon:
             return
         await self._configure(build(record.files))
         self._config_files = text
-        temporary = self._settings.run_directory / "config.json.new"
-        temporary.write_text(text, "utf-8")
-        temporary.replace(self._settings.run_directory / "config.json")
+        self._machine.keep("config.json", text)
 
     async def _restore_configuration(self) -> None:
         """Begin with the configuration that was valid last: what an earlier incarnation left must go even if the store
@@ -235,14 +250,14 @@ class SystemDaemon:
         only restarted waits for the store instead: without the intent it could not tell a fault from a stop."""
         if self._engine.swept:
             return
-        frozen = self._settings.run_directory / "frozen"
-        if frozen.is_file():
-            self._frozen = frozenset(frozen.read_text("utf-8").split())
+        frozen = self._machine.recall("frozen")
+        if frozen is not None:
+            self._frozen = frozenset(frozen.split())
             self._state.intents = {name: Intent(name, frozen=True) for name in self._frozen}
-        path = self._settings.run_directory / "config.json"
-        if path.is_file():
+        text = self._machine.recall("config.json")
+        if text is not None:
             with contextlib.suppress(ValueError, KeyError, HoldfastError):
-                await self._configure(build(json.loads(path.read_text("utf-8"))))
+                await self._configure(build(json.loads(text)))
 
     async def _configure(self, configuration: Configuration) -> None:
         wanted = {group.name: group for group in relevant(configuration, self._settings.name)}
@@ -327,9 +342,9 @@ class SystemDaemon:
         await self._leave.wait()
         self.log("info", "leaving: taking groups offline")
         self._mode, self._engine.leaving = "LEAVING", True
-        end = time.monotonic() + _LEAVE_LIMIT_S
+        end = self._clock.monotonic() + _LEAVE_LIMIT_S
         self._engine.wake.set()
-        while time.monotonic() < end:
+        while self._clock.monotonic() < end:
             groups = [group for name, group in self._engine.groups.items() if name not in self._frozen]
             if all(group.fact().offline for group in groups):
                 break

@@ -58,8 +58,6 @@ class GroupEngine:
         return Worker(resource, self._given.agents[resource.type.name], self._given.system, around)
 
     def _context(self, name: str) -> AgentContext:
-        directory = self._given.run_directory / "resources"
-        directory.mkdir(parents=True, exist_ok=True)
         return AgentContext(
             resource=name,
             group=self.group.name,
@@ -67,7 +65,7 @@ class GroupEngine:
             incarnation=self._given.incarnation,
             attributes=self.group.resources[name].resolved(self._given.system),
             commands=MarkedCommands(self._commands, name, self._ledger),
-            run_directory=directory,
+            run_directory=self._given.run_directory / "resources",
             devices=self._given.devices,
             environment=self._given.environment,
         )

@@ -22,6 +22,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from holdfast.cluster.plan.deadline import Deadline, next_incarnation
 from holdfast.cluster.service import kernelcalls, workload
 
 GUARD_FD = "HOLDFAST_GUARD_FD"
@@ -100,7 +101,7 @@ class _Guard:
         self._namespaced = self._can_isolate(settings.get("isolation", "auto"))
         self._homes: dict[str, _Home] = {}
         self._frozen: frozenset[str] = frozenset()
-        self._deadline = 0.0
+        self._deadline = Deadline()
         self._incarnation = _new_incarnation("")
         self._daemon, self._socket = 0, socket.socket()
         self._started, self._failures, self._restart_at = 0.0, 0, 0.0
@@ -134,18 +135,18 @@ class _Guard:
         return 0
 
     def _enforce(self) -> None:
-        if not self._deadline or clock() < self._deadline:
+        if not self._deadline.passed(clock()):
             return
         if self._daemon:
             self._listen()
-        if clock() < self._deadline:
+        if not self._deadline.passed(clock()):
             return
         found = clock()
         if self._daemon:
             os.kill(self._daemon, signal.SIGKILL)
-        late_ms = (found - self._deadline) * 1000
+        late_ms = (found - self._deadline.at) * 1000
         self._kill_all(spared=self._frozen)
-        self._deadline = 0.0
+        self._deadline.lapse()
         self._kill_daemon()
         took_ms = (clock() - found) * 1000
         _say("warning", f"lease deadline passed {late_ms:.0f} ms ago: everything killed within {took_ms:.0f} ms")
@@ -168,7 +169,7 @@ class _Guard:
             self._socket.close()
 
     def _patience_ms(self) -> int:
-        ends = [end for end in (self._deadline, 0.0 if self._daemon else self._restart_at, self._stopping) if end]
+        ends = [end for end in (self._deadline.at, 0.0 if self._daemon else self._restart_at, self._stopping) if end]
         if not ends:
             return 1000
         return max(0, min(1000, int((min(ends) - clock()) * 1000) + 1))
@@ -186,8 +187,7 @@ class _Guard:
     def _handle(self, message: dict[str, Any]) -> None:
         match message["op"]:
             case "renewed":
-                if not self._deadline or message["start"] <= self._deadline:
-                    self._deadline = max(self._deadline, message["start"] + message["ttl"])
+                self._deadline.renewed(message["start"], message["ttl"])
             case "frozen":
                 self._frozen = frozenset(message["groups"])
                 self._send({"op": "frozen", "groups": sorted(self._frozen)})
@@ -290,9 +290,7 @@ class _Guard:
 
 
 def _new_incarnation(last: str) -> str:
-    """Return a name that sorts after ``last`` by its number, which is hexadecimal milliseconds of wall-clock time."""
-    number = int(last.partition("-")[0] or "0", 16)
-    return f"{max(int(time.time() * 1000), number + 1):x}-{os.urandom(4).hex()}"
+    return next_incarnation(last, int(time.time() * 1000), os.urandom(4).hex())
 
 
 def _say(level: str, text: str) -> None:
