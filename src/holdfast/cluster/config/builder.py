@@ -58,7 +58,7 @@ def build(files: Mapping[str, str], main: str = "main.cf") -> Configuration:
 
     Raises :class:`InputError` with file, line, column and remedy for the first thing that cannot be.
     """
-    return build_trees(_read(files, main))
+    return build_trees(read_trees(files, main))
 
 
 def build_trees(trees: Mapping[str, File]) -> Configuration:
@@ -95,7 +95,8 @@ def _only(blocks: Iterable[Block]) -> Block | None:
     return clusters[0] if clusters else None
 
 
-def _read(files: Mapping[str, str], main: str) -> dict[str, File]:
+def read_trees(files: Mapping[str, str], main: str = "main.cf") -> dict[str, File]:
+    """Return the syntax tree of ``files[main]``, then those of the files it includes. Raises :class:`InputError`."""
     first = parse_file(files[main], main)
     trees, waiting = {main: first}, list(first.includes)
     while waiting:
