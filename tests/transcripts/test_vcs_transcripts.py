@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.app.cluster import read_state
+from holdfast.app.configuration import load as commit
+from holdfast.app.vcs import vcs_wire
 from holdfast.cluster.config.files import load, read_files
 from holdfast.cluster.model.facts import (
     GroupFact,
@@ -30,6 +33,7 @@ from holdfast.kernel.errors import Refusal, Refused
 
 HERE = Path(__file__).parent / "vcs"
 EXAMPLE = HERE / "cluster"
+SEED = HERE / "seed"
 
 
 def known_state() -> State:
@@ -56,17 +60,34 @@ def submit(request: Request, _wait_s: float) -> Request:
     return replace(request, state=RequestState.DONE, output="failback done" if request.options.get("name") else "")
 
 
-@pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
-def test_transcript(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(HERE)
+def play(path: Path, wire: VcsWire, capsys: pytest.CaptureFixture[str]) -> None:
     commands = [line[2:] for line in path.read_text().splitlines() if line.startswith("$ ")]
     printed = []
     for command in commands:
         name, *arguments = shlex.split(command)
-        code = run(name, arguments, VcsWire(known_state, submit, load))
+        code = run(name, arguments, wire)
         captured = capsys.readouterr()
         printed.append(f"$ {command}\n{captured.out}{captured.err}[{code}]\n")
     text = "\n".join(printed)
     if os.environ.get("HOLDFAST_WRITE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
+def test_transcript(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE)
+    play(path, VcsWire(known_state, submit, load, writable=lambda _wish: True), capsys)
+
+
+@pytest.mark.parametrize("path", sorted(SEED.glob("*.txt")), ids=lambda path: path.stem)
+def test_transcript_that_changes_what_is_committed(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDFAST_STORE", f"embedded://{tmp_path}/cluster.db")
+    monkeypatch.delenv("HOLDFAST_SYSTEM_CONFIG", raising=False)
+    commit("", read_files(SEED))
+    play(path, vcs_wire(), capsys)
+    texts = read_state("").config
+    assert texts is not None
+    assert "// the shared file system" in texts.files["main.cf"], "comments stay where they stood"

@@ -347,19 +347,3 @@ def type_commands() -> click.Group:
 def fence_commands() -> click.Group:
     """Return the commands of ``holdfast fence``."""
     return cluster_cli.fence_commands(wire())
-
-
-def vcs_main(name: str, arguments: list[str]) -> int:
-    """Run a VCS command such as ``hagrp`` with the arguments after its name; return its exit code."""
-    from holdfast.dialects.vcs.commands import run
-    from holdfast.dialects.vcs.session import VcsWire
-
-    return run(
-        name,
-        arguments,
-        VcsWire(
-            state=lambda: read_state(""),
-            submit=lambda request, wait_s: submit("", request, wait_s),
-            verify=load,
-        ),
-    )

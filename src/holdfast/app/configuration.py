@@ -20,16 +20,18 @@ from holdfast.cli.cluster import Answer, Wire
 from holdfast.cli.frame import table
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.config.difference import Difference, differences
+from holdfast.cluster.config.edit import Draft, Edited, edit
 from holdfast.cluster.config.files import read_files
 from holdfast.cluster.config.history import ConfigurationStore, Loaded
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import Event, Wanted
-from holdfast.cluster.service.records import GROUPS, ROOT, State, encode, event_key
+from holdfast.cluster.service.records import GROUPS, ROOT, WRITABLE, State, encode, event_key
 from holdfast.cluster.service.report import group_report, resource_report
 from holdfast.kernel.errors import InputError, Refusal, Refused
-from holdfast.store.port import Compare, Put, Store
+from holdfast.store.port import Compare, Delete, Put, Store
 
 _STANDING = frozenset(("ONLINE", "PARTIAL", "STARTING", "STOPPING"))
+_ATTEMPTS = 5
 _COMPARE_LIMIT = 64
 """The intents compared in the transaction; a change that touches more groups is judged by those that are online."""
 
@@ -49,9 +51,51 @@ async def change(
         reason_no = f"revision {seen.revision} is loaded, not {revision}"
         raise Refused(Refusal("conflict", reason_no, "look again: holdfast config diff FILE"))
     before = _built(seen, force)
+    done, found = await _commit(store, configurations, by, seen, Edited(before, after, files), reason, force)
+    return done, after, found
+
+
+async def edited(
+    store: Store, by: str, work: Callable[[Draft], None], reason: str = "", force: bool = False
+) -> tuple[int, tuple[Difference, ...]]:
+    """Make one change to what is committed, as a transaction of its own; return the revision and what changed.
+
+    Raises ``Refused`` for a change that cannot be, and as :func:`change` does. Nothing is changed then.
+    """
+    configurations = ConfigurationStore(store, by)
+    for _ in range(_ATTEMPTS):
+        seen = await configurations.current()
+        if not seen.revision:
+            raise Refused(Refusal("no-configuration", "no configuration is loaded", "holdfast cluster load main.cf"))
+        found = edit(seen.files, work)
+        try:
+            return await _commit(store, configurations, by, seen, found, reason, force)
+        except Refused as refused:
+            if refused.refusal.code != "conflict":
+                raise
+    raise Refused(Refusal("conflict", "the configuration keeps changing", "try again"))
+
+
+async def set_writable(store: Store, by: str, wish: bool) -> bool:
+    """Open the configuration for the VCS commands, or close it; return whether that changed anything.
+
+    The mark harms nothing when it is left behind: each change is committed whole whether it is there or not.
+    """
+    entry = (await store.read(WRITABLE)).entries.get(WRITABLE)
+    if (entry is not None) == wish:
+        return False
+    record = {"by": by, "at": time.time()}
+    await store.transact([], [Put(WRITABLE, encode(record)) if wish else Delete(WRITABLE)])
+    return True
+
+
+async def _commit(
+    store: Store, configurations: ConfigurationStore, by: str, seen: Loaded, change: Edited, reason: str, force: bool
+) -> tuple[int, tuple[Difference, ...]]:
+    before, after, files = change.before, change.after, change.files
     found = differences(before, after)
     if dict(seen.files) == dict(files):
-        return seen.revision, after, found
+        return seen.revision, found
     state = State.of(await store.read(ROOT))
     losses = [] if force else list(_losses(state, before, after))
     if losses:
@@ -62,7 +106,7 @@ async def change(
     text = f"configuration changed: {_summary(found)}"
     event = Event(time.time(), "config", text, by=by, reason=reason, revision=seen.revision)
     told = Put(event_key(time.time_ns(), 0), encode(event))
-    return await configurations.commit(files, seen, reason, compares, [told]), after, found
+    return await configurations.commit(files, seen, reason, compares, [told]), found
 
 
 def _built(loaded: Loaded, anyhow: bool = False) -> Configuration:

@@ -48,7 +48,19 @@ DIALECTS = {
     "dsmc": "holdfast.app.backup:dsmc_main",
     "dsmadmc": "holdfast.app.backup:dsmadmc_main",
     **dict.fromkeys(
-        ("hastatus", "hagrp", "hares", "hasys", "haclus", "haconf", "hacf"), "holdfast.app.cluster:vcs_main"
+        (
+            "hastatus",
+            "hagrp",
+            "hares",
+            "hasys",
+            "hatype",
+            "haattr",
+            "haclus",
+            "hahb",
+            "haconf",
+            "hacf",
+        ),
+        "holdfast.app.vcs:vcs_main",
     ),
 }
 """Command name → function that takes that name and the arguments after it, and returns the exit code."""

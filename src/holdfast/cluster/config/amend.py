@@ -43,9 +43,7 @@ class Change:
     words: tuple[str, ...] = ()
 
 
-def dimension_of(
-    word: str, attribute: str, block: Block, blocks: Mapping[tuple[str, str], Block]
-) -> Dimension | None:
+def dimension_of(word: str, attribute: str, block: Block, blocks: Mapping[tuple[str, str], Block]) -> Dimension | None:
     """Return the dimension of an attribute of a block, or None when there is no such attribute."""
     kind = blocks.get(("type", block.word)) if word == "resource" else block if word == "type" else None
     for one in kind.declarations if kind is not None else ():
@@ -79,7 +77,7 @@ def amended(before: Raw | None, change: Change, attribute: str, dimension: Dimen
     keys = {one.key for one in known}
     absent = [one.key for one in given if one.key not in keys]
     if absent:
-        raise _no(f"{attribute} does not hold {absent[0]!r}", "see what it holds: -value")
+        raise _no(f"{attribute} does not hold {absent[0]!r}", "see what it holds: -value", "no-key")
     if change.how == "delete":
         gone = {one.key for one in given}
         return tuple(one for one in known if one.key not in gone)
@@ -92,7 +90,7 @@ def _added(known: list[Element], given: list[Element], attribute: str, dimension
         keys = {one.key for one in known}
         for one in given:
             if one.key in keys:
-                raise _no(f"{attribute} holds {one.key!r} already", "-update KEY VALUE changes it")
+                raise _no(f"{attribute} holds {one.key!r} already", "-update KEY VALUE changes it", "key-exists")
             keys.add(one.key)
     return (*known, *given)
 
@@ -123,5 +121,5 @@ def _elements(before: Raw | None, dimension: Dimension) -> list[Element]:
     return list(before)
 
 
-def _no(reason: str, remedy: str) -> Refused:
-    return Refused(Refusal("bad-change", reason, remedy))
+def _no(reason: str, remedy: str, code: str = "bad-change") -> Refused:
+    return Refused(Refusal(code, reason, remedy))

@@ -1,6 +1,7 @@
 """The cluster's keys in the store, and the one way to read and write their values.
 
 ``cluster/config``         the texts of main.cf and its includes
+``cluster/writable``       there while a person keeps the configuration open with ``haconf -makerw``
 ``cluster/coordinator``    who decides, with the epoch; every commit compares this key's revision
 ``cluster/systems/NAME``   the heartbeat, written each interval under a lease
 ``cluster/groups/NAME``    the intent
@@ -33,6 +34,7 @@ from holdfast.store.port import Entry, Snapshot
 
 ROOT = "cluster/"
 CONFIG = "cluster/config"
+WRITABLE = "cluster/writable"
 COORDINATOR = "cluster/coordinator"
 SYSTEMS = "cluster/systems/"
 GROUPS = "cluster/groups/"
@@ -87,6 +89,7 @@ class State:
 
     revision: int = 0
     config: ConfigRecord | None = None
+    writable: bool = False
     coordinator: CoordinatorRecord | None = None
     heartbeats: dict[str, Heartbeat] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -113,6 +116,8 @@ class State:
         self.revisions[key] = entry.revision
         if key == CONFIG:
             self.config = decode(entry.value, ConfigRecord)
+        elif key == WRITABLE:
+            self.writable = True
         elif key == COORDINATOR:
             self.coordinator = decode(entry.value, CoordinatorRecord)
         elif key == JUDGED:
@@ -147,6 +152,8 @@ class State:
             self.coordinator = None
         elif key == CONFIG:
             self.config = None
+        elif key == WRITABLE:
+            self.writable = False
         elif key.startswith(FACTS):
             system, _, group = key[len(FACTS) :].partition("/")
             self.facts.pop((group, system), None)

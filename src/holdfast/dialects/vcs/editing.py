@@ -23,7 +23,7 @@ _SCOPES = ("-sys", "-clus")
 _UNDER = ("Mount", "IP", "IPMultiNIC", "NIC", "MultiNICB", "DiskGroup", "Volume", "LVMVolumeGroup", "MetroMirror")
 """Types that applications stand on; one that requires an application is most often a link the wrong way round."""
 
-Change_ = Callable[[Sequence[str]], None]
+Step = Callable[[Sequence[str]], None]
 
 
 class Interpreter:
@@ -32,7 +32,7 @@ class Interpreter:
     def __init__(self, draft: Draft, live: bool = False) -> None:
         self._draft, self._live = draft, live
         self.notices: list[str] = []
-        self._forms: dict[tuple[str, str], tuple[int, Change_]] = {
+        self._forms: dict[tuple[str, str], tuple[int, Step]] = {
             ("haclus", "-add"): (1, self._add_remote),
             ("haclus", "-delete"): (1, self._deletes("remotecluster")),
             ("haclus", "-modify"): (2, self._modify_cluster),
@@ -63,9 +63,9 @@ class Interpreter:
             self._forms[command, "-global"] = (1, self._scopes(word, draft.globalize))
         self._forms["haclus", "-local"] = (1, lambda _words: None)
 
-    def knows(self, words: Sequence[str]) -> bool:
-        """Whether this is a command that changes a configuration."""
-        return tuple(words[:2]) in self._forms
+    def lacks(self, words: Sequence[str]) -> bool:
+        """Whether a known command has too few words."""
+        return len(words) - 2 < self._forms[words[0], words[1]][0]
 
     def line(self, words: Sequence[str]) -> None:
         """Take in one command. Raises ``Refused`` for one that is not known or cannot be."""
@@ -80,7 +80,7 @@ class Interpreter:
 
     # --- blocks
 
-    def _adds(self, word: str) -> Change_:
+    def _adds(self, word: str) -> Step:
         def add(words: Sequence[str]) -> None:
             self._draft.add(word, words[0])
             self.notices += [f"{word}-added"] if self._live else []
@@ -97,7 +97,7 @@ class Interpreter:
         self._draft.add_resource(words[0], words[1], words[2], enabled=not self._live)
         self.notices += ["resource-added"] if self._live else []
 
-    def _deletes(self, word: str) -> Change_:
+    def _deletes(self, word: str) -> Step:
         def delete(words: Sequence[str]) -> None:
             names = [one for one in words if one != "-force"]
             self._draft.delete(word, names[0] if names else "", force="-force" in words)
@@ -106,7 +106,7 @@ class Interpreter:
 
     # --- values
 
-    def _modifies(self, word: str) -> Change_:
+    def _modifies(self, word: str) -> Step:
         def modify(words: Sequence[str]) -> None:
             values, scope = _scoped(words[2:])
             self._draft.modify(word, words[0], words[1], change_of(values), scope)
@@ -126,7 +126,7 @@ class Interpreter:
         else:
             self._draft.default(words[0], words[1], change_of(words[2:]))
 
-    def _scopes(self, word: str, spread: Callable[[str, str, str], None]) -> Change_:
+    def _scopes(self, word: str, spread: Callable[[str, str, str], None]) -> Step:
         def scope(words: Sequence[str]) -> None:
             if self._live and len(words) > 1:
                 spread(word, words[0], words[1])
@@ -148,7 +148,7 @@ class Interpreter:
         else:
             raise _no("no-attribute", f"type {block.word} has no static attribute {name!r}", "see hatype -display")
 
-    def _enable_resources(self, value: str) -> Change_:
+    def _enable_resources(self, value: str) -> Step:
         def enable(words: Sequence[str]) -> None:
             for block in self._draft.block("group", words[0]).resources:
                 self._draft.modify("resource", block.name, "Enabled", Change("set", (value,)))
@@ -183,7 +183,9 @@ class Interpreter:
             meant = f"hares -link {words[-1]} {''.join(words[:-1])}" if len(words) == 3 else ""
             hint = f"; did you mean '{meant}', where {words[-1]} requires the other?" if meant else ""
             text = f"the link is not understood: 'hares -link {' '.join(words)}'{hint}"
-            raise _no("bad-link", text, "hares -link PARENT CHILD: the parent requires the child; atleast: P C,C -min N")
+            raise _no(
+                "bad-link", text, "hares -link PARENT CHILD: the parent requires the child; atleast: P C,C -min N"
+            )
 
     def _look_at_order(self, parent: str, child: str) -> None:
         above, below = self._draft.block("resource", parent).word, self._draft.block("resource", child).word

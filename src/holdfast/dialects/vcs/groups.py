@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 
-from holdfast.cluster.model.attributes import GROUP_ATTRIBUTES, Value
 from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.report import group_report
-from holdfast.dialects.vcs import layout
+from holdfast.dialects.vcs import layout, queries
+from holdfast.dialects.vcs.attributes import Row, group_rows
+from holdfast.dialects.vcs.changes import apply, change
 from holdfast.dialects.vcs.session import Form, Session, UsageError, Words
 
-_POLL_S = 0.2
-_WAIT_LIMIT_S = 86400.0
+
+def _row(name: str, row: Row) -> str:
+    return layout.four(name, row.attribute, row.system, row.value)
 
 
-def show(value: Value) -> str:
-    """Return a value as VCS prints it: words side by side, associations as key and value."""
-    if isinstance(value, str | int):
-        return str(value)
-    if isinstance(value, tuple):
-        return " ".join(value)
-    return " ".join(f"{key} {text}" for key, text in value.items())
+KIND = queries.Kind(
+    "group",
+    lambda session: list(session.configuration.groups),
+    group_rows,
+    layout.GROUP_HEADING,
+    _row,
+    lambda session, name: list(session.group(name).priorities),
+)
 
 
 def _states(session: Session, words: Words) -> list[str]:
     lines = [layout.GROUP_HEADING]
-    system = session.system(words.option("sys"))
+    system = session.system(words.option("sys") or "".join(words.plain[1:2]))
     for group in session.groups(words.first()):
         found = group_report(session.state, group).systems
         if system and words.first():
@@ -36,57 +39,23 @@ def _states(session: Session, words: Words) -> list[str]:
     return lines
 
 
-def _display(session: Session, words: Words) -> list[str]:
-    lines = [layout.GROUP_HEADING]
-    for group in session.groups(words.first()):
-        report = group_report(session.state, group)
-        for attribute in GROUP_ATTRIBUTES:
-            value = group.get(attribute)
-            if attribute == "SystemList":
-                value = {name: str(number) for name, number in group.priorities.items()}
-            lines.append(layout.four(group.name, attribute, "global", show(value)))
-        lines.append(layout.four(group.name, "TFrozen", "global", "1" if report.frozen else "0"))
-        for name, flags in report.systems.items():
-            lines.append(layout.four(group.name, "Probed", name, "1" if report.probed[name] else "0"))
-            lines.append(layout.four(group.name, "State", name, f"|{'|'.join(flags)}|"))
-    return lines
-
-
-def _list(session: Session, _words: Words) -> list[str]:
-    return [f"{group.name:<15} {name}" for group in session.groups("") for name in group.priorities]
-
-
 def _resources(session: Session, words: Words) -> list[str]:
     return list(session.group(_named(words)).resources)
 
 
 def _dependencies(session: Session, words: Words) -> list[str]:
+    if words.first():
+        session.group(words.first())
     rows = [
         f"{group.name:<12} {link.child:<10} {link.category} {link.location} {link.rigidity}"
-        for group in session.groups(words.first())
+        for group in session.groups("")
         for link in group.group_links
+        if not words.first() or words.first() in (group.name, link.child)
     ]
     if not rows:
         number, text = layout.MESSAGES["no-group-dependencies"]
         return [f"VCS WARNING V-16-1-{number} {text}"]
     return [layout.GROUP_DEPENDENCY_HEADING, *rows]
-
-
-def _wait(session: Session, words: Words) -> None:
-    if len(words.plain) < 3:
-        raise UsageError("-wait GROUP State VALUE [-sys SYSTEM] [-time SECONDS]")
-    name, attribute, value = words.plain[:3]
-    if attribute != "State":
-        raise UsageError("only attribute State can be waited for")
-    end = time.monotonic() + float(words.option("time") or _WAIT_LIMIT_S)
-    while True:
-        systems = group_report(session.wire.state(), session.group(name)).systems
-        asked = [words.option("sys")] if words.option("sys") else list(systems)
-        if any(value in systems.get(system, ()) for system in asked):
-            return
-        if time.monotonic() > end:
-            raise UsageError(f"{name} did not become {value} in time")
-        time.sleep(_POLL_S)
 
 
 def _named(words: Words) -> str:
@@ -95,29 +64,76 @@ def _named(words: Words) -> str:
     return words.plain[0]
 
 
-def _request(operation: str, where: str = "sys") -> Form:
+def request(operation: str, where: str = "sys", options: Sequence[str] = (), must: bool = False) -> Form:
+    """Return the form that puts a request for a group; ``options`` are flags that go with it, with ``must`` a system,
+    or ``-any``, has to be named."""
+
     def run(session: Session, words: Words) -> None:
         group = session.group(_named(words))
         system = session.system(words.option(where))
-        if where == "to" and not system and "any" not in words.options:
-            raise UsageError("-switch GROUP -to SYSTEM, or -any")
-        session.wire.submit(Request("", operation, group.name, system=system), 0.0)
+        if must and not system and not words.has("any"):
+            raise UsageError(f"-{words.form} GROUP -{where} SYSTEM, or -any")
+        flags = {name: "1" for name in options if words.has(name)}
+        session.wire.submit(Request("", operation, group.name, system=system, options=flags), 0.0)
+
+    return run
+
+
+def _frozen(value: str) -> Form:
+    at_once = request("group.freeze" if value == "1" else "group.unfreeze")
+
+    def run(session: Session, words: Words) -> None:
+        name = session.group(_named(words)).name
+        if words.has("persistent"):
+            apply(session, [["hagrp", "-modify", name, "Frozen", value]])
+        else:
+            at_once(session, words)
+
+    return run
+
+
+def _enabled(value: str) -> Form:
+    def run(session: Session, words: Words) -> None:
+        group = session.group(_named(words))
+        system = session.system(words.option("sys"))
+        if system:
+            spread = [] if "Enabled" in group.values.local else [["hagrp", "-local", group.name, "Enabled"]]
+            apply(session, [*spread, ["hagrp", "-modify", group.name, "Enabled", value, "-sys", system]])
+        else:
+            together = [["hagrp", "-global", group.name, "Enabled"]]
+            apply(session, [*together, ["hagrp", "-modify", group.name, "Enabled", value]])
 
     return run
 
 
 FORMS: dict[str, Form] = {
     "state": _states,
-    "display": _display,
-    "list": _list,
+    "display": queries.display(KIND),
+    "list": queries.listing(KIND, 15),
+    "value": queries.value(KIND),
     "resources": _resources,
     "dep": _dependencies,
-    "wait": _wait,
-    "switch": _request("group.switch", "to"),
-    "online": _request("group.online"),
-    "offline": _request("group.offline"),
-    "freeze": _request("group.freeze"),
-    "unfreeze": _request("group.unfreeze"),
-    "clear": _request("group.clear"),
-}
+    "wait": queries.wait(KIND),
+    "switch": request("group.switch", "to", ("any",), must=True),
+    "online": request("group.online", "sys", ("any", "force", "nopre", "propagate")),
+    "offline": request("group.offline", "sys", ("any", "force", "ifprobed", "propagate")),
+    "freeze": _frozen("1"),
+    "unfreeze": _frozen("0"),
+    "clear": request("group.clear"),
+    "clearadminwait": request("group.clearadminwait", "sys", ("fault",)),
+    "flush": request("group.flush", "sys", ("force",)),
+    "autoenable": request("group.autoenable"),
+    "enable": _enabled("1"),
+    "disable": _enabled("0"),
+    **{
+        form: change("hagrp", usage)
+        for form, usage in (
+            ("add", "-add GROUP"), ("delete", "-delete GROUP"), ("modify", "-modify GROUP ATTRIBUTE VALUE .."),
+            ("link", "-link PARENT CHILD online|offline local|global|remote soft|firm|hard"),
+            ("unlink", "-unlink PARENT CHILD"), ("local", "-local GROUP ATTRIBUTE"),
+            ("global", "-global GROUP ATTRIBUTE"), ("enableresources", "-enableresources GROUP"),
+            ("disableresources", "-disableresources GROUP"),
+        )
+    },
+}  # fmt: skip
 """Forms of ``hagrp``."""

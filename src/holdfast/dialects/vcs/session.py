@@ -5,26 +5,48 @@ The dialect only parses and prints. It reads the same reports as the native comm
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NoReturn
 
+from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import State
-from holdfast.dialects.vcs.layout import message
+from holdfast.dialects.vcs.layout import ABSENT, message
 from holdfast.kernel.errors import Refusal, Refused
+
+
+def _unbound(*_anything: Any) -> NoReturn:
+    raise AssertionError("the composition root binds it")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the command finds on the machine it runs on: the system's name, its file, its logs; empty if unknown."""
+
+    system: str = ""
+    config_file: str = ""
+    log_directory: str = ""
+    looked_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VcsWire:
-    """What the composition root binds: read the state, put a request, check a configuration directory."""
+    """What the composition root binds: read the state, put a request, check a configuration directory, change what is
+    committed, open or close it (True when that changed anything), follow the state until somebody interrupts."""
 
     state: Callable[[], State]
     submit: Callable[[Request, float], Request]
     verify: Callable[[Path], Configuration]
+    edit: Callable[[Callable[[Draft], None], bool], None] = _unbound
+    writable: Callable[[bool], bool] = _unbound
+    follow: Callable[[Callable[[State], None]], None] = _unbound
+    local: Host = field(default_factory=Host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,15 @@ class Words:
     form: str
     plain: tuple[str, ...]
     options: Mapping[str, tuple[str, ...]]
+    raw: tuple[str, ...] = ()
+
+    def has(self, name: str) -> bool:
+        """Whether an option was given."""
+        return name in self.options
+
+    def every(self, name: str) -> tuple[str, ...]:
+        """Return all values of an option."""
+        return self.options.get(name, ())
 
     def option(self, name: str) -> str:
         """Return the first value of an option, or an empty text."""
@@ -44,24 +75,36 @@ class Words:
         return self.plain[0] if self.plain else ""
 
 
+FLAGS = frozenset(
+    (
+        "any", "all", "atleast", "checkpartial", "evacuate", "fault", "force", "ifprobed", "ignoreparent", "localclus",
+        "noautodisable", "nopre", "ovalues", "parentprop", "persistent", "propagate", "verbose",
+    )
+)  # fmt: skip
+"""Options that take no value: what follows them is a plain word."""
+
+
 class UsageError(Exception):
     """The words fit no form of the command."""
 
 
-def parse(arguments: Sequence[str]) -> Words:
-    """Split a command line; ``%`` protects a value that starts with ``-``."""
+def parse(arguments: Sequence[str], bare: bool = False) -> Words:
+    """Split a command line; ``%`` protects a value that starts with ``-``. A ``bare`` command needs no form."""
+    if bare and not arguments:
+        return Words("", (), {})
     if not arguments or not arguments[0].startswith("-"):
         raise UsageError("a command such as -state is needed")
     form, plain, options, current = arguments[0][1:], list[str](), dict[str, list[str]](), ""
     for word in arguments[1:]:
         if word.startswith("-") and len(word) > 1 and not word[1:].isdigit():
             current = word[1:]
-            options[current] = []
+            options.setdefault(current, [])
+            current = "" if current in FLAGS else current
         elif current:
             options[current].append(word.removeprefix("%"))
         else:
             plain.append(word.removeprefix("%"))
-    return Words(form, tuple(plain), {name: tuple(values) for name, values in options.items()})
+    return Words(form, tuple(plain), {name: tuple(values) for name, values in options.items()}, tuple(arguments))
 
 
 @dataclass(frozen=True)
@@ -102,28 +145,56 @@ class Session:
 
 
 Form = Callable[[Session, Words], list[str] | None]
+_WITHOUT_STATE = ("hacf", "hamsg", "hastart")
+_NAMELESS = re.compile(r"'([^']+)'")
 
 
 def run_form(name: str, forms: Mapping[str, Form], wire: VcsWire, arguments: Sequence[str]) -> int:
     """Parse, run the form, print; return the exit code: 0 done, 1 refused or wrong usage."""
+    session, words = None, None
     try:
-        words = parse(arguments)
+        words = parse(arguments, bare="" in forms)
         form = forms.get(words.form)
         if form is None:
-            raise UsageError(f"-{words.form} is not a command of {name}")
-        needs_state = name not in ("hacf", "haconf")
-        lines = form(Session(wire, wire.state() if needs_state else State()), words)
+            known = " ".join(f"-{each}" for each in forms if each)
+            raise UsageError(f"-{words.form} is not a command of {name}; known are {known}")
+        session = Session(wire, State() if name in _WITHOUT_STATE else wire.state())
+        if name in _OF_A_CLUSTER:
+            words = _own_cluster(session, words)
+        lines = form(session, words)
     except UsageError as error:
-        sys.stderr.write(f"{name}: {error}; known are {' '.join(f'-{each}' for each in forms)}\n")
+        sys.stderr.write(f"{name}: {error}\n")
         return 1
     except Refused as refused:
-        told, about = refused.refusal, _about(arguments)
-        sys.stderr.write(message(told.code, about, told.reason, told.remedy) + "\n")
+        sys.stderr.write(refusal_text(refused.refusal, arguments) + "\n")
         return 1
     if lines:
         sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
-def _about(arguments: Sequence[str]) -> str:
-    return next((word for word in arguments[1:] if not word.startswith("-")), "")
+_OF_A_CLUSTER = ("hagrp", "hares", "hasys", "hatype")
+
+
+def _own_cluster(session: Session, words: Words) -> Words:
+    """Drop ``-clus`` with the name of this cluster, and ``-localclus``; refuse another cluster."""
+    named = words.option("clus")
+    if named and named != session.configuration.name:
+        reason = f"{named!r} is not this cluster, and others cannot be reached yet"
+        raise Refused(Refusal("no-cluster", reason, f"this is {session.configuration.name}"))
+    raw = list(words.raw)
+    if words.has("localclus"):
+        raw.remove("-localclus")
+    if named:
+        place = raw.index("-clus")
+        del raw[place : place + 2]
+    return parse(raw)
+
+
+def refusal_text(refusal: Refusal, arguments: Sequence[str]) -> str:
+    """Return what a person is told of a refusal. One about something that is not there names just that."""
+    about = next((word for word in arguments[1:] if not word.startswith("-")), "")
+    found = _NAMELESS.search(refusal.reason)
+    if refusal.code in ABSENT and found is not None:
+        return message(refusal.code, found[1], "", "")
+    return message(refusal.code, about, refusal.reason, refusal.remedy)

@@ -1,0 +1,74 @@
+"""The composition root of the VCS commands: binds what they need to the store and to this machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+from holdfast.app.cluster import read_state, submit, with_store
+from holdfast.cluster.config.edit import Draft
+from holdfast.cluster.config.files import load
+from holdfast.cluster.model.facts import Request
+from holdfast.cluster.service.records import ROOT, State
+from holdfast.dialects.vcs.commands import run
+from holdfast.dialects.vcs.session import Host, VcsWire
+from holdfast.store.port import Entry, Store
+
+REASON = "HOLDFAST_REASON"
+
+
+def vcs_main(name: str, arguments: list[str]) -> int:
+    """Run a VCS command such as ``hagrp`` with the arguments after its name; return its exit code."""
+    return run(name, arguments, vcs_wire())
+
+
+def vcs_wire() -> VcsWire:
+    """Return what the commands work with; the store is the one that the environment names."""
+    return VcsWire(lambda: read_state(""), _submit, load, _edit, _writable, _follow, _host())
+
+
+def _submit(request: Request, wait_s: float) -> Request:
+    return submit("", request, wait_s)
+
+
+def _edit(work: Callable[[Draft], None], force: bool) -> None:
+    from holdfast.app.configuration import edited
+
+    reason = os.environ.get(REASON, "")
+    with_store("", lambda opened, by: edited(opened, by, work, reason, force))
+
+
+def _writable(wish: bool) -> bool:
+    from holdfast.app.configuration import set_writable
+
+    return with_store("", lambda opened, by: set_writable(opened, by, wish))
+
+
+def _follow(look: Callable[[State], None]) -> None:
+    async def work(opened: Store, _by: str) -> None:
+        state = State.of(await opened.read(ROOT))
+        look(state)
+        async for changes in opened.watch(ROOT, state.revision):
+            for change in changes:
+                if change.value is None:
+                    state.drop(change.key, change.revision)
+                else:
+                    state.put(change.key, Entry(change.value, change.revision))
+            look(state)
+
+    with_store("", work)
+
+
+def _host() -> Host:
+    """What is known of this machine: from the file that HOLDFAST_SYSTEM_CONFIG names, else its name alone."""
+    file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
+    try:
+        table = tomllib.loads(Path(file).read_text("utf-8")) if file else {}
+    except (OSError, tomllib.TOMLDecodeError):
+        table = {}
+    name = str(table.get("name") or socket.gethostname().partition(".")[0])
+    looked_at = f"HOLDFAST_SYSTEM_CONFIG ({file or 'not set'})"
+    return Host(name, file if table else "", str(table.get("log_directory", "")), looked_at)
