@@ -37,9 +37,10 @@ def serve(control: socket.socket, requests: socket.socket, mark: str, namespaced
         kernelcalls.adopt_orphans()
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN if namespaced else _interrupt)
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    # Handlers only wake the loop. One that raised could end the killing that the guard's death has already begun.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if namespaced else _wake)
+    signal.signal(signal.SIGCHLD, _wake)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     requests.setblocking(False)
     try:
@@ -59,8 +60,8 @@ class _GuardGone(Exception):
     """The guard ended, so the workload must."""
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise _GuardGone
+def _wake(_number: int, _frame: object) -> None:
+    """Nothing to do: the signal's number comes through the wake-up pipe."""
 
 
 class _Workload:
@@ -75,7 +76,8 @@ class _Workload:
         while True:
             for descriptor, _ in poll.poll():
                 if descriptor == wake:
-                    os.read(wake, 4096)
+                    if signal.SIGTERM in os.read(wake, 4096):  # the parent, the guard, has died
+                        raise _GuardGone
                 elif descriptor == control.fileno():
                     if not control.recv(64):
                         raise _GuardGone
