@@ -1,7 +1,7 @@
 """IP: an address on a network device, announced to the neighbours when it arrives.
 
 Works on netlink directly; the address change is also the event that makes the engine look again. The gratuitous ARP
-is sent several times because the first may be lost while a switch learns.
+is sent several times because the first may be lost while a switch learns; only the first is waited for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentBase, AgentContext, MonitorResult
 from holdfast.kernel.errors import HoldfastError, InputError
 
-_ARP_PAUSES_S = (0.0, 0.05, 0.2)
+_ARP_AGAIN_S = (0.05, 0.2, 1.0)
 _ETHERTYPE_ARP = 0x0806
 _IFF_UP = 1
 _BROADCAST = b"\xff" * 6
@@ -33,17 +33,21 @@ class _Address:
 class IP(AgentBase):
     """Attributes Device, Address, NetMask or PrefixLen."""
 
+    def __init__(self) -> None:
+        self._announcing: dict[str, asyncio.Task[None]] = {}
+
     async def online(self, context: AgentContext) -> float:
         """Add the address and announce it."""
         wanted = _address(context)
         await asyncio.to_thread(_change, wanted, "add")
-        for pause_s in _ARP_PAUSES_S:
-            await asyncio.sleep(pause_s)
-            await asyncio.to_thread(_announce, wanted)
+        await asyncio.to_thread(_announce, wanted)
+        self._hush(context)
+        self._announcing[context.resource] = asyncio.create_task(_announce_again(wanted), name="gratuitous ARP")
         return 0.0
 
     async def offline(self, context: AgentContext) -> float:
         """Remove the address."""
+        self._hush(context)
         await asyncio.to_thread(_change, _address(context), "del")
         return 0.0
 
@@ -58,9 +62,16 @@ class IP(AgentBase):
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Remove the address; done when it is gone."""
+        self._hush(context)
         wanted = _address(context)
         await asyncio.to_thread(_change, wanted, "del")
         return not (await asyncio.to_thread(_look, wanted))[0]
+
+    def _hush(self, context: AgentContext) -> None:
+        """Announce no longer: the address may be another system's in a moment."""
+        task = self._announcing.pop(context.resource, None)
+        if task is not None:
+            task.cancel()
 
 
 def _address(context: AgentContext) -> _Address:
@@ -108,6 +119,12 @@ def _look(wanted: _Address) -> tuple[bool, bool]:
         if error.code == errno.ENODEV:  # the device went between two questions
             return False, False
         raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}", "ip link") from error
+
+
+async def _announce_again(wanted: _Address) -> None:
+    for pause_s in _ARP_AGAIN_S:
+        await asyncio.sleep(pause_s)
+        await asyncio.to_thread(_announce, wanted)
 
 
 def _announce(wanted: _Address) -> None:

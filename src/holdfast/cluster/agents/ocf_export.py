@@ -128,7 +128,9 @@ async def act(kind: ResourceType, action: str, environment: Mapping[str, str], s
         context = _context(kind, environment, system)
         limit_s = int(environment.get("OCF_RESKEY_CRM_meta_timeout", _DEFAULT_TIMEOUT_MS)) / 1000
         if action == "start":
-            return await _start(agent, context, limit_s)
+            started = await _start(agent, context, limit_s)
+            await _finish(limit_s)
+            return started
         if action == "stop":
             return await _stop(agent, context)
         found = await _look(agent, context)
@@ -137,6 +139,13 @@ async def act(kind: ResourceType, action: str, environment: Mapping[str, str], s
         return Outcome(_NOT_CONFIGURED, reason=f"{error.message}: {error.remedy}")
     except _FAILURES as error:
         return Outcome(_FAILED, reason=str(error))
+
+
+async def _finish(limit_s: float) -> None:
+    """Wait for what a start goes on with in the background: this process ends with the action."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if rest:
+        await asyncio.wait(rest, timeout=limit_s)
 
 
 def _context(kind: ResourceType, environment: Mapping[str, str], system: str) -> AgentContext:

@@ -1,0 +1,158 @@
+"""Holdfast on three nodes with an etcd member on each, TLS throughout: the other side of the cluster benchmarks.
+
+The group is FileOnOff (as Dummy is), IP and Application, with Holdfast's defaults for everything that is not said
+here. Losing a node takes its etcd member along, as it would take the peer's membership daemon along.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.netns import PORT, SERVICE, Net, Node, address, wait_for
+from bench.peers.pacemaker import HTTPD, application_of
+from holdfast.runtime.authority import create_authority, issue
+from holdfast.runtime.identity import host_label, save_identity
+
+HOLDFAST = [sys.executable, "-m", "holdfast.app.main"]
+
+MAIN_CF = """include "types.cf"
+cluster bench ( )
+@SYSTEMS@
+group grp (
+    SystemList = { @LIST@ }
+    AutoStartList = { @LIST@ }
+    )
+    FileOnOff dummy ( PathName = "/run/bench/dummy" )
+    IP ip ( Device = eth0 Address = "@SERVICE@" NetMask = "255.255.255.0" )
+    Application app (
+        StartProgram = "@PYTHON@ -S -E @HTTPD@ @SERVICE@ @PORT@ /run/bench/benchd.pid"
+        StopProgram = "kill `cat /run/bench/benchd.pid`"
+        CleanProgram = "kill -9 `cat /run/bench/benchd.pid`; true"
+        PidFiles = { "/run/bench/benchd.pid" }
+        RestartLimit = 1000
+        )
+    ip requires dummy
+    app requires ip
+"""
+
+INIT = """
+mount --make-rprivate /
+mount -t tmpfs none /run
+mkdir -p /run/bench
+@ETCD@ &
+exec_system() { @HOLDFAST@ system run --config @D@/system.toml; }
+exec_system &
+"""
+
+
+class Ours:
+    """A running cluster with its group. :meth:`stop` ends it whatever happened."""
+
+    name = "holdfast"
+
+    def __init__(self, directory: Path, nodes: int = 3, settings: str = "") -> None:
+        self.directory, self.settings = directory, settings
+        self.net = Net("h")
+        self.nodes = [Node(self.net, n, directory / f"n{n}") for n in range(1, nodes + 1)]
+
+    @property
+    def store(self) -> str:
+        """The store's URL, for commands on any node."""
+        members = ",".join(f"{node.address}:2379" for node in self.nodes)
+        return f"etcd://{members}?identity={self.directory / 'client'}"
+
+    def start(self) -> None:
+        """Make identities, boot every node, load the configuration, wait until the group is online."""
+        create_authority(self.directory / "ca")
+        save_identity(issue(self.directory / "ca", "store:etcd"), self.directory / "etcd")
+        save_identity(issue(self.directory / "ca", "client:bench"), self.directory / "client")
+        self.net.make()
+        for node in self.nodes:
+            name = f"system:{node.name}"
+            save_identity(issue(self.directory / "ca", name), self.directory / host_label(name))
+            self.boot(node)
+        main_cf = self.directory / "main.cf"
+        systems = "\n".join(f"system {node.name} ( )" for node in self.nodes)
+        words = {
+            "@SYSTEMS@": systems, "@LIST@": ", ".join(node.name for node in self.nodes), "@SERVICE@": SERVICE,
+            "@PORT@": str(PORT), "@PYTHON@": sys.executable, "@HTTPD@": str(HTTPD),
+        }  # fmt: skip
+        text = MAIN_CF
+        for word, value in words.items():
+            text = text.replace(word, value)
+        main_cf.write_text(text)
+        load = self.command(self.nodes[0], "cluster", "load", str(main_cf), "--store", self.store)
+        wait_for(lambda: subprocess.run(load, capture_output=True, check=False).returncode == 0, "a configuration", 60)
+
+    def boot(self, node: Node) -> None:
+        """Give a node power: its etcd member and its system daemon."""
+        identity = self.directory / host_label(f"system:{node.name}")
+        store = self.store.replace(str(self.directory / "client"), str(identity))
+        (node.directory / "system.toml").write_text(
+            f'name = "{node.name}"\nstore = "{store}"\nrun_directory = "/run/bench/holdfast"\n'
+            f'log = "{node.directory}/system.log"\n{self.settings}\n'
+        )
+        node.start(
+            INIT.replace("@ETCD@", self._etcd(node)).replace("@HOLDFAST@", " ".join(HOLDFAST))
+            .replace("@D@", str(node.directory))
+        )  # fmt: skip
+
+    def _etcd(self, node: Node) -> str:
+        data = node.directory / "etcd"
+        known = data.exists()
+        members = ",".join(f"{one.name}=http://{one.address}:2380" for one in self.nodes)
+        tls = self.directory / "etcd"
+        words = [
+            "etcd", "--name", node.name, "--data-dir", str(data), "--logger", "zap", "--log-level", "error",
+            "--listen-client-urls", f"https://{node.address}:2379",
+            "--advertise-client-urls", f"https://{node.address}:2379",
+            "--listen-peer-urls", f"http://{node.address}:2380",
+            "--initial-advertise-peer-urls", f"http://{node.address}:2380",
+            "--initial-cluster", members, "--initial-cluster-state", "existing" if known else "new",
+            "--cert-file", str(tls / "cert.pem"), "--key-file", str(tls / "key.pem"),
+            "--trusted-ca-file", str(tls / "ca.pem"), "--client-cert-auth",
+        ]  # fmt: skip
+        return " ".join(words) + f" >>{node.directory}/etcd.log 2>&1"
+
+    def command(self, node: Node, *words: str) -> list[str]:
+        """The command line that runs ``holdfast WORDS`` on a node."""
+        return node.command("env", f"HOLDFAST_STORE={self.store}", *HOLDFAST, *words)
+
+    def owner(self) -> str:
+        """The node on which the group is online, as the cluster says."""
+        for node in self.nodes:
+            if Path(f"/proc/{node.pid}").exists():
+                told = node.run(*self.command(node, "hagrp", "-state", "grp")[9:], quiet=True)
+                return next((line.split()[2] for line in told.splitlines() if "|ONLINE|" in line), "")
+        return ""
+
+    def node(self, name: str) -> Node:
+        """The node of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def switch(self, target: str, at: Node) -> list[str]:
+        """The command line, for ``at``, that moves the group."""
+        return self.command(at, "hagrp", "-switch", "grp", "-to", target)
+
+    def settle(self) -> None:
+        """Wait until the group is online somewhere and nothing is under way."""
+        wait_for(lambda: self.owner() != "", "the group online", 60)
+        time.sleep(1.0)
+
+    def application(self, node: Node) -> int:
+        """The application's process, as this machine counts."""
+        return application_of(node)
+
+    def stop(self) -> None:
+        """End every node and the network."""
+        for node in self.nodes:
+            node.end()
+        self.net.remove()
+
+
+def addresses(nodes: int) -> list[str]:
+    """The addresses of the nodes."""
+    return [address(number) for number in range(1, nodes + 1)]
