@@ -1,4 +1,4 @@
-"""Nodes for the cluster benchmarks: network namespaces on one bridge, a client beside them, a way to end a node at once.
+"""Nodes for the cluster benchmarks: network namespaces on a bridge, a client beside them, a way to end a node at once.
 
 Each node is a process tree in mount, PID, IPC, UTS and network namespaces of its own; what it runs is the caller's.
 Losing a node means: its cable is cut first (the kernel of killed processes would go on answering for their addresses),
