@@ -108,7 +108,7 @@ async def _complete(client: ClusterClient, request: Request) -> Request:
     group = configuration_of(state).group_of(request.resource)
     if group is None:
         raise Refused(Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list"))
-    intent = state.intents.get(group.name)
+    intent = next((one for one in state.intents.values() if one.group == group.name and one.owner), None)
     system = request.system
     if not system and request.operation in ("resource.action", "resource.probe"):
         system = intent.owner if intent is not None else ""
@@ -122,8 +122,7 @@ def _change(operation: str) -> Callable[[str, Mapping[str, Any]], Answer]:
         options = {
             "mode": str(values.get("mode") or ""),
             "for_s": str(values.get("for") or 600.0),
-            "force": "1" if values.get("force") else "",
-            "accept_data_loss": "1" if values.get("accept_data_loss") else "",
+            **{name: "1" if values.get(name) else "" for name in _FLAGS},
             "reason": str(values.get("reason") or ""),
             "name": str(values.get("name") or ""),
             "arguments": "\n".join(values.get("arguments") or ()),
@@ -270,10 +269,23 @@ def _fence_confirm(store: str, values: Mapping[str, Any]) -> Answer:
     return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
 
 
+def _group_autoenable(store: str, values: Mapping[str, Any]) -> Answer:
+    group, system = values["group"], values["system"]
+    found = configuration_of(read_state(store)).groups.get(group)
+    if found is None or system not in found.priorities:
+        raise Refused(Refusal("no-group", f"there is no group {group!r} on {system}", "holdfast group list"))
+    word = with_client(store, lambda client: client.confirm_dead(system, values["reason"] or ""))
+    return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
+
+
+_FLAGS = (
+    "force", "accept_data_loss", "propagate", "nopre", "ifprobed", "fault", "parentprop", "ignoreparent", "evacuate",
+)  # fmt: skip
+
 _CHANGES = (
     "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
     "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
-    "resource action",
+    "resource action", "resource offprop", "group flush", "group clearadminwait", "system freeze", "system unfreeze",
 )  # fmt: skip
 
 
@@ -295,6 +307,7 @@ def wire() -> Wire:
             "cluster events": _cluster_events,
             "type list": _type_list,
             "type import": _type_import,
+            "group autoenable": _group_autoenable,
             "fence confirm": _fence_confirm,
         },
         names,

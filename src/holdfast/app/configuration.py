@@ -148,9 +148,10 @@ def _lost_resources(state: State, group: Group, new: Group) -> Iterator[str]:
 
 def _standing(state: State, group: Group) -> list[str]:
     where = [name for name, flags in group_report(state, group).systems.items() if _STANDING & set(flags)]
-    intent = state.intents.get(group.name)
-    if intent is not None and intent.wanted is Wanted.ONLINE and intent.owner and intent.owner not in where:
-        where.append(intent.owner)
+    for intent in state.intents.values():
+        wanted = intent.group == group.name and intent.wanted is Wanted.ONLINE
+        if wanted and intent.owner and intent.owner not in where:
+            where.append(intent.owner)
     return where
 
 

@@ -20,12 +20,24 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast group state VCS_Cluster",), changes=False,
     ),
     Operation(
-        "group online", "Bring a group online.", (_GROUP, _system("Where; default: the best system."), _WAIT),
-        ("holdfast group online VCS_Cluster --system hosta --wait 60",),
+        "group online", "Bring a group online.",
+        (
+            _GROUP, _system("Where; default: the best system, of a parallel group every living one."),
+            Param("propagate", "First bring the groups online that it requires.", "bool"),
+            Param("force", "Also where it is faulted: the faults there are cleared first.", "bool"),
+            Param("nopre", "Without the preonline trigger.", "bool"), _WAIT,
+        ),
+        ("holdfast group online VCS_Cluster --system hosta --wait 60", "holdfast group online app --propagate"),
     ),
     Operation(
-        "group offline", "Take a group offline.", (_GROUP, _system("Where it is now."), _WAIT),
-        ("holdfast group offline VCS_Cluster --wait 60",),
+        "group offline", "Take a group offline.",
+        (
+            _GROUP, _system("Where it is now; of a parallel group default: everywhere."),
+            Param("propagate", "First take the groups offline that require it.", "bool"),
+            Param("force", "Although a group that requires it is online; that goes offline by its link.", "bool"),
+            Param("ifprobed", "Only if every resource is probed there.", "bool"), _WAIT,
+        ),
+        ("holdfast group offline VCS_Cluster --wait 60", "holdfast group offline db --propagate"),
     ),
     Operation(
         "group switch", "Move a group to another system.",
@@ -40,6 +52,30 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "group clear", "Forget the faults of a group.", (_GROUP, _system("Only there.")),
         ("holdfast group clear VCS_Cluster --system hosta",),
+    ),
+    Operation(
+        "group flush", "Give up what a group waits for: what is becomes the goal; entry points that run go on.",
+        (
+            _GROUP, _system("Where it is; of a parallel group default: everywhere."),
+            Param("force", "Also when its system is silent: the group is then wanted offline.", "bool"),
+        ),
+        ("holdfast group flush VCS_Cluster --system hosta",),
+    ),
+    Operation(
+        "group clearadminwait", "Go on with resources that wait for an administrator (ManageFaults NONE).",
+        (
+            _GROUP, _system("Only there."),
+            Param("fault", "They are to count as faulted; without it they are looked at again.", "bool"),
+        ),
+        ("holdfast group clearadminwait VCS_Cluster --system hosta --fault",),
+    ),
+    Operation(
+        "group autoenable", "Give your word that a silent system does not run a group, so that another may take it.",
+        (
+            _GROUP, _system("The silent system.", required=True),
+            Param("reason", "How you know; it is recorded with your name.", default=""),
+        ),
+        ("holdfast group autoenable VCS_Cluster --system hosta --reason 'powered off by hand'",),
     ),
     Operation(
         "group maintenance", "Let people work on the resources: the engine reacts to nothing until it is over.",
@@ -73,8 +109,19 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast resource online mnt_VCS --wait 30",),
     ),
     Operation(
-        "resource offline", "Take a resource offline where its group is.", (_RESOURCE, _system("Where."), _WAIT),
-        ("holdfast resource offline mnt_VCS --wait 30",),
+        "resource offline", "Take a resource offline where its group is.",
+        (
+            _RESOURCE, _system("Where."), Param("parentprop", "First take offline what needs it.", "bool"),
+            Param("ignoreparent", "Although what needs it is online, and stays so.", "bool"), _WAIT,
+        ),
+        ("holdfast resource offline mnt_VCS --wait 30", "holdfast resource offline mnt_VCS --parentprop"),
+    ),
+    Operation(
+        "resource offprop", "Take a resource offline and then what it needs, save what something else online needs.",
+        (
+            _RESOURCE, _system("Where."), Param("ignoreparent", "Although what needs it is online.", "bool"), _WAIT,
+        ),
+        ("holdfast resource offprop app_VCS --wait 60",),
     ),
     Operation(
         "resource clear", "Forget the fault of a resource.", (_RESOURCE, _system("Only there.")),
@@ -97,6 +144,19 @@ OPERATIONS: tuple[Operation, ...] = (
         "system state", "Show a system and its groups.",
         (Param("system", "Its name.", required=True, positional=True),),
         ("holdfast system state hosta",), changes=False,
+    ),
+    Operation(
+        "system freeze", "Let a system take no more groups until it is unfrozen; what runs there goes on.",
+        (
+            Param("system", "Its name.", required=True, positional=True),
+            Param("evacuate", "Switch its groups away.", "bool"),
+            Param("reason", "Why; it is recorded with your name.", default=""), _WAIT,
+        ),
+        ("holdfast system freeze hosta --evacuate --wait 120",),
+    ),
+    Operation(
+        "system unfreeze", "Let a system take groups again.",
+        (Param("system", "Its name.", required=True, positional=True),), ("holdfast system unfreeze hosta",),
     ),
     Operation(
         "cluster verify", "Check a main.cf; nothing is changed.",

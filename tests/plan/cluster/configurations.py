@@ -6,6 +6,7 @@ association), so that "reading what was written" can be compared by equality.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -128,6 +129,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
             name, group.values, group.resources, group.links,
             tuple(GroupLink(child, *draw(link)) for child in children), group.at_least,
         )  # fmt: skip
+    found = {name: _possible(group, found) for name, group in found.items()}
     remote = draw(st.lists(NAMES, max_size=2, unique=True))
     beats = draw(st.lists(NAMES, max_size=2, unique=True))
     return Configuration(
@@ -141,6 +143,15 @@ def configurations(draw: st.DrawFn) -> Configuration:
         heartbeats={name: draw(filled(dict(HEARTBEAT_ATTRIBUTES), remote, ("ClusterList",))) for name in beats},
         comments=draw(comments(found)),
     )
+
+
+def _possible(group: Group, groups: dict[str, Group]) -> Group:
+    """``group`` with links that its kind may have: where one of two is parallel, that they keep apart."""
+    links = tuple(
+        replace(link, category="offline", location="local") if group.parallel or groups[link.child].parallel else link
+        for link in group.group_links
+    )
+    return replace(group, group_links=links)
 
 
 @st.composite

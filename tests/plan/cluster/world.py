@@ -50,6 +50,9 @@ class World:
         self.lives = dict.fromkeys(self.configuration.systems, 1)
         self.dead: set[str] = set()
         self.unheard: set[str] = set()
+        self.frozen: set[str] = set()
+        self.cleared: dict[tuple[str, str], int] = {}
+        self.now = 1000.0
         self.intents: dict[str, Intent] = {}
         self.facts: dict[tuple[str, str], dict[str, ResourceFact]] = {}
         self.seen: dict[tuple[str, str], int] = {}
@@ -82,10 +85,10 @@ class World:
         fact = ResourceFact(ResourceState.OFFLINE, faulted=True, probed=True)
         self.facts[group.name, system][resource] = fact
 
-    def ask(self, operation: str, group: str, system: str = "") -> Request:
+    def ask(self, operation: str, group: str = "", system: str = "", resource: str = "", **options: str) -> Request:
         """Put a request, run until quiet, return what became of it."""
         name = f"r{len(self.requests)}"
-        self.requests.append(Request(name, operation, group, system=system))
+        self.requests.append(Request(name, operation, group, resource, system, options))
         self.settle()
         return next(request for request in self.requests if request.id == name)
 
@@ -103,7 +106,10 @@ class World:
         raise AssertionError("the world never comes to rest:\n" + "\n".join(self.history[-12:]))
 
     def view(self) -> View:
-        systems = {name: SystemView(name, self._life(name), f"{name}-{life}", 9.0) for name, life in self.lives.items()}
+        systems = {
+            name: SystemView(name, self._life(name), f"{name}-{life}", 9.0, name in self.frozen)
+            for name, life in self.lives.items()
+        }
         every = {
             (group, system): GroupFact(
                 group, system, f"{system}-{self.lives[system]}", self.seen.get((group, system), 0), True, dict(found)
@@ -113,7 +119,7 @@ class World:
         living = {key: fact for key, fact in every.items() if key[1] not in self.dead}
         open_states = (RequestState.PENDING, RequestState.ACCEPTED)
         asked = tuple(request for request in self.requests if request.state in open_states)
-        return View(self.configuration, systems, self.intents, living, every, asked, now=1000.0, epoch=1)
+        return View(self.configuration, systems, self.intents, living, every, asked, now=self.now, epoch=1)
 
     def _life(self, system: str) -> Life:
         unheard = Life.UNCERTAIN if system in self.unheard else Life.ALIVE
@@ -124,7 +130,9 @@ class World:
         assert decision == decide(self.view()), "the same picture gives the same decision"
         for change in decision.changes:
             self.history.append(change.text)
-            self.intents[change.intent.group] = change.intent
+            self.intents[change.intent.unit] = change.intent
+        for mark in decision.freezes:
+            (self.frozen.add if mark.frozen else self.frozen.discard)(mark.system)
         for outcome in decision.outcomes:
             self.requests = [outcome if request.id == outcome.id else request for request in self.requests]
         self.notes |= {note.group: note for note in decision.notes}
@@ -136,16 +144,35 @@ class World:
         for group in self.configuration.groups.values():
             if system not in group.priorities:
                 continue
-            intent = self.intents.get(group.name)
-            self.seen[group.name, system] = 0 if intent is None else intent.serial
+            intent = self.intents.get(group.on(system).unit) or Intent(group.name)
+            self.seen[group.name, system] = intent.serial
             found = self.facts[group.name, system]
+            self._clear(intent, system, found)
             held = leaned_on(group, self._others(system))
-            for order in orders(group, found, self._charge(group, system), {}, held):
+            given = self._charge(group, system)
+            for order in orders(group, found, given, intent.overrides, held, intent.loose):
                 state = ResourceState.ONLINE if order.wanted is Wanted.ONLINE else ResourceState.OFFLINE
                 found[order.resource] = replace(found[order.resource], state=state)
 
+    def _clear(self, intent: Intent, system: str, found: dict[str, ResourceFact]) -> None:
+        for key, count in intent.clears.items():
+            where, _, what = key.partition(":")
+            if where != system or self.cleared.get((intent.unit, key), 0) >= count:
+                continue
+            self.cleared[intent.unit, key] = count
+            name, _, mark = what.partition("!")
+            for each in found if name == "*" else [name]:
+                if mark:
+                    waited = found[each].admin_wait is not None
+                    faulted = found[each].faulted or (waited and mark == "fault")
+                    found[each] = replace(found[each], admin_wait=None, faulted=faulted)
+                else:
+                    found[each] = replace(found[each], faulted=False)
+
     def _charge(self, group: Group, system: str) -> Charge:
-        return charge(self.intents.get(group.name), system, f"{system}-{self.lives[system]}", True)
+        intent = self.intents.get(group.on(system).unit)
+        enabled = group.flag("Enabled", system)
+        return charge(intent, system, f"{system}-{self.lives[system]}", True, enabled)
 
     def _others(self, system: str) -> list[tuple[Group, Charge, dict[str, ResourceFact]]]:
         here = [group for group in self.configuration.groups.values() if system in group.priorities]

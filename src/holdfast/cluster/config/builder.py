@@ -217,6 +217,7 @@ def _groups(blocks: list[Block], types: Mapping[str, ResourceType], systems: Map
             if child not in groups:
                 raise place.error(f"group {child!r} does not exist", "correct the name or add the group")
     _check_group_links(blocks)
+    _check_parallel_links(blocks, groups)
     return groups
 
 
@@ -233,6 +234,31 @@ def _check_group_links(blocks: list[Block]) -> None:
         if levels > GROUP_LINK_LEVELS:
             text = f"group {block.name!r} starts a chain of {levels} groups; at most {GROUP_LINK_LEVELS} may be linked"
             raise block.group_links[0][2].error(text, "shorten the chain")
+
+
+_PARALLEL_LINKS = {
+    (False, True): (("online", "local", "firm"), ("online", "local", "soft"), ("online", "global", "firm"),
+                    ("online", "global", "soft"), ("online", "remote", "firm"), ("online", "remote", "soft"),
+                    ("offline", "local", "")),
+    (True, False): (("online", "global", "firm"), ("online", "global", "soft"), ("online", "remote", "firm"),
+                    ("online", "remote", "soft"), ("offline", "local", "")),
+    (True, True): (("online", "local", "firm"), ("online", "local", "soft"), ("offline", "local", "")),
+}  # fmt: skip
+"""Which links there may be, by (parent is parallel, child is parallel); between two failover groups any. Partly [K]."""
+
+
+def _check_parallel_links(blocks: list[Block], groups: Mapping[str, Group]) -> None:
+    """Refuse links that a parallel group cannot have (:data:`_PARALLEL_LINKS`)."""
+    for block in blocks:
+        for child, words, place in block.group_links:
+            kinds = (groups[block.name].parallel, groups[child].parallel)
+            link = _group_link(child, words)
+            shape = (link.category, link.location, "" if link.category == "offline" else link.rigidity)
+            if any(kinds) and shape not in _PARALLEL_LINKS[kinds]:
+                parent, other = ("parallel" if kind else "failover" for kind in kinds)
+                text = f"a {parent} group cannot require a {other} group '{' '.join(shape).strip()}'"
+                possible = ", ".join(" ".join(one).strip() for one in _PARALLEL_LINKS[kinds])
+                raise place.error(text, f"possible is: {possible}")
 
 
 def _levels(requires: Mapping[str, list[str]], name: str) -> int:

@@ -87,6 +87,7 @@ def _table(*attributes: AttributeDef) -> Mapping[str, AttributeDef]:
 CLUSTER_ATTRIBUTES = _table(
     _text("ClusterAddress"), _pairs("UserNames"), _keys("Administrators"), _keys("Operators"), _text("UseFence"),
     _int("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
+    _text("Statistics", "Enabled"),
 )  # fmt: skip
 
 REMOTE_CLUSTER_ATTRIBUTES = _table(
@@ -103,11 +104,16 @@ HEARTBEAT_ATTRIBUTES = _table(
 )  # fmt: skip
 """Of ``heartbeat`` blocks; a value may be local to a remote cluster. Seconds are [K]."""
 
-SYSTEM_ATTRIBUTES = _table(_amount("Capacity", 100), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0))
+SYSTEM_ATTRIBUTES = _table(
+    _amount("Capacity", 100), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0),
+    _int("LoadWarningLevel", 80), _int("LoadTimeThreshold", 600),
+)  # fmt: skip
+"""LoadWarningLevel is a percentage of Capacity, LoadTimeThreshold is in seconds; both defaults [K]."""
 
 GROUP_ATTRIBUTES = _table(
     _pairs("SystemList"), _keys("AutoStartList"), _pairs("SystemZones"), _flag("AutoStart", 1), _flag("Parallel", 0),
-    _flag("AutoFailOver", 1), _text("FailOverPolicy", "Priority"), _text("AutoStartPolicy", "Order"),
+    _int("AutoFailOver", 1), _int("AutoRestart", 1), _flag("Enabled", 1),
+    _text("FailOverPolicy", "Priority"), _text("AutoStartPolicy", "Order"), _flag("ProPCV", 0),
     _text("ManageFaults", "ALL"), _int("OnlineRetryLimit", 0), _int("OnlineRetryInterval", 0), _flag("Frozen", 0),
     _keys("Operators"), _keys("Administrators"), _text("ClusterFailOverPolicy", "Manual"), _pairs("ClusterList"),
     _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _flag("IntentOnline", 1),
@@ -123,7 +129,8 @@ TYPE_ATTRIBUTES = _table(
     _int("OnlineWaitLimit", 2), _int("OfflineWaitLimit", 0), _int("OnlineTimeout", 300), _int("OfflineTimeout", 300),
     _int("CleanTimeout", 60), _int("CloseTimeout", 60), _int("OpenTimeout", 60), _int("ActionTimeout", 40),
     _int("InfoTimeout", 30), _int("InfoInterval", 0), _int("RestartLimit", 0), _int("OnlineRetryLimit", 0),
-    _int("CleanRetryLimit", 0), _int("NumThreads", 10), _text("Operations", "OnOff"), _int("AttrChangedTimeout", 60),
+    _int("CleanRetryLimit", 0), _flag("IntentionalOffline", 0),
+    _int("NumThreads", 10), _text("Operations", "OnOff"), _int("AttrChangedTimeout", 60),
     _int("AgentStartTimeout", 60), _int("AgentReplyTimeout", 130), _int("MigrateWaitLimit", 2),
     _keys("SupportedActions"), _text("AgentClass"), _text("AgentPriority"), _text("AgentFile"),
     _text("AgentDirectory"), _keys("RegList"), _flag("FireDrill", 0), _int("ToleranceReset", 0),

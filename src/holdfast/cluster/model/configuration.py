@@ -7,7 +7,7 @@ same", so a dumped and reread configuration equals the first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from holdfast.cluster.model.attributes import (
@@ -129,7 +129,10 @@ class Comment:
 
 @dataclass(frozen=True)
 class Group:
-    """A service group. ``links`` are (parent, child) pairs: the parent requires the child."""
+    """A service group. ``links`` are (parent, child) pairs: the parent requires the child.
+
+    What is planned is a *unit*: a failover group as a whole, or of a parallel group the part on one system, ``at``.
+    """
 
     name: str
     values: Values = field(default_factory=Values)
@@ -137,19 +140,52 @@ class Group:
     links: tuple[tuple[str, str], ...] = ()
     group_links: tuple[GroupLink, ...] = ()
     at_least: tuple[AtLeast, ...] = ()
+    at: str = ""
 
-    def get(self, name: str) -> Value:
-        """Return group attribute ``name`` or its default."""
-        found = self.values.get(name)
+    def get(self, name: str, system: str = "") -> Value:
+        """Return group attribute ``name`` on ``system``, or its default."""
+        found = self.values.get(name, system or self.at)
         return GROUP_ATTRIBUTES[name].default if found is None else found
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: str, system: str = "") -> bool:
         """Return a boolean group attribute."""
-        return str(self.get(name)) not in ("0", "")
+        return str(self.get(name, system)) not in ("0", "")
+
+    def number(self, name: str, system: str = "") -> int:
+        """Return a group attribute as a whole number."""
+        text = str(self.get(name, system)).strip()
+        return int(text) if text else 0
+
+    @cached_property
+    def parallel(self) -> bool:
+        """Whether it runs on many systems at once."""
+        return str(self.values.common.get("Parallel", 0)) not in ("0", "")
+
+    @property
+    def unit(self) -> str:
+        """The name under which it is planned: ``web``, or ``cvm@hosta`` for one system's part of a parallel group."""
+        return f"{self.name}@{self.at}" if self.at else self.name
+
+    @cached_property
+    def units(self) -> Mapping[str, Group]:
+        """Of a parallel group its part on each system of SystemList; empty for any other."""
+        if not self.parallel or self.at:
+            return {}
+        return {name: replace(self, at=name) for name in self.priorities}
+
+    def on(self, system: str) -> Group:
+        """Return what runs on ``system``: the group itself, or of a parallel group the part there."""
+        if not self.parallel or self.at == system:
+            return self
+        return self.units.get(system) or replace(self, at=system)
 
     @cached_property
     def priorities(self) -> dict[str, int]:
-        """SystemList as system → priority; a missing number is the previous one plus one."""
+        """SystemList as system → priority; a missing number is the previous one plus one. A part has one system."""
+        return {name: rank for name, rank in self._listed.items() if self.at in ("", name)}
+
+    @cached_property
+    def _listed(self) -> dict[str, int]:
         value = self.get("SystemList")
         if isinstance(value, Mapping):
             numbers: dict[str, int] = {}
@@ -166,10 +202,10 @@ class Group:
         value = self.get("SystemZones")
         return dict(value) if isinstance(value, Mapping) else {}
 
-    @property
+    @cached_property
     def autostart_list(self) -> tuple[str, ...]:
         """AutoStartList in order."""
-        return _names(self.get("AutoStartList"))
+        return tuple(name for name in _names(self.get("AutoStartList")) if self.at in ("", name))
 
     def children(self, resource: str) -> tuple[str, ...]:
         """What ``resource`` requires."""
@@ -222,6 +258,11 @@ class Configuration:
     heartbeats: Mapping[str, Values] = field(default_factory=dict)
     """Wide-area heartbeats; their local values are by remote cluster."""
     comments: Mapping[tuple[str, ...], Comment] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def units(self) -> tuple[Group, ...]:
+        """What is planned, one by one: each failover group, and each system's part of each parallel group."""
+        return tuple(unit for group in self.groups.values() for unit in (group.units.values() or (group,)))
 
     @cached_property
     def required_by(self) -> Mapping[str, tuple[tuple[Group, GroupLink], ...]]:

@@ -70,7 +70,9 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class ResourceFact:
     """One resource on one system. ``restarts`` counts local restarts since it was last stable; ``keeps`` says that it
-    is never taken offline, so that the group may be offline while it is online."""
+    is never taken offline, so that the group may be offline while it is online. ``timed_out``: the last monitor ran out
+    of time. ``admin_wait``: with ManageFaults NONE, why an administrator must look. ``intentional``: it was stopped on
+    purpose from outside. ``waits``: its clean is given up (CleanRetryLimit) until somebody clears it."""
 
     state: ResourceState = ResourceState.UNKNOWN
     phase: Phase = Phase.IDLE
@@ -80,19 +82,24 @@ class ResourceFact:
     restarts: int = 0
     detail: str = ""
     keeps: bool = False
+    timed_out: bool = False
+    admin_wait: CleanReason | None = None
+    intentional: bool = False
+    waits: bool = False
 
     @property
     def settled_offline(self) -> bool:
         """Offline, or one that keeps, and nothing under way that could change it."""
         down = self.keeps or self.state is ResourceState.OFFLINE
-        return down and self.phase is Phase.IDLE and not self.clean_failing
+        return down and self.phase is Phase.IDLE and not self.clean_failing and self.admin_wait is None
 
 
 @dataclass(frozen=True, slots=True)
 class GroupFact:
     """What ``system`` in its ``incarnation`` sees of a group. ``serial`` is the last intent it has seen.
 
-    ``guarded`` says that the guard kills the group at the lease deadline (False while it is frozen).
+    ``guarded`` says that the guard kills the group at the lease deadline (False while it is frozen). ``barred`` is why
+    the preonline trigger let nothing start for that intent.
     """
 
     group: str
@@ -101,6 +108,7 @@ class GroupFact:
     serial: int = 0
     guarded: bool = True
     resources: Mapping[str, ResourceFact] = field(default_factory=dict)
+    barred: str = ""
 
     @property
     def probed(self) -> bool:
@@ -127,7 +135,11 @@ class Intent:
     ``following`` is the system that gets the group once ``owner`` confirmed it offline. ``overrides`` are a person's
     wishes for single resources. ``maintenance_until`` is wall-clock seconds, 0 when not in maintenance. ``kept_down``
     names the group for whose sake this one was taken offline: it comes back when that one allows it. ``ground`` says
-    where the groups that it requires were when it got its owner.
+    where the groups that it requires were when it got its owner. Of a parallel group each system has an intent of its
+    own, that of the part ``at`` it. ``loose`` names resources that go offline although what needs them is online;
+    ``nopre`` skips the preonline trigger; ``cause`` is the system whose fault moved the group, empty when it was a
+    person or nobody. ``retries`` counts how often the group was started again in place (OnlineRetryLimit), the last
+    time at ``retried_at`` (wall-clock seconds).
     """
 
     group: str
@@ -146,6 +158,17 @@ class Intent:
     clears: Mapping[str, int] = field(default_factory=dict)
     kept_down: str = ""
     ground: Mapping[str, str] = field(default_factory=dict)
+    at: str = ""
+    loose: tuple[str, ...] = ()
+    nopre: bool = False
+    cause: str = ""
+    retries: int = 0
+    retried_at: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        """The name that it is kept under: that of the group, or ``GROUP@SYSTEM`` for a part of a parallel group."""
+        return f"{self.group}@{self.at}" if self.at else self.group
 
     @property
     def in_maintenance(self) -> bool:
@@ -171,6 +194,16 @@ class SystemView:
     silent_s: float = 0.0
     frozen: bool = False
     left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A person froze a system until further notice (``frozen``), or took that back."""
+
+    system: str
+    frozen: bool
+    by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +257,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why a group is where it is: what the coordinator waits for, and what speaks against each system."""
+    """Why a group is where it is: what the coordinator waits for, and what speaks against each system.
+
+    ``group`` is the unit's name: ``GROUP@SYSTEM`` for a part of a parallel group.
+    """
 
     group: str
     code: str = ""

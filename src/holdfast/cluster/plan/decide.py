@@ -2,62 +2,79 @@
 
 Requests of people come first; a group that a request has just changed is looked at again in the next picture. Every
 group otherwise gets at most one change, so that each commit is small and each step is seen by all. What is decided for
-one group counts at once for the next: two groups of one decision never take the same room on a system.
+one group counts at once for the next: two groups of one decision never take the same room on a system. Of a parallel
+group each system's part is decided by itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Note, Request, RequestState
+from holdfast.cluster.model.facts import Freeze, Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
-from holdfast.cluster.plan.requests import Outcome, answer, progress
+from holdfast.cluster.plan.requests import answer, progress
+from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.view import Ask, Change, Decision, View
 
 _DEAD_ENDS = frozenset(
-    ("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted", "waiting-for-group")
+    ("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted", "waiting-for-group", "barred")
 )
 """Notes that say: nothing will happen before somebody does something."""
 
 
 def decide(view: View) -> Decision:
     """Return what to commit, and what to ask before deciding the rest."""
-    changes: list[Change] = []
+    roster = Roster(view.intents)
+    view = replace(view, intents=roster)
+    changes, outcomes, asks, freezes = _answers(view, roster)
     notes: list[Note] = []
+    touched = {change.intent.unit for change in changes}
+    answered = {one.id for one in outcomes}
+    for unit in view.configuration.units:
+        if unit.unit in touched:
+            continue
+        part = decide_group(view, unit)
+        stuck = _stuck(view, part, answered)
+        outcomes.extend(stuck)
+        answered.update(one.id for one in stuck)
+        for change in part.changes:
+            changes.append(change)
+            roster.put(change.intent)
+            touched.add(change.intent.unit)
+        asks.extend(part.asks)
+        notes.extend(part.notes if part.notes or part.asks else (Note(unit.unit),))
+    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks), tuple(freezes))
+
+
+def _answers(view: View, roster: Roster) -> tuple[list[Change], list[Request], list[Ask], list[Freeze]]:
+    """Answer what people ask, one request after another; a group that one has changed is left for the next picture."""
+    changes: list[Change] = []
     outcomes: list[Request] = []
     asks: list[Ask] = []
+    freezes: list[Freeze] = []
     touched: set[str] = set()
-    intents = dict(view.intents)
-    view = replace(view, intents=intents)
     for request in view.requests:
-        if request.state is RequestState.ACCEPTED:
+        if request.state is RequestState.ACCEPTED and request.serial:
             finished = progress(view, request)
             if finished is not None:
                 outcomes.append(finished)
             continue
-        if request.group in touched:
+        if request.group in touched or (touched and not request.group):
             continue
-        outcome: Outcome = answer(view, request)
+        outcome = answer(view, request)
         if outcome.asks:
             asks.extend(outcome.asks)
             continue
-        if outcome.change is not None:
-            changes.append(outcome.change)
-            touched.add(outcome.change.intent.group)
-            intents[outcome.change.intent.group] = outcome.change.intent
-        if outcome.request is not None:
-            outcomes.append(outcome.request)
-    for group in view.configuration.groups.values():
-        if group.name in touched or group.flag("Parallel"):
+        if any(change.intent.group in touched for change in outcome.changes):
             continue
-        part = decide_group(view, group)
-        outcomes.extend(_stuck(view, part, {one.id for one in outcomes}))
-        changes.extend(part.changes)
-        intents.update((change.intent.group, change.intent) for change in part.changes)
-        touched.update(change.intent.group for change in part.changes)
-        asks.extend(part.asks)
-        notes.extend(part.notes if part.notes or part.asks else (Note(group.name),))
-    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks))
+        for change in outcome.changes:
+            changes.append(change)
+            touched.add(change.intent.group)
+            roster.put(change.intent)
+        freezes.extend(outcome.freezes)
+        if outcome.request is not None and outcome.request != request:
+            outcomes.append(outcome.request)
+    return changes, outcomes, asks, freezes
 
 
 def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:
@@ -67,6 +84,11 @@ def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:
         for note in part.notes
         if note.code in _DEAD_ENDS
         for request in view.requests
-        if request.state is RequestState.ACCEPTED and request.group == note.group and request.id not in answered
+        if request.state is RequestState.ACCEPTED and request.id not in answered and _about(request, note.group)
         and request.operation in ("group.online", "group.switch", "group.takeover")
     ]  # fmt: skip
+
+
+def _about(request: Request, unit: str) -> bool:
+    group, _, system = unit.partition("@")
+    return request.group == group and request.serial > 0 and (not system or request.system in ("", system))

@@ -14,6 +14,7 @@ offline local     only where the child is not           leaves the system that t
 
 With *hard* a parent's fault takes its child along. All of it is level-triggered: each function looks at what is now,
 so nothing has to be remembered but ``kept_down``, the child that a parent was taken down for.
+Of a parallel group each part counts where it is; which links it may have is checked when main.cf is read.
 Source: ``cluster.md`` section 9.1.
 """
 
@@ -57,7 +58,8 @@ def objection(view: View, group: Group, system: str) -> str:
 
 def ground(view: View, group: Group) -> dict[str, str]:
     """Return where the groups that ``group`` requires are now, to be kept with its intent."""
-    return {link.child: _intent(view, view.configuration.groups[link.child]).owner for link in group.group_links}
+    children = [view.configuration.groups[link.child] for link in group.group_links]
+    return {child.name: view.intent(child).owner for child in children if not child.parallel}
 
 
 def displaced(view: View, group: Group, intent: Intent) -> Displaced | None:
@@ -71,7 +73,7 @@ def displaced(view: View, group: Group, intent: Intent) -> Displaced | None:
 
 
 def _displaced_by(view: View, group: Group, intent: Intent, child: Group, link: GroupLink) -> Displaced | None:
-    here, where = intent.owner, _intent(view, child).owner
+    here, where = intent.owner, view.intent(child).owner
     if link.category == "offline":
         return Displaced(child.name, f"group {child.name} comes to {here}") if _charged(view, child, here) else None
     if link.location == "local":
@@ -80,6 +82,10 @@ def _displaced_by(view: View, group: Group, intent: Intent, child: Group, link: 
             return Displaced(child.name, lost) if lost else None
         up = any(name != here and is_up(view, child, name) for name in group.priorities)
         return Displaced(child.name, f"it follows group {child.name}", follows=True) if up else None
+    if child.parallel:
+        others = [name for name in child.priorities if link.location == "global" or name != here]
+        gone = link.rigidity != "soft" and all(_lost(view, child, name) for name in others)
+        return Displaced(child.name, f"no part of group {child.name} that it may stand on is online") if gone else None
     if link.location == "remote" and where == here and _charged(view, child, here):
         return Displaced(child.name, f"group {child.name} is on {here}, and must be on another system")
     if link.rigidity == "soft":
@@ -93,7 +99,7 @@ def _displaced_by(view: View, group: Group, intent: Intent, child: Group, link: 
 def dragging(view: View, group: Group, intent: Intent) -> Group | None:
     """Return a parent linked hard whose fault takes ``group`` along: it is down, and may fail over. Else None."""
     for parent, link in view.configuration.required_by.get(group.name, ()):
-        theirs = _intent(view, parent)
+        theirs = view.intent(parent)
         fact = view.fact(parent.name, intent.owner)
         if link.rigidity != "hard" or link.category != "online" or theirs.owner != intent.owner or fact is None:
             continue
@@ -106,19 +112,33 @@ def dragging(view: View, group: Group, intent: Intent) -> Group | None:
 def in_the_way(view: View, group: Group, target: str) -> Iterator[Group]:
     """Yield the groups that must not be where ``group`` is and are on ``target``, or not yet offline there."""
     for parent, link in view.configuration.required_by.get(group.name, ()):
-        if link.category == "offline" and (_charged(view, parent, target) or target in view.running_on(parent)):
-            yield parent
+        there = parent.on(target)
+        if link.category == "offline" and (_charged(view, there, target) or target in view.running_on(there)):
+            yield there
 
 
 def leaning(view: View, group: Group) -> Group | None:
     """Return a parent that is wanted online and forbids to take ``group`` down (linked firm or hard), or None."""
     for parent, link in view.configuration.required_by.get(group.name, ()):
-        theirs = _intent(view, parent)
-        bound = link.category == "online" and link.rigidity != "soft"
-        dead = view.system(theirs.owner).life is Life.DEAD
-        if bound and theirs.owner and theirs.wanted is Wanted.ONLINE and not dead:
-            return parent
+        if link.category != "online" or link.rigidity == "soft":
+            continue
+        for unit in parent.units.values() or (parent,):
+            theirs = view.intent(unit)
+            up = theirs.owner and theirs.wanted is Wanted.ONLINE and view.system(theirs.owner).life is not Life.DEAD
+            if up and not _spared(view, group, link, theirs.owner):
+                return unit
     return None
+
+
+def _spared(view: View, group: Group, link: GroupLink, where: str) -> bool:
+    """Whether a parent on ``where`` can do without this part of a parallel child."""
+    if not group.at:
+        return False
+    if link.location == "local":
+        return where != group.at
+    whole = view.configuration.groups[group.name]
+    others = [name for name in whole.priorities if name != group.at and (link.location == "global" or name != where)]
+    return any(not _lost(view, whole, name) for name in others)
 
 
 def is_up(view: View, group: Group, system: str) -> bool:
@@ -129,7 +149,7 @@ def is_up(view: View, group: Group, system: str) -> bool:
 def _lost(view: View, child: Group, system: str) -> str:
     """Return why ``child`` does not, or will not, hold on ``system``. A frozen group and one in maintenance hold, and
     so does one on a system of which nothing is known yet: that an observer has just begun proves no loss."""
-    intent = _intent(view, child)
+    intent = view.intent(child.on(system))
     if intent.owner != system or not system:
         return f"group {child.name} is not on {system}" if system else f"group {child.name} is online nowhere"
     if intent.frozen or intent.in_maintenance or child.flag("Frozen"):
@@ -145,9 +165,5 @@ def _lost(view: View, child: Group, system: str) -> str:
 
 
 def _charged(view: View, group: Group, system: str) -> bool:
-    intent = _intent(view, group)
+    intent = view.intent(group.on(system))
     return intent.following == system or (intent.owner == system and intent.wanted is Wanted.ONLINE)
-
-
-def _intent(view: View, group: Group) -> Intent:
-    return view.intents.get(group.name, Intent(group.name))

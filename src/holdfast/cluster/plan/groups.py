@@ -24,7 +24,7 @@ _NO_REFUSAL = Refusal("", "")
 
 def decide_group(view: View, group: Group) -> Decision:
     """Return what to do about ``group`` now; nothing when facts equal intent."""
-    intent = view.intents.get(group.name, Intent(group.name))
+    intent = view.intent(group)
     owner = view.system(intent.owner)
     if intent.in_maintenance and view.now >= intent.maintenance_until:
         ended = replace(intent, maintenance_until=0.0, overrides={}, serial=intent.serial + 1)
@@ -88,6 +88,8 @@ def _probed(view: View, group: Group, system: str) -> bool:
 def _owner_dead(view: View, group: Group, intent: Intent) -> Decision:
     if intent.wanted is Wanted.OFFLINE and not intent.following and not intent.kept_down:
         return Decision()
+    if group.at:
+        return _note(group, "gone", f"{intent.owner} is dead; its part of the group comes back with it")
     if not group.flag("AutoFailOver") and not intent.following:
         return _note(group, "no-failover", f"{intent.owner} is dead, and AutoFailOver is 0")
     placement = _prefer(
@@ -205,6 +207,9 @@ def _faulted(view: View, group: Group, intent: Intent, culprit: str) -> Decision
     fact = view.fact(group.name, intent.owner)
     if fact is None or not fact.offline:
         return _note(group, "faulted", f"{culprit} faulted on {intent.owner}; the group is taken offline there first")
+    if group.at:
+        text = f"{culprit} faulted on {intent.owner}; a parallel group does not fail over"
+        return _note(group, "faulted", text, f"mend {culprit}, then: holdfast group clear {group.name}")
     if not group.flag("AutoFailOver"):
         return _note(group, "no-failover", f"{culprit} faulted on {intent.owner}, and AutoFailOver is 0")
     choice = _choose(view, group, intent, place(view, group, near=intent.owner, avoid=frozenset({intent.owner})))
@@ -275,7 +280,7 @@ def _confirmed(intent: Intent) -> Evidence:
 
 def _make_way(view: View, group: Group, other: Group, target: str) -> Decision:
     """``other`` must not be where ``group`` comes to: it goes first."""
-    theirs = view.intents.get(other.name, Intent(other.name))
+    theirs = view.intent(other)
     if theirs.frozen or theirs.in_maintenance or other.flag("Frozen"):
         text = f"group {other.name} must not be where {group.name} is, is on {target}, and is frozen or in maintenance"
         return _note(group, "no-target", text, f"unfreeze {other.name}, or move it away")
@@ -317,8 +322,8 @@ def _give(
 
 
 def _change(view: View, intent: Intent, kind: str, text: str) -> Decision:
-    return Decision(changes=(Change(replace(intent, epoch=view.epoch), kind, text),), notes=(Note(intent.group),))
+    return Decision(changes=(Change(replace(intent, epoch=view.epoch), kind, text),), notes=(Note(intent.unit),))
 
 
 def _note(group: Group, code: str, text: str, remedy: str = "", rejected: Mapping[str, str] | None = None) -> Decision:
-    return Decision(notes=(Note(group.name, code, text, remedy, dict(rejected or {})),))
+    return Decision(notes=(Note(group.unit, code, text, remedy, dict(rejected or {})),))

@@ -1,7 +1,7 @@
 """What runs where, as numbers: the load that groups put on systems, and what a system has left for one more.
 
-A group is *charged* to a system from the moment an intent says that it is to run there, or to go there, until another
-intent takes it away: two groups decided in one picture after another never count on the same room twice.
+What a system is charged with stands in the :class:`Roster`: two groups decided in one picture after another never
+count on the same room twice.
 
 ``Prerequisites`` against ``Limits`` says whether a system is eligible at all, whatever the policy; ``FailOverPolicy``
 ranks those that are (``cluster.md`` section 5.2).
@@ -13,27 +13,18 @@ from collections.abc import Iterable, Mapping
 
 from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, Value, amounts
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Intent, Wanted
+from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.view import View
 
 Rank = tuple[float, ...]
 
 
 def charged(view: View, system: str, besides: str = "") -> tuple[Group, ...]:
-    """Return the groups that run on ``system`` or are on their way there, without the one named ``besides``."""
-    return tuple(
-        group
-        for name, group in view.configuration.groups.items()
-        if name != besides and _charges(view, group, view.intents.get(name), system)
-    )
-
-
-def _charges(view: View, group: Group, intent: Intent | None, system: str) -> bool:
-    if group.flag("Parallel"):
-        return system in view.running_on(group)
-    if intent is None:
-        return False
-    return intent.following == system or (intent.owner == system and intent.wanted is Wanted.ONLINE)
+    """Return the groups that run on ``system`` or are on their way there, without the unit ``besides``."""
+    roster = view.intents if isinstance(view.intents, Roster) else Roster(view.intents)
+    groups = view.configuration.groups
+    units = [unit.partition("@")[0] for unit in roster.charged(system) if unit != besides]
+    return tuple(groups[name] for name in units if name in groups)
 
 
 def shortage(view: View, group: Group, system: str) -> str:
@@ -42,7 +33,7 @@ def shortage(view: View, group: Group, system: str) -> str:
     if not needed:
         return ""
     limits = amounts(_of_system(view, system, "Limits"))
-    used = _sum(amounts(other.get("Prerequisites")) for other in charged(view, system, group.name))
+    used = _sum(amounts(other.get("Prerequisites")) for other in charged(view, system, group.unit))
     for name, number in needed.items():
         left = limits.get(name, 0) - used.get(name, 0)
         if number > left:
@@ -54,9 +45,9 @@ def rank(view: View, group: Group, system: str) -> Rank:
     """Return how well ``system`` suits by the group's FailOverPolicy: the smallest is the best."""
     match str(group.get("FailOverPolicy")):
         case "RoundRobin":
-            return (len(charged(view, system, group.name)),)
+            return (len(charged(view, system, group.unit)),)
         case "Load":
-            return (-available(view, system, group.name),)
+            return (-available(view, system, group.unit),)
         case _:
             return (group.priorities[system],)
 

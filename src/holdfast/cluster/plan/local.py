@@ -7,7 +7,7 @@ side. It is asked again after every change, so nothing has to be remembered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -39,28 +39,36 @@ class Charge:
 
     mandate: Mandate
     reason: str
+    system: str = ""
 
 
-def charge(intent: Intent | None, system: str, incarnation: str, swept: bool) -> Charge:
+def charge(intent: Intent | None, system: str, incarnation: str, swept: bool, enabled: bool = True) -> Charge:
     """Return what ``system`` may do. ``swept`` is False for a new incarnation that has no lease yet: what an earlier
-    one left behind must go before anything else."""
+    one left behind must go before anything else. Where the group is not ``enabled`` nothing starts."""
+    mandate, reason = _mandate(intent, system, incarnation, swept)
+    if mandate is Mandate.RUN and not enabled:
+        mandate, reason = Mandate.HANDS_OFF, "the group is disabled here"
+    return Charge(mandate, reason, system)
+
+
+def _mandate(intent: Intent | None, system: str, incarnation: str, swept: bool) -> tuple[Mandate, str]:
     if intent is not None and intent.frozen:
-        return Charge(Mandate.HANDS_OFF, "the group is frozen")
+        return Mandate.HANDS_OFF, "the group is frozen"
     if not swept:
-        return Charge(Mandate.STOP, "the lease lapsed: nothing of an earlier incarnation may stay")
+        return Mandate.STOP, "the lease lapsed: nothing of an earlier incarnation may stay"
     if intent is None or not intent.owner:
-        return Charge(Mandate.HANDS_OFF, "nothing was decided for the group yet")
+        return Mandate.HANDS_OFF, "nothing was decided for the group yet"
     if intent.owner != system:
-        return Charge(Mandate.STOP, f"the group belongs to {intent.owner}")
+        return Mandate.STOP, f"the group belongs to {intent.owner}"
     if intent.in_maintenance:
-        return Charge(Mandate.WISHES_ONLY, "the group is in maintenance")
+        return Mandate.WISHES_ONLY, "the group is in maintenance"
     if intent.incarnation != incarnation:
-        return Charge(Mandate.STOP, "the intent names an earlier incarnation of this system")
+        return Mandate.STOP, "the intent names an earlier incarnation of this system"
     if intent.wanted is Wanted.OFFLINE:
-        return Charge(Mandate.STOP, intent.reason or "the group is wanted offline")
+        return Mandate.STOP, intent.reason or "the group is wanted offline"
     if intent.evidence is None:
-        return Charge(Mandate.STOP, "the intent carries no evidence that the earlier owner is harmless")
-    return Charge(Mandate.RUN, intent.reason or "the group is wanted online")
+        return Mandate.STOP, "the intent carries no evidence that the earlier owner is harmless"
+    return Mandate.RUN, intent.reason or "the group is wanted online"
 
 
 def faulted_critically(group: Group, facts: Mapping[str, ResourceFact]) -> str:
@@ -114,11 +122,17 @@ def _still_up(fact: ResourceFact) -> bool:
 
 
 def orders(
-    group: Group, facts: Mapping[str, ResourceFact], given: Charge, wishes: Mapping[str, Wanted], held: str = ""
+    group: Group,
+    facts: Mapping[str, ResourceFact],
+    given: Charge,
+    wishes: Mapping[str, Wanted],
+    held: str = "",
+    loose: Collection[str] = (),
 ) -> tuple[Order, ...]:
     """Return the entry points that may start now. Nothing goes online before every resource was probed.
 
-    ``held`` names a group that must be offline before this one goes down (:func:`leaned_on`).
+    ``held`` names a group that must be offline before this one goes down (:func:`leaned_on`); ``loose`` are resources
+    that may go offline although what needs them is online.
     """
     if given.mandate is Mandate.HANDS_OFF:
         return ()
@@ -126,12 +140,19 @@ def orders(
     probed = all(facts.get(name, ResourceFact()).probed for name in group.resources)
     for name, resource in group.resources.items():
         fact = facts.get(name, ResourceFact())
-        if fact.phase is not Phase.IDLE or resource.persistent or not resource.number("Enabled"):
+        if fact.phase is not Phase.IDLE or resource.persistent or not resource.number("Enabled", given.system):
+            continue
+        if fact.admin_wait is not None or fact.waits:
             continue
         wanted, reason = _wanted(group, name, facts, given, wishes)
         if wanted is Wanted.ONLINE and probed and _may_start(group, name, facts):
             found.append(Order(name, Wanted.ONLINE, reason))
-        elif wanted is Wanted.OFFLINE and not held and not resource.keeps and _may_stop(group, name, facts):
+        elif (
+            wanted is Wanted.OFFLINE
+            and not held
+            and not resource.keeps
+            and _may_stop(group, name, facts, name in loose)
+        ):
             found.append(Order(name, Wanted.OFFLINE, reason))
     return tuple(found)
 
@@ -188,9 +209,11 @@ def _up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
     return fact.state is ResourceState.ONLINE and fact.phase is Phase.IDLE
 
 
-def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
+def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact], loose: bool = False) -> bool:
     if facts.get(name, ResourceFact()).state is not ResourceState.ONLINE:
         return False
+    if loose:
+        return True
     for link in group.at_least:
         others = sum(_up(group, child, facts) for child in link.children if child != name)
         leans = name in link.children and others < link.minimum

@@ -26,15 +26,20 @@ class Placement:
         return self.candidates[0] if self.candidates else ""
 
 
-def place(view: View, group: Group, near: str = "", avoid: frozenset[str] = frozenset(), only: str = "") -> Placement:
+def place(
+    view: View, group: Group, near: str = "", avoid: frozenset[str] = frozenset(), only: str = "", forgive: bool = False
+) -> Placement:
     """Rank the systems of ``group``: first those in the zone of ``near``, then by FailOverPolicy, then as listed.
 
-    ``avoid`` are systems that the group is leaving; ``only`` restricts the choice to one system.
+    ``avoid`` are systems that the group is leaving; ``only`` restricts the choice to one system;
+    ``forgive`` overlooks faults.
     """
     rejected: dict[str, str] = {}
     candidates: list[str] = []
     for name in group.priorities:
-        reason = f"only {only} was asked for" if only and name != only else _objection(view, group, name, avoid)
+        reason = (
+            f"only {only} was asked for" if only and name != only else _objection(view, group, name, avoid, forgive)
+        )
         if reason:
             rejected[name] = reason
         else:
@@ -55,13 +60,13 @@ def first_choice(view: View, group: Group, placement: Placement) -> str:
     listed = [name for name in group.autostart_list if name in placement.candidates]
     match str(group.get("AutoStartPolicy")):
         case "Load":
-            listed.sort(key=lambda name: -available(view, name, group.name))
+            listed.sort(key=lambda name: -available(view, name, group.unit))
         case "Priority":
             listed.sort(key=lambda name: group.priorities[name])
     return listed[0] if listed else ""
 
 
-def _objection(view: View, group: Group, name: str, avoid: frozenset[str]) -> str:
+def _objection(view: View, group: Group, name: str, avoid: frozenset[str], forgive: bool) -> str:
     system = view.system(name)
     if name in avoid:
         return "the group is leaving it"
@@ -71,13 +76,18 @@ def _objection(view: View, group: Group, name: str, avoid: frozenset[str]) -> st
         return "nothing was heard of it yet"
     if system.frozen:
         return "it is frozen"
+    if not group.flag("Enabled", name):
+        return "the group is disabled there"
     fact = view.fact(group.name, name)
     if fact is None or not fact.probed:
         return "the group is not probed there yet"
     culprit = faulted_critically(group, fact.resources)
-    if culprit:
+    if culprit and not forgive:
         return f"{culprit} is faulted there"
     failing = [each for each, found in fact.resources.items() if found.clean_failing]
     if failing:
         return f"{failing[0]} cannot be cleaned there"
+    waiting = [each for each, found in fact.resources.items() if found.admin_wait is not None]
+    if waiting:
+        return f"{waiting[0]} waits for an administrator there"
     return shortage(view, group, name) or objection(view, group, name)

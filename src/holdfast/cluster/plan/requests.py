@@ -1,65 +1,84 @@
-"""What people ask for: each request becomes a change of an intent, a refusal with its reason, or a question first.
+"""What people ask for: each request becomes changes of intents, a refusal with its reason, or a question first.
 
-One function per operation, listed in ``_ANSWERS``. A request that takes time is *accepted* and followed by
-:func:`progress` until the facts say that it is done, or that it will not be.
+One function per operation, in three modules (groups, resources, systems), listed in ``_ANSWERS``. Of a parallel group
+each system's part is asked by itself, and the request is done when all of them are. A request that takes time is
+*accepted* and followed by :func:`progress` until the facts say that it is done, or that it will not be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import (
-    Evidence,
-    EvidenceKind,
-    Intent,
-    Life,
-    Phase,
-    Request,
-    RequestState,
-    ResourceFact,
-    ResourceState,
-    Wanted,
-)
-from holdfast.cluster.plan.dependencies import ground, in_the_way, leaning
-from holdfast.cluster.plan.evidence import data_current
+from holdfast.cluster.model.facts import Intent, Life, Request, RequestState, ResourceFact, Wanted
+from holdfast.cluster.plan import grouprequests, grouptransfers, resourcerequests, systemrequests
 from holdfast.cluster.plan.local import faulted_critically
-from holdfast.cluster.plan.placement import place
-from holdfast.cluster.plan.status import counted, online
-from holdfast.cluster.plan.view import Ask, Change, View
-
-MAINTENANCE_DEFAULT_S = 600.0
-MAINTENANCE_LIMIT_S = 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A change to commit, the request as it is to be recorded, or questions."""
-
-    change: Change | None = None
-    request: Request | None = None
-    asks: tuple[Ask, ...] = ()
+from holdfast.cluster.plan.outcome import Outcome, done, refuse, refused
+from holdfast.cluster.plan.status import online
+from holdfast.cluster.plan.view import View
 
 
 def answer(view: View, request: Request) -> Outcome:
-    """Answer a pending request."""
+    """Answer a request that is pending, or waits for other groups."""
+    if request.operation in _OF_SYSTEMS:
+        return _OF_SYSTEMS[request.operation](view, request)
     handler = _ANSWERS.get(request.operation)
     if handler is None:
         return Outcome()
     group = view.configuration.groups.get(request.group)
     if group is None:
-        return _refuse(request, "no-group", f"there is no group {request.group!r}", "holdfast group list")
+        return refuse(request, "no-group", f"there is no group {request.group!r}", "holdfast group list")
     if request.system and request.system not in group.priorities:
-        return _refuse(
-            request, "no-system", f"{request.system} is not in the SystemList of {group.name}", "holdfast system list"
-        )
-    intent = view.intents.get(group.name, Intent(group.name))
-    if request.operation in _NEED_SYSTEMS and _unsure(view, group, request, intent):
+        text = f"{request.system} is not in the SystemList of {group.name}"
+        return refuse(request, "no-system", text, "holdfast system list")
+    if group.parallel:
+        return _answer_parts(view, group, request, handler)
+    return _answer_unit(view, group, request, handler)
+
+
+_Handler = Callable[[View, Group, Intent, Request], Outcome]
+
+
+def _answer_unit(view: View, unit: Group, request: Request, handler: _Handler) -> Outcome:
+    intent = view.intent(unit)
+    if request.operation in _NEED_SYSTEMS and _unsure(view, unit, request, intent):
         return Outcome()
-    if intent.frozen and request.operation not in ("group.freeze", "group.unfreeze"):
-        return _refuse(request, "frozen", f"group {group.name} is frozen", f"holdfast group unfreeze {group.name}")
-    return handler(view, group, intent, request)
+    if request.operation not in _ALSO_FROZEN and (intent.frozen or unit.flag("Frozen")):
+        remedy = f"holdfast group unfreeze {unit.name}" if intent.frozen else "set Frozen = 0 in the configuration"
+        return refuse(request, "frozen", f"group {unit.name} is frozen", remedy)
+    return handler(view, unit, intent, request)
+
+
+def _answer_parts(view: View, group: Group, request: Request, handler: _Handler) -> Outcome:
+    if request.operation in _FAILOVER_ONLY:
+        text = f"group {group.name} is parallel: it runs on each system by itself"
+        return refuse(request, "parallel", text, f"holdfast group online {group.name} --system SYSTEM")
+    found = [
+        _answer_unit(view, unit, replace(request, system=unit.at), handler) for unit in _parts(view, group, request)
+    ]
+    changes = tuple(change for one in found for change in one.changes)
+    asks = tuple(ask for one in found for ask in one.asks)
+    ends = [one.request for one in found if one.request is not None]
+    if asks or (found and not ends):
+        return Outcome((), None, asks)
+    bad = [end for end in ends if end.state is RequestState.REFUSED]
+    if not ends or len(bad) == len(ends):
+        first = bad[0] if bad else refused(request, "no-target", f"no system of {group.name} is alive")
+        return Outcome(request=replace(first, system=request.system))
+    under_way = any(end.state is RequestState.ACCEPTED for end in ends)
+    state = RequestState.ACCEPTED if under_way else RequestState.DONE
+    serial = max((change.intent.serial for change in changes), default=1) if under_way else 0
+    output = "\n".join(f"{end.system}: {end.reason}" for end in bad)
+    return Outcome(changes, replace(request, state=state, serial=serial, output=output))
+
+
+def _parts(view: View, group: Group, request: Request) -> list[Group]:
+    """The parts that a request is about: that on the named system, else those on systems that are not lost."""
+    if request.system:
+        return [group.on(request.system)]
+    everywhere = request.operation in _ALSO_FROZEN
+    return [unit for unit in group.units.values() if everywhere or view.system(unit.at).life is not Life.DEAD]
 
 
 def _unsure(view: View, group: Group, request: Request, intent: Intent) -> bool:
@@ -70,258 +89,73 @@ def _unsure(view: View, group: Group, request: Request, intent: Intent) -> bool:
 
 def progress(view: View, request: Request) -> Request | None:
     """Return an accepted request as finished, or None while it is under way."""
+    if request.operation in _OF_SYSTEMS:
+        return systemrequests.progress(view, request)
     group = view.configuration.groups.get(request.group)
-    intent = view.intents.get(request.group)
-    if group is None or intent is None:
-        return replace(request, state=RequestState.REFUSED, code="no-group", reason="the group is gone")
+    if group is None:
+        return refused(request, "no-group", "the group is gone")
+    if not group.parallel:
+        intent = view.intent(group)
+        return None if intent.serial < request.serial else _progress_unit(view, group, request)
+    reached = [_progress_unit(view, unit, replace(request, system=unit.at)) for unit in _parts(view, group, request)]
+    bad = [one for one in reached if one is not None and one.state is RequestState.REFUSED]
+    if bad:
+        return replace(bad[0], system=request.system)
+    return done(request) if all(reached) else None
+
+
+def _progress_unit(view: View, group: Group, request: Request) -> Request | None:
+    intent = view.intent(group)
     fact = view.fact(group.name, intent.owner)
-    if intent.serial < request.serial or fact is None or fact.serial < intent.serial:
+    if group.at and not intent.owner:
+        return done(request)
+    if fact is None or fact.serial < intent.serial:
         return None
-    if request.operation in ("resource.online", "resource.offline"):
-        return _resource_progress(group, request, fact.resources.get(request.resource, ResourceFact()))
+    if request.operation.startswith("resource."):
+        found = fact.resources.get(request.resource, ResourceFact())
+        return resourcerequests.progress(group, request, found)
     if request.operation == "group.offline":
         if intent.wanted is Wanted.ONLINE:
-            return replace(request, state=RequestState.REFUSED, code="overtaken", reason="a later request started it")
-        return _done(request) if fact.offline else None
+            return refused(request, "overtaken", "a later request started it")
+        return done(request) if fact.offline else None
     if intent.following or intent.wanted is Wanted.OFFLINE:
         return None
     culprit = faulted_critically(group, fact.resources)
     if online(group, fact):
         if not request.system or intent.owner == request.system:
-            return _done(request)
-        reason = f"the group is online on {intent.owner} instead: {intent.reason}"
-        return replace(request, state=RequestState.REFUSED, code="elsewhere", reason=reason)
+            return done(request)
+        return refused(request, "elsewhere", f"the group is online on {intent.owner} instead: {intent.reason}")
     if culprit and intent.owner == request.system:
         detail = fact.resources[culprit].detail
         reason = f"{culprit} did not come online on {intent.owner}{': ' + detail if detail else ''}"
-        return replace(request, state=RequestState.REFUSED, code="faulted", reason=reason, remedy="see group state")
+        return refused(request, "faulted", reason, "see group state")
     return None
 
 
-def _resource_progress(group: Group, request: Request, fact: ResourceFact) -> Request | None:
-    wanted = ResourceState.ONLINE if request.operation == "resource.online" else ResourceState.OFFLINE
-    if fact.faulted:
-        reason = f"{request.resource} faulted: {fact.detail}"
-        return replace(request, state=RequestState.REFUSED, code="faulted", reason=reason)
-    settled = fact.state is wanted and fact.phase is Phase.IDLE and not fact.clean_failing
-    return _done(request) if settled and group.resources.get(request.resource) is not None else None
+_NEED_SYSTEMS = frozenset(
+    ("group.online", "group.switch", "group.takeover", "resource.online", "resource.offline", "resource.offprop")
+)
+_ALSO_FROZEN = frozenset(("group.freeze", "group.unfreeze"))
+_FAILOVER_ONLY = frozenset(("group.switch", "group.takeover"))
 
+_ANSWERS: dict[str, _Handler] = {
+    "group.online": grouptransfers.online,
+    "group.offline": grouptransfers.offline,
+    "group.switch": grouptransfers.switch,
+    "group.takeover": grouptransfers.takeover,
+    "group.freeze": grouprequests.freeze,
+    "group.unfreeze": grouprequests.freeze,
+    "group.clear": grouprequests.clear,
+    "group.clearadminwait": grouprequests.clear_admin_wait,
+    "group.flush": grouprequests.flush,
+    "group.maintenance": grouprequests.maintenance,
+    "resource.online": resourcerequests.online,
+    "resource.offline": resourcerequests.offline,
+    "resource.offprop": resourcerequests.offline_below,
+    "resource.clear": grouprequests.clear,
+}
 
-def _online(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    running = view.running_on(group)
-    if intent.wanted is Wanted.ONLINE and view.alive(intent.owner) and intent.owner in running:
-        if request.system in ("", intent.owner):
-            again = replace(intent, overrides={}, serial=intent.serial + 1)
-            return _accept(view, request, again, "online", f"{group.name} is to be online on {intent.owner}")
-        return _refuse(
-            request, "not-offline", f"{group.name} is not offline on {intent.owner}",
-            f"holdfast group switch {group.name} --to {request.system}",
-        )  # fmt: skip
-    placement = place(view, group, near=intent.owner, only=request.system)
-    if not placement.target:
-        return _no_target(request, placement.rejected, request.system)
-    return _send(view, group, intent, request, placement.target, "asked for by a person")
-
-
-def _switch(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    if request.system and request.system == intent.owner and intent.wanted is Wanted.ONLINE:
-        return _refuse(request, "same-system", f"{group.name} is on {intent.owner} already", "name another system")
-    if intent.wanted is not Wanted.ONLINE:
-        return _refuse(request, "offline", f"{group.name} is not online", f"holdfast group online {group.name}")
-    above = leaning(view, group)
-    if above is not None:
-        return _leant_on(request, group, above)
-    placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}), only=request.system)
-    if not placement.target:
-        return _no_target(request, placement.rejected, request.system)
-    target = placement.target
-    if not group.same_zone(intent.owner, target):
-        proof = data_current(view, group, replace(intent, accept_data_loss=False), target)
-        if proof.asks:
-            return Outcome(asks=proof.asks)
-        if proof.refusal is not None:
-            return _refuse(request, proof.refusal.code, proof.refusal.reason, proof.refusal.remedy)
-    return _send(view, group, intent, request, target, f"switch to {target} asked for by a person")
-
-
-def _send(view: View, group: Group, intent: Intent, request: Request, target: str, reason: str) -> Outcome:
-    named = replace(request, system=target)
-    if not intent.owner:
-        evidence = Evidence(EvidenceKind.FIRST_START, "probed offline, and no earlier owner is recorded")
-        running = [name for name in view.running_on(group) if name != target]
-        uncertain = [name for name in group.priorities if view.system(name).life is Life.UNCERTAIN]
-        if running or uncertain:
-            where = (running or uncertain)[0]
-            return _refuse(request, "not-offline", f"the group is not known to be offline on {where}", "try again")
-        for other in in_the_way(view, group, target):
-            told = f"group {other.name} is on {target}, and must not be where {group.name} is"
-            return _refuse(request, "group-in-the-way", told, f"holdfast group offline {other.name}, or switch it away")
-        first = replace(intent, owner=target, incarnation=view.system(target).incarnation, evidence=evidence)
-        first = replace(first, ground=ground(view, group), kept_down="")
-        changed = replace(first, wanted=Wanted.ONLINE, serial=intent.serial + 1, reason=reason)
-        return _accept(view, named, changed, "online", f"{group.name} goes to {target}: {reason}")
-    changed = replace(
-        intent, wanted=Wanted.OFFLINE, following=target, serial=intent.serial + 1, reason=reason, kept_down=""
-    )
-    return _accept(view, named, changed, "switch", f"{group.name} leaves {intent.owner} for {target}: {reason}")
-
-
-def _offline(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    if intent.owner and request.system and request.system != intent.owner:
-        return _refuse(request, "not-here", f"{group.name} is on {intent.owner}, not on {request.system}", "")
-    above = leaning(view, group)
-    if above is not None:
-        return _leant_on(request, group, above)
-    if not intent.owner or not view.alive(intent.owner):
-        stopped = replace(intent, wanted=Wanted.OFFLINE, following="", kept_down="", serial=intent.serial + 1)
-        return _finish(view, request, stopped, "offline", f"{group.name} is wanted offline")
-    changed = replace(
-        intent, wanted=Wanted.OFFLINE, following="", kept_down="", serial=intent.serial + 1, overrides={},
-        maintenance_until=0.0, reason="asked for by a person",
-    )  # fmt: skip
-    return _accept(view, request, changed, "offline", f"{group.name} goes offline on {intent.owner}")
-
-
-def _leant_on(request: Request, group: Group, parent: Group) -> Outcome:
-    return _refuse(
-        request, "parent-group-online", f"group {parent.name} requires {group.name} and is online",
-        f"holdfast group offline {parent.name}",
-    )  # fmt: skip
-
-
-def _freeze(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    frozen = request.operation == "group.freeze"
-    if intent.frozen == frozen:
-        return Outcome(request=_done(request))
-    changed = replace(intent, frozen=frozen, serial=intent.serial + 1)
-    return _finish(view, request, changed, request.operation.partition(".")[2], f"{group.name}")
-
-
-def _clear(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    systems = [request.system] if request.system else list(group.priorities)
-    clears = dict(intent.clears)
-    for name in systems:
-        key = f"{name}:{request.resource or '*'}"
-        clears[key] = clears.get(key, 0) + 1
-    changed = replace(intent, clears=clears, serial=intent.serial + 1)
-    what = request.resource or "every fault"
-    return _finish(view, request, changed, "clear", f"{what} of {group.name} cleared on {', '.join(systems)}")
-
-
-def _maintenance(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    if request.options.get("mode") == "on":
-        for_s = min(float(request.options.get("for_s", MAINTENANCE_DEFAULT_S)), MAINTENANCE_LIMIT_S)
-        changed = replace(intent, maintenance_until=view.now + for_s, serial=intent.serial + 1)
-        return _finish(view, request, changed, "maintenance-on", f"{group.name} in maintenance for {for_s:.0f} s")
-    if not intent.in_maintenance:
-        return Outcome(request=_done(request))
-    offending = _offending(view, group, intent)
-    if offending and request.options.get("force") != "1":
-        return _refuse(
-            request, "facts-differ", f"facts do not match the intent: {', '.join(offending)}",
-            f"bring them to what is wanted, or: holdfast group maintenance {group.name} off --force",
-        )  # fmt: skip
-    changed = replace(intent, maintenance_until=0.0, overrides={}, serial=intent.serial + 1)
-    return _finish(view, request, changed, "maintenance-off", f"{group.name} left maintenance")
-
-
-def _offending(view: View, group: Group, intent: Intent) -> list[str]:
-    fact = view.fact(group.name, intent.owner)
-    goal = ResourceState.ONLINE if intent.wanted is Wanted.ONLINE else ResourceState.OFFLINE
-    found = {} if fact is None else fact.resources
-    return [
-        f"{name} is {found.get(name, ResourceFact()).state.value}"
-        for name in counted(group)
-        if found.get(name, ResourceFact()).state is not goal
-    ]
-
-
-def _takeover(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    if view.alive(intent.owner):
-        return _refuse(
-            request, "owner-alive", f"{intent.owner} is alive", f"holdfast group switch {group.name} --to SYSTEM"
-        )
-    placement = place(view, group, near=intent.owner, only=request.system)
-    if not placement.target:
-        return _no_target(request, placement.rejected, request.system)
-    changed = replace(
-        intent, following=placement.target, accept_data_loss=request.options.get("accept_data_loss") == "1",
-        reason=f"{request.by or 'a person'}: {request.options.get('reason', '')}", serial=intent.serial + 1,
-    )  # fmt: skip
-    named = replace(request, system=placement.target)
-    return _accept(view, named, changed, "takeover", f"takeover of {group.name} by {placement.target} asked for")
-
-
-def _resource(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
-    wanted = Wanted.ONLINE if request.operation == "resource.online" else Wanted.OFFLINE
-    system = request.system or intent.owner
-    if request.resource not in group.resources:
-        return _refuse(request, "no-resource", f"{group.name} has no resource {request.resource!r}", "")
-    if not intent.owner:
-        return _refuse(request, "no-owner", f"{group.name} has no owner yet", f"holdfast group online {group.name}")
-    if system != intent.owner or not view.alive(system):
-        return _refuse(request, "not-here", f"{group.name} belongs to {intent.owner}", "name that system")
-    fact = view.fact(group.name, system)
-    found = {} if fact is None else fact.resources
-    if wanted is Wanted.ONLINE:
-        down = [name for name in group.children(request.resource) if not _is(found, name, ResourceState.ONLINE)]
-        if down:
-            return _refuse(request, "child-offline", f"{request.resource} needs {down[0]}, which is not online", "")
-    else:
-        up = [name for name in group.parents(request.resource) if _is(found, name, ResourceState.ONLINE)]
-        if up:
-            return _refuse(request, "parent-online", f"{up[0]} needs {request.resource} and is online", "")
-    changed = replace(
-        intent, overrides={**intent.overrides, request.resource: wanted}, serial=intent.serial + 1,
-    )  # fmt: skip
-    if wanted is Wanted.ONLINE and intent.wanted is Wanted.OFFLINE and not intent.in_maintenance:
-        return _refuse(request, "group-offline", f"{group.name} is wanted offline", f"group online {group.name}")
-    text = f"{request.resource} is wanted {wanted.value} on {system}"
-    return _accept(view, replace(request, system=system), changed, "resource", text)
-
-
-def _is(found: object, name: str, state: ResourceState) -> bool:
-    assert isinstance(found, dict)
-    fact = found.get(name)
-    return isinstance(fact, ResourceFact) and fact.state is state
-
-
-def _no_target(request: Request, rejected: object, system: str) -> Outcome:
-    assert isinstance(rejected, dict)
-    reason = rejected.get(system) if system else "; ".join(f"{name}: {why}" for name, why in rejected.items())
-    return _refuse(request, "no-target", f"{system or 'no system'} cannot run it: {reason}", "see group state")
-
-
-def _accept(view: View, request: Request, intent: Intent, kind: str, text: str) -> Outcome:
-    accepted = replace(request, state=RequestState.ACCEPTED, serial=intent.serial)
-    return Outcome(Change(replace(intent, epoch=view.epoch), kind, text, request.by), accepted)
-
-
-def _finish(view: View, request: Request, intent: Intent, kind: str, text: str) -> Outcome:
-    return Outcome(Change(replace(intent, epoch=view.epoch), kind, text, request.by), _done(request))
-
-
-def _done(request: Request) -> Request:
-    return replace(request, state=RequestState.DONE)
-
-
-def _refuse(request: Request, code: str, reason: str, remedy: str) -> Outcome:
-    refused = replace(request, state=RequestState.REFUSED, code=code, reason=reason, remedy=remedy)
-    return Outcome(request=refused)
-
-
-_NEED_SYSTEMS = frozenset(("group.online", "group.switch", "group.takeover", "resource.online", "resource.offline"))
-
-_ANSWERS: dict[str, Callable[[View, Group, Intent, Request], Outcome]] = {
-    "group.online": _online,
-    "group.offline": _offline,
-    "group.switch": _switch,
-    "group.freeze": _freeze,
-    "group.unfreeze": _freeze,
-    "group.clear": _clear,
-    "group.maintenance": _maintenance,
-    "group.takeover": _takeover,
-    "resource.online": _resource,
-    "resource.offline": _resource,
-    "resource.clear": _clear,
+_OF_SYSTEMS: dict[str, Callable[[View, Request], Outcome]] = {
+    "system.freeze": systemrequests.freeze,
+    "system.unfreeze": systemrequests.unfreeze,
 }

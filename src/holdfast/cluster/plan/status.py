@@ -59,15 +59,46 @@ def resource_flags(fact: ResourceFact | None) -> tuple[str, ...]:
         flags.append("STATE UNKNOWN")
     if fact.faulted:
         flags = ["FAULTED"] if fact.state is ResourceState.OFFLINE else [*flags, "FAULTED"]
-    if fact.clean_failing:
-        flags.append("UNABLE TO OFFLINE")
-    if fact.phase in (Phase.STARTING, Phase.CLEANING) and fact.restarts:
-        flags.append("RESTARTING")
-    return tuple(flags)
+    told = (
+        (fact.timed_out, "MONITOR TIMEDOUT"),
+        (fact.clean_failing or fact.waits, "UNABLE TO OFFLINE"),
+        (fact.admin_wait is not None, "ADMIN_WAIT"),
+        (fact.phase in (Phase.STARTING, Phase.CLEANING) and fact.restarts > 0, "RESTARTING"),
+    )
+    return (*flags, *(word for holds, word in told if holds))
 
 
-def intent_state(fact: ResourceFact | None) -> str:
-    """Return what VCS calls IState."""
-    if fact is None or fact.phase is Phase.IDLE:
+_ISTATES = {
+    Phase.IDLE: "not waiting",
+    Phase.STARTING: "waiting to go online",
+    Phase.STOPPING: "waiting to go offline",
+    Phase.CLEANING: "waiting to go offline",
+}
+
+
+def intent_state(fact: ResourceFact | None, wanted: Wanted | None = None) -> str:
+    """Return what VCS calls IState. ``wanted`` is the group's goal where the resource is: one that is to come online
+    and has no order yet waits for what it needs."""
+    if fact is None:
         return "not waiting"
-    return "waiting to go online" if fact.phase is Phase.STARTING else "waiting to go offline"
+    if fact.clean_failing:
+        return "waiting to go offline (clean failed)"
+    idle_below = fact.phase is Phase.IDLE and fact.state is ResourceState.OFFLINE and not fact.faulted
+    if wanted is Wanted.ONLINE and idle_below and fact.admin_wait is None and not fact.intentional:
+        return "waiting for children online"
+    return _ISTATES[fact.phase]
+
+
+def autodisabled(group: Group, system: str, intent: Intent, fact: GroupFact | None, judged: str) -> str:
+    """Return why VCS would call the group AutoDisabled on ``system``; empty when it may run there.
+
+    ``judged`` is what the coordinator makes of the system: alive, dead, left or uncertain. A person's word ends it
+    (``holdfast fence confirm``, ``hagrp -autoenable``) where it stands for missing evidence.
+    """
+    if judged == "uncertain":
+        return f"nothing was heard of {system} yet"
+    if judged == "dead" and intent.owner == system and intent.wanted is Wanted.ONLINE:
+        return f"{system} is silent, and nothing proves yet that it does not run the group"
+    if judged == "alive" and group.flag("Enabled", system) and (fact is None or not fact.probed):
+        return f"the group is not probed on {system} yet"
+    return ""

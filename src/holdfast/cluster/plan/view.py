@@ -13,6 +13,7 @@ from enum import Enum
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import (
     Evidence,
+    Freeze,
     GroupFact,
     Intent,
     Life,
@@ -76,6 +77,10 @@ class View:
         """Return what the living incarnation of ``system`` says of ``group``."""
         return self.facts.get((group, system))
 
+    def intent(self, unit: Group) -> Intent:
+        """Return what was decided for a group, or for a parallel group's part on one system."""
+        return self.intents.get(unit.unit) or Intent(unit.name, at=unit.at)
+
     def running_on(self, group: Group) -> tuple[str, ...]:
         """The living systems where any resource of the group is online or not known to be offline, by priority."""
         return tuple(
@@ -113,3 +118,4 @@ class Decision:
     notes: tuple[Note, ...] = ()
     outcomes: tuple[Request, ...] = ()
     asks: tuple[Ask, ...] = ()
+    freezes: tuple[Freeze, ...] = ()

@@ -31,6 +31,7 @@ from holdfast.cluster.service.records import (
     COORDINATOR,
     EVENT_LIMIT,
     EVENTS,
+    FROZEN,
     GROUPS,
     JUDGED,
     NOTES,
@@ -84,7 +85,10 @@ class Coordinator:
         now = self._seat.clock.monotonic()
         for beat in state.heartbeats.values():
             self._membership.observe(beat, now)
-        frozen = {name: str(values.get("Frozen") or "0") != "0" for name, values in configuration.systems.items()}
+        frozen = {
+            name: name in state.frozen or str(values.get("Frozen", name) or "0") != "0"
+            for name, values in configuration.systems.items()
+        }
         self.views = self._membership.judge(configuration.systems, now, frozen)
         if not self._leads(state):
             await self._take_seat(state)
@@ -180,7 +184,7 @@ class Coordinator:
         compares = [Compare(COORDINATOR, state.revisions[COORDINATOR])]
         stamp = self._seat.clock.wall_ns()
         for place, change in enumerate(decision.changes):
-            key = GROUPS + change.intent.group
+            key = GROUPS + change.intent.unit
             compares.append(Compare(key, state.revisions.get(key, 0)))
             event = Event(
                 self._seat.clock.wall(), change.kind, change.text, change.intent.group, change.intent.owner, change.by,
@@ -191,7 +195,7 @@ class Coordinator:
         for request in decision.outcomes:
             compares.append(Compare(REQUESTS + request.id, state.revisions.get(REQUESTS + request.id, 0)))
             writes.append(Put(REQUESTS + request.id, encode(request)))
-        writes += self._notes(state, decision, stamp)
+        writes += self._freezes(state, decision, stamp) + self._notes(state, decision, stamp)
         writes += self._surplus_requests(state)
         judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}
         if judged != state.judged:
@@ -204,6 +208,19 @@ class Coordinator:
         if self._commits % _TRIM_EVERY == 0:
             await self._trim_events()
 
+    def _freezes(self, state: State, decision: Decision, stamp: int) -> list[Write]:
+        writes: list[Write] = []
+        for place, mark in enumerate(decision.freezes):
+            if mark.frozen == (mark.system in state.frozen):
+                continue
+            writes.append(Put(FROZEN + mark.system, encode(mark)) if mark.frozen else Delete(FROZEN + mark.system))
+            kind = "freeze" if mark.frozen else "unfreeze"
+            event = Event(
+                self._seat.clock.wall(), kind, mark.system, "", mark.system, mark.by, mark.reason, state.revision
+            )
+            writes.append(Put(event_key(stamp, 400 + place), encode(event)))
+        return writes
+
     def _notes(self, state: State, decision: Decision, stamp: int) -> list[Write]:
         writes: list[Write] = []
         for place, note in enumerate(decision.notes):
@@ -211,10 +228,11 @@ class Coordinator:
             if _steady(note) == _steady(before):
                 continue
             writes.append(Put(NOTES + note.group, encode(note)))
+            group = note.group.partition("@")[0]
             if note.code and note.code != before.code:
                 text = note.text + "".join(f"; not {name}: {why}" for name, why in note.rejected.items())
                 event = Event(
-                    self._seat.clock.wall(), note.code, text, note.group, reason=note.remedy, revision=state.revision
+                    self._seat.clock.wall(), note.code, text, group, reason=note.remedy, revision=state.revision
                 )
                 writes.append(Put(event_key(stamp, 500 + place), encode(event)))
                 self._seat.log("info", f"{note.group}: {text}")

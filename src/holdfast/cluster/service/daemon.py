@@ -217,14 +217,15 @@ class SystemDaemon:
 
     async def _digest(self) -> None:
         await self._take_configuration()
-        frozen = {name for name, intent in self._state.intents.items() if intent.frozen}
+        here = ("", self._settings.name)
+        frozen = {intent.group for intent in self._state.intents.values() if intent.frozen and intent.at in here}
         frozen |= {name for name, group in self._configuration.groups.items() if group.flag("Frozen")}
         if frozenset(frozen) != self._frozen:
             await self._link.frozen(sorted(frozen))
             self._frozen = frozenset(frozen)
             self._machine.keep("frozen", "\n".join(sorted(frozen)))
         for name, group in self._engine.groups.items():
-            intent = self._state.intents.get(name)
+            intent = self._state.intent_on(group.group, self._settings.name)
             guarded = name not in self._frozen
             if intent != group.intent or guarded != group.guarded:
                 group.guarded = guarded
@@ -253,7 +254,8 @@ class SystemDaemon:
         frozen = self._machine.recall("frozen")
         if frozen is not None:
             self._frozen = frozenset(frozen.split())
-            self._state.intents = {name: Intent(name, frozen=True) for name in self._frozen}
+            parts = [Intent(name, frozen=True, at=at) for name in self._frozen for at in ("", self._settings.name)]
+            self._state.intents = {intent.unit: intent for intent in parts}
         text = self._machine.recall("config.json")
         if text is not None:
             with contextlib.suppress(ValueError, KeyError, HoldfastError):
@@ -274,7 +276,7 @@ class SystemDaemon:
                 last = await self._own_fact(name)
             engine = self._engine.adopt(group, self._workloads[name], last)
             engine.guarded = name not in self._frozen
-            engine.take(self._state.intents.get(name))
+            engine.take(self._state.intent_on(group, self._settings.name))
             self._engine.changed(name)
         self._configuration = configuration
 

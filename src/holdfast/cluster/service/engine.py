@@ -79,10 +79,11 @@ class GroupEngine:
     def charge(self) -> Charge:
         """What this system may do for the group now, and why."""
         if self.group.flag("Frozen"):
-            return Charge(Mandate.HANDS_OFF, "the group is frozen by its configuration")
+            return Charge(Mandate.HANDS_OFF, "the group is frozen by its configuration", self._given.system)
         if self._engine.leaving and not (self.intent is not None and self.intent.frozen):
-            return Charge(Mandate.STOP, "the system leaves the cluster")
-        return charge(self.intent, self._given.system, self._given.incarnation, self._engine.swept)
+            return Charge(Mandate.STOP, "the system leaves the cluster", self._given.system)
+        enabled = self.group.flag("Enabled", self._given.system)
+        return charge(self.intent, self._given.system, self._given.incarnation, self._engine.swept, enabled)
 
     def facts(self) -> dict[str, ResourceFact]:
         """What is known of each resource now."""
@@ -112,8 +113,9 @@ class GroupEngine:
         given = self.charge()
         for name, reason in hopeless(self.group, self.facts(), given).items():
             self.workers[name].abandon(reason)
-        wishes = {} if self.intent is None else self.intent.overrides
-        for order in orders(self.group, self.facts(), given, wishes, self._engine.leaned_on(self.group)):
+        intent = self.intent or Intent(self.group.name)
+        held = self._engine.leaned_on(self.group)
+        for order in orders(self.group, self.facts(), given, intent.overrides, held, intent.loose):
             worker = self.workers[order.resource]
             if not worker.busy:
                 self._engine.log("info", f"{order.wanted.value} {order.resource} ordered: {order.reason}")

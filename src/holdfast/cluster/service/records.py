@@ -4,7 +4,8 @@
 ``cluster/writable``       there while a person keeps the configuration open with ``haconf -makerw``
 ``cluster/coordinator``    who decides, with the epoch; every commit compares this key's revision
 ``cluster/systems/NAME``   the heartbeat, written each interval under a lease
-``cluster/groups/NAME``    the intent
+``cluster/groups/NAME``    the intent; of a parallel group one for each system, ``cluster/groups/NAME@SYSTEM``
+``cluster/frozen/SYSTEM``  that a person froze a system until further notice
 ``cluster/facts/SYSTEM/GROUP``  what a system sees of a group
 ``cluster/requests/ID``    what people asked for, and what became of it
 ``cluster/notes/GROUP``    why a group is where it is
@@ -21,9 +22,11 @@ from typing import TypeVar
 
 import msgspec
 
+from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import (
     CoordinatorRecord,
     Event,
+    Freeze,
     GroupFact,
     Heartbeat,
     Intent,
@@ -38,6 +41,7 @@ WRITABLE = "cluster/writable"
 COORDINATOR = "cluster/coordinator"
 SYSTEMS = "cluster/systems/"
 GROUPS = "cluster/groups/"
+FROZEN = "cluster/frozen/"
 FACTS = "cluster/facts/"
 REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
@@ -99,6 +103,7 @@ class State:
     confirmed: dict[str, Confirmation] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
+    frozen: dict[str, Freeze] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -109,6 +114,10 @@ class State:
             state.put(key, entry)
         state.revision = snapshot.revision
         return state
+
+    def intent_on(self, group: Group, system: str) -> Intent | None:
+        """Return what was decided for a group, or for the part of a parallel one on ``system``; None if nothing."""
+        return self.intents.get(group.on(system).unit)
 
     def put(self, key: str, entry: Entry) -> None:
         """Take in one key's new value."""
@@ -138,6 +147,8 @@ class State:
             self.requests[name] = decode(entry.value, Request)
         elif key.startswith(NOTES):
             self.notes[name] = decode(entry.value, Note)
+        elif key.startswith(FROZEN):
+            self.frozen[name] = decode(entry.value, Freeze)
         elif key.startswith(CONFIRMED):
             self.confirmed[name] = decode(entry.value, Confirmation)
         elif key.startswith(EVENTS):
@@ -159,7 +170,7 @@ class State:
             self.facts.pop((group, system), None)
         for prefix, table in (
             (SYSTEMS, self.heartbeats), (GROUPS, self.intents), (REQUESTS, self.requests), (NOTES, self.notes),
-            (CONFIRMED, self.confirmed), (EVENTS, self.events),
+            (CONFIRMED, self.confirmed), (FROZEN, self.frozen), (EVENTS, self.events),
         ):  # fmt: skip
             if key.startswith(prefix):
                 table.pop(name, None)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Intent, Note
-from holdfast.cluster.plan.status import group_flags, resource_flags
+from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Intent, Note, Wanted
+from holdfast.cluster.plan.status import autodisabled, group_flags, resource_flags
 from holdfast.cluster.service.records import State
 
 _SYSTEM_STATES = {"alive": "RUNNING", "dead": "FAULTED", "left": "EXITED", "uncertain": "INITING"}
@@ -44,6 +44,10 @@ class GroupReport:
     probed: Mapping[str, bool]
     systems: Mapping[str, tuple[str, ...]]
     resources: tuple[ResourceReport, ...]
+    owners: tuple[str, ...] = ()
+    """Of a parallel group every system that it belongs to; else the owner."""
+    autodisabled: Mapping[str, str] = field(default_factory=dict)
+    """Per system why nothing may start there although nobody said so; empty where it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class SystemReport:
     incarnation: str
     coordinator: bool
     owns: tuple[str, ...]
+    frozen: bool = False
+    """A person froze it until further notice (TFrozen)."""
 
 
 def living_fact(state: State, group: str, system: str) -> GroupFact | None:
@@ -67,22 +73,43 @@ def living_fact(state: State, group: str, system: str) -> GroupFact | None:
 
 def group_report(state: State, group: Group) -> GroupReport:
     """Return the report of one group."""
-    intent = state.intents.get(group.name, Intent(group.name))
     facts = {name: living_fact(state, group.name, name) for name in group.priorities}
+    intents = {name: state.intent_on(group, name) or Intent(group.name) for name in group.priorities}
+    leading = _leading(state, group, intents)
     return GroupReport(
         name=group.name,
-        owner=intent.owner,
-        wanted=intent.wanted.value,
-        reason=intent.reason,
-        frozen=intent.frozen,
-        maintenance=intent.in_maintenance,
-        evidence=intent.evidence,
-        following=intent.following,
-        note=state.notes.get(group.name, Note(group.name)),
+        owner=leading.owner,
+        wanted=leading.wanted.value,
+        reason=leading.reason,
+        frozen=leading.frozen,
+        maintenance=leading.in_maintenance,
+        evidence=leading.evidence,
+        following=leading.following,
+        note=_note(state, group),
         probed={name: fact is not None and fact.probed for name, fact in facts.items()},
-        systems={name: group_flags(group, fact, intent, name) for name, fact in facts.items()},
+        systems={name: group_flags(group, fact, intents[name], name) for name, fact in facts.items()},
         resources=tuple(resource_report(state, group, name) for name in group.resources),
+        owners=tuple(name for name, intent in intents.items() if intent.owner == name),
+        autodisabled={
+            name: autodisabled(group, name, intents[name], facts[name], state.judged.get(name, "uncertain"))
+            for name in group.priorities
+        },
     )
+
+
+def _leading(state: State, group: Group, intents: Mapping[str, Intent]) -> Intent:
+    """The intent that stands for the group: its own, or of a parallel group the first part that is wanted online."""
+    if not group.parallel:
+        return state.intents.get(group.name, Intent(group.name))
+    owned = [intent for intent in intents.values() if intent.owner]
+    wanted = [intent for intent in owned if intent.wanted is Wanted.ONLINE]
+    return next(iter(wanted + owned), Intent(group.name))
+
+
+def _note(state: State, group: Group) -> Note:
+    """What is to be said of the group now; of a parallel group that of the first part of which there is something."""
+    found = [state.notes.get(name) for name in ([unit.unit for unit in group.units.values()] or [group.name])]
+    return next((note for note in found if note is not None and note.code), None) or Note(group.name)
 
 
 def resource_report(state: State, group: Group, name: str) -> ResourceReport:
@@ -105,8 +132,8 @@ def system_report(state: State, name: str) -> SystemReport:
     if word == "RUNNING" and beat is not None and beat.state != "RUNNING":
         word = beat.state
     leads = state.coordinator is not None and beat is not None and state.coordinator.session == beat.session
-    owns = tuple(group for group, intent in sorted(state.intents.items()) if intent.owner == name)
-    return SystemReport(name, word, "" if beat is None else beat.incarnation, leads, owns)
+    owns = tuple(intent.group for _, intent in sorted(state.intents.items()) if intent.owner == name)
+    return SystemReport(name, word, "" if beat is None else beat.incarnation, leads, owns, name in state.frozen)
 
 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, ...]]:

@@ -1,0 +1,97 @@
+"""Reads ``worlds.toml``: small clusters in the toy world, what happens to them, and where their groups end up.
+
+A line of ``play`` is ``fault RESOURCE SYSTEM``, ``found RESOURCE SYSTEM`` (somebody started it by hand), ``stopped
+RESOURCE SYSTEM`` (somebody stopped it on purpose), ``waits RESOURCE SYSTEM`` (ManageFaults NONE), ``crash SYSTEM``,
+``boot SYSTEM``, ``later SECONDS``, or a request: an operation, its group, then ``@SYSTEM``, ``+option``, ``.RESOURCE``;
+``= code`` says that it is refused.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import World
+
+from holdfast.cluster.model.facts import CleanReason, RequestState, ResourceFact, ResourceState
+from holdfast.cluster.plan.status import group_flags
+
+HERE = Path(__file__).parent
+
+
+def load() -> list[Any]:
+    scenarios = tomllib.loads((HERE / "worlds.toml").read_text())["scenario"]
+    return [pytest.param(one, id=one["name"].replace(" ", "-")) for one in scenarios]
+
+
+def put(world: World, resource: str, system: str, fact: ResourceFact) -> None:
+    group = world.configuration.group_of(resource)
+    assert group is not None
+    world.facts[group.name, system][resource] = fact
+
+
+def happen(world: World, what: str, rest: list[str]) -> None:
+    if what == "found":
+        put(world, rest[0], rest[1], ResourceFact(ResourceState.ONLINE, probed=True))
+    elif what == "stopped":
+        put(world, rest[0], rest[1], ResourceFact(ResourceState.OFFLINE, probed=True, intentional=True))
+    elif what == "waits":
+        fact = ResourceFact(ResourceState.OFFLINE, probed=True, admin_wait=CleanReason.UNEXPECTED_OFFLINE)
+        put(world, rest[0], rest[1], fact)
+    elif what == "later":
+        world.now += float(rest[0])
+    else:
+        getattr(world, what)(*rest)
+    world.settle()
+
+
+def play(world: World, line: str) -> None:
+    words, _, code = line.partition(" = ")
+    what, *rest = words.split()
+    if "." not in what:
+        happen(world, what, rest)
+        return
+    marked = {mark: [word[1:] for word in rest if word[0] == mark] for mark in "@+."}
+    names = [word for word in rest if word[0] not in "@+."]
+    done = world.ask(
+        what, "".join(names), "".join(marked["@"]), "".join(marked["."]), **dict.fromkeys(marked["+"], "1")
+    )
+    assert done.code == code, done
+    assert done.state is (RequestState.REFUSED if code else RequestState.DONE), done
+
+
+@pytest.mark.parametrize("scenario", load())
+def test_worlds(scenario: dict[str, Any]) -> None:
+    systems = sorted(set(scenario["cluster"].replace(",", " ").split()) & {"s1", "s2", "s3", "s4"})
+    blocks = "".join(f"system {name} ( {scenario.get('systems', {}).get(name, '')} )\n" for name in systems)
+    world = World("cluster c ( )\n" + blocks + scenario["cluster"])
+    world.settle()
+    for line in scenario.get("play", []):
+        play(world, line)
+    found = {name: " ".join(sorted(world.online_on(name))) for name in scenario["expect"]}
+    told = "\n".join(world.history)
+    assert found == scenario["expect"], f"{told}\n{world.notes}"
+    assert scenario.get("passed", "") in told, told
+    assert "never" not in scenario or scenario["never"] not in told, told
+    for unit, code in scenario.get("notes", {}).items():
+        assert world.notes[unit].code == code, world.notes[unit]
+    for where, flags in scenario.get("flags", {}).items():
+        name, _, system = where.partition("@")
+        group = world.configuration.groups[name]
+        fact = world.view().fact(name, system)
+        assert "|".join(group_flags(group, fact, world.intents.get(group.on(system).unit), system)) == flags
+
+
+def test_a_request_changes_nothing_it_does_not_name() -> None:
+    world = World(
+        "cluster c ( )\nsystem s1 ( )\nsystem s2 ( )\n"
+        "group a ( SystemList = { s1, s2 } AutoStartList = { s1 } )\nThing ra ( )\n"
+        "group b ( SystemList = { s1, s2 } AutoStartList = { s1 } Parallel = 1 )\nThing rb ( )\n"
+    )
+    world.settle()
+    before = {unit: replace(intent) for unit, intent in world.intents.items()}
+    world.ask("group.offline", "b", "s1")
+    assert {unit for unit, intent in world.intents.items() if before.get(unit) != intent} == {"b@s1"}
