@@ -5,6 +5,7 @@ Set ``HOLDFAST_WRITE_GOLDEN=1`` to write what is printed now; then read the diff
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 from dataclasses import replace
@@ -86,6 +87,8 @@ def test_transcript_that_changes_what_is_committed(
 ) -> None:
     monkeypatch.setenv("HOLDFAST_STORE", f"embedded://{tmp_path}/cluster.db")
     monkeypatch.delenv("HOLDFAST_SYSTEM_CONFIG", raising=False)
+    monkeypatch.setattr("holdfast.app.cluster.who_asks", lambda _identity: "root")
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\nother\n"))
     commit("", read_files(SEED))
     play(path, vcs_wire(), capsys)
     texts = read_state("").config

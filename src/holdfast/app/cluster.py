@@ -6,7 +6,6 @@ Handlers read one state or put one request; they hold no state of their own. ``o
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from holdfast.app.store import open_store
+from holdfast.app.store import identity_of, open_store
 from holdfast.cli import cluster as cluster_cli
 from holdfast.cli import group as group_cli
 from holdfast.cli import resource as resource_cli
@@ -30,6 +29,7 @@ from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
 from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
+from holdfast.runtime.peer import who_asks
 from holdfast.store.port import Store
 
 Result = TypeVar("Result")
@@ -57,8 +57,11 @@ def with_client(store: str, work: Callable[[ClusterClient], Awaitable[Result]], 
     return with_store(store, lambda opened, by: work(ClusterClient(opened, by)), may_create)
 
 
-def with_store(store: str, work: Callable[[Store, str], Awaitable[Result]], may_create: bool = False) -> Result:
-    """Open the store, do ``work`` with it and the name of who asks, close. ``may_create`` as for a client."""
+def with_store(
+    store: str, work: Callable[[Store, str], Awaitable[Result]], may_create: bool = False, named: bool = True
+) -> Result:
+    """Open the store, do ``work`` with it and the name of who asks, close. ``may_create`` as for a client; who only
+    looks need not be ``named``."""
     url = store_url(store)
     path = url.removeprefix("embedded://")
     if path != url and not may_create and not Path(path).exists():
@@ -70,7 +73,7 @@ def with_store(store: str, work: Callable[[Store, str], Awaitable[Result]], may_
     async def run() -> Result:
         opened = open_store(url)
         try:
-            return await work(opened, _person())
+            return await work(opened, who_asks(identity_of(url)) if named else "")
         except Unavailable as error:
             remedy = f"{error.remedy or 'see that it runs'}; the store is named by --store or HOLDFAST_STORE"
             raise Unavailable(error.message, remedy) from error
@@ -80,16 +83,9 @@ def with_store(store: str, work: Callable[[Store, str], Awaitable[Result]], may_
     return asyncio.run(run())
 
 
-def _person() -> str:
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def read_state(store: str) -> State:
     """Return the state of the cluster."""
-    return with_client(store, lambda client: client.state())
+    return with_store(store, lambda opened, by: ClusterClient(opened, by).state(), named=False)
 
 
 def submit(store: str, request: Request, wait_s: float) -> Request:
@@ -243,6 +239,12 @@ def _cluster_events(store: str, values: Mapping[str, Any]) -> Answer:
     return Answer(events, table(("when", "what", "group", "system", "by", "text"), event_rows(events)))
 
 
+def _cluster_audit(store: str, values: Mapping[str, Any]) -> Answer:
+    told = with_client(store, lambda client: client.audit(int(values["limit"])))
+    rows = [(when, by, text, one.reason) for one, (when, _, _, _, by, text) in zip(told, event_rows(told), strict=True)]
+    return Answer(told, table(("when", "who", "what", "why"), rows))
+
+
 def _type_list(_store: str, _values: Mapping[str, Any]) -> Answer:
     from holdfast.cluster.agents import ocf_metadata
     from holdfast.cluster.agents.registry import BUILT_IN
@@ -291,6 +293,8 @@ _CHANGES = (
 
 def wire() -> Wire:
     """Return the handlers of every operation of the cluster domain."""
+    from holdfast.app.edits import handlers as edit_handlers  # which stands on this module
+
     return Wire(
         {
             **{name: _change(name.replace(" ", ".")) for name in _CHANGES},
@@ -305,6 +309,8 @@ def wire() -> Wire:
             "cluster load": _cluster_load,
             "cluster dump": _cluster_dump,
             "cluster events": _cluster_events,
+            "cluster audit": _cluster_audit,
+            **edit_handlers(),
             "type list": _type_list,
             "type import": _type_import,
             "group autoenable": _group_autoenable,

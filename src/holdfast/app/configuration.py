@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 
@@ -25,13 +27,16 @@ from holdfast.cluster.config.files import read_files
 from holdfast.cluster.config.history import ConfigurationStore, Loaded
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import Event, Wanted
-from holdfast.cluster.service.records import GROUPS, ROOT, WRITABLE, State, encode, event_key
+from holdfast.cluster.plan.privileges import change_denial, denial, roles
+from holdfast.cluster.service.client import configuration_of
+from holdfast.cluster.service.records import GROUPS, ROOT, WRITABLE, State, audit, encode, event_key
 from holdfast.cluster.service.report import group_report, resource_report
 from holdfast.kernel.errors import InputError, Refusal, Refused
 from holdfast.store.port import Compare, Delete, Put, Store
 
 _STANDING = frozenset(("ONLINE", "PARTIAL", "STARTING", "STOPPING"))
 _ATTEMPTS = 5
+_TOLD = 5
 _COMPARE_LIMIT = 64
 """The intents compared in the transaction; a change that touches more groups is judged by those that are online."""
 
@@ -84,8 +89,14 @@ async def set_writable(store: Store, by: str, wish: bool) -> bool:
     entry = (await store.read(WRITABLE)).entries.get(WRITABLE)
     if (entry is not None) == wish:
         return False
+    configuration = configuration_of(State.of(await store.read(ROOT)))
+    denied = denial(configuration, by, "config.open")
+    if denied is not None and not roles(configuration, by).administers:
+        raise Refused(denied)
     record = {"by": by, "at": time.time()}
-    await store.transact([], [Put(WRITABLE, encode(record)) if wish else Delete(WRITABLE)])
+    mark = Put(WRITABLE, encode(record)) if wish else Delete(WRITABLE)
+    event = Event(time.time(), "audit", f"configuration {'opened' if wish else 'closed'}", by=by)
+    await store.transact([], [mark, audit(event, uuid4().hex)])
     return True
 
 
@@ -96,6 +107,9 @@ async def _commit(
     found = differences(before, after)
     if dict(seen.files) == dict(files):
         return seen.revision, found
+    denied = change_denial(before, after, by)
+    if denied is not None:
+        raise Refused(denied)
     state = State.of(await store.read(ROOT))
     losses = [] if force else list(_losses(state, before, after))
     if losses:
@@ -103,10 +117,16 @@ async def _commit(
         raise Refused(Refusal("in-use", losses[0] + more, "take it offline first, or: holdfast config apply --force"))
     touched = [name for name in before.groups if before.groups[name] != after.groups.get(name)][:_COMPARE_LIMIT]
     compares = [] if force else [Compare(GROUPS + name, state.revisions.get(GROUPS + name, 0)) for name in touched]
-    text = f"configuration changed: {_summary(found)}"
+    text = f"configuration changed: {summary(found)}"
     event = Event(time.time(), "config", text, by=by, reason=reason, revision=seen.revision)
-    told = Put(event_key(time.time_ns(), 0), encode(event))
-    return await configurations.commit(files, seen, reason, compares, [told]), found
+    told = [Put(event_key(time.time_ns(), 0), encode(event)), audit(replace(event, text=_told(found)), uuid4().hex)]
+    return await configurations.commit(files, seen, reason, compares, told), found
+
+
+def _told(found: tuple[Difference, ...]) -> str:
+    lines = [one.line() for one in found[:_TOLD]]
+    more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+    return "configuration: " + "; ".join([*lines, *more])
 
 
 def _built(loaded: Loaded, anyhow: bool = False) -> Configuration:
@@ -155,7 +175,8 @@ def _standing(state: State, group: Group) -> list[str]:
     return where
 
 
-def _summary(found: tuple[Difference, ...]) -> str:
+def summary(found: tuple[Difference, ...]) -> str:
+    """Return how much a change changes, in a few words."""
     counts = [(kind, sum(one.kind == kind for one in found)) for kind in ("added", "removed", "changed")]
     return ", ".join(f"{number} {kind}" for kind, number in counts if number) or "no difference but in text"
 
@@ -168,7 +189,7 @@ def _diff(store: str, values: Mapping[str, Any]) -> Answer:
     after = build(read_files(Path(values["path"])))
     seen = with_store(store, lambda opened, by: ConfigurationStore(opened, by).current())
     found = differences(_built(seen), after)
-    lines = [f"against revision {seen.revision}: {_summary(found)}" if seen.revision else "nothing is loaded yet"]
+    lines = [f"against revision {seen.revision}: {summary(found)}" if seen.revision else "nothing is loaded yet"]
     return Answer(_document(seen.revision, found), "\n".join([*lines, *(one.line() for one in found)]))
 
 
@@ -179,7 +200,7 @@ def _apply(store: str, values: Mapping[str, Any]) -> Answer:
         raise InputError(f"{named!r} is no revision", remedy="give the number that holdfast config diff told")
     revision = int(named)
     done, _, found = with_store(store, lambda opened, by: change(opened, by, files, reason, force, revision), True)
-    return Answer(_document(done, found), f"revision {done}: {_summary(found)}")
+    return Answer(_document(done, found), f"revision {done}: {summary(found)}")
 
 
 def _rollback(store: str, values: Mapping[str, Any]) -> Answer:
@@ -192,7 +213,7 @@ def _rollback(store: str, values: Mapping[str, Any]) -> Answer:
         return done, found
 
     done, found = with_store(store, work)
-    return Answer(_document(done, found, back_to=wanted), f"revision {done}, as {wanted} was: {_summary(found)}")
+    return Answer(_document(done, found, back_to=wanted), f"revision {done}, as {wanted} was: {summary(found)}")
 
 
 def _history(store: str, _values: Mapping[str, Any]) -> Answer:

@@ -75,6 +75,12 @@ def _identity_of(query: str) -> str:
     return parse_qs(query).get("identity", [os.environ.get("HOLDFAST_IDENTITY", "")])[0]
 
 
+def identity_of(url: str) -> str:
+    """Return the directory of the identity with which a store is opened, or nothing for one of this machine."""
+    parts = urlsplit(url)
+    return str(identity_directory(_identity_of(parts.query))) if parts.scheme in ("served", "etcd") else ""
+
+
 def open_store(url: str) -> Store:
     """Return the store that ``url`` names. Raises :class:`InputError` for a URL that names none."""
     check_store(url)

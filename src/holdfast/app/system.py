@@ -53,6 +53,7 @@ from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.kernel.errors import InputError
+from holdfast.runtime.peer import user_name
 from holdfast.runtime.textfile import choice_in, number_in, read_toml
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -115,6 +116,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
         lease_ttl_s=ttl_s,
         margin_s=number_in(table, "margin_s", 0.5, path),
         whole_system=choice_in(table, "process_scope", ("system", "workload"), default, path) == "system",
+        user=user_name(os.geteuid()),
         environment={
             **{str(key): str(value) for key, value in _section(table, "environment", path).items()},
             ON_EXPIRY: str(_guard(table, path)["on_expiry"]),

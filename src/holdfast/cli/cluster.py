@@ -35,6 +35,7 @@ class Wire:
 
 
 _STORE_HELP = "The cluster's store; default: the store that HOLDFAST_SYSTEM_CONFIG names."
+_REASON = Param("reason", "Why; it is recorded with your name.", default="")
 _NAMED = {"group": "group", "resource": "resource", "system": "system", "to": "system"}
 """Parameter → kind of the names that complete it."""
 
@@ -63,6 +64,8 @@ def _command(operation: Operation, wire: Wire) -> click.Command:
 
     hidden = operation.name == "cluster verify" or operation.noun == "type"
     params = [_param(param, wire.names) for param in operation.params]
+    if operation.changes and not any(param.name == "reason" for param in operation.params):
+        params.append(_param(_REASON, wire.names))
     params.append(
         click.Option(["--store"], envvar="HOLDFAST_STORE", default="", metavar="URL", help=_STORE_HELP, hidden=hidden)
     )
@@ -77,6 +80,8 @@ def _param(param: Param, names: Names) -> click.Parameter:
     complete = completer(names, "store", kind_of_name) if kind_of_name else None
     if param.positional and param.name == "path":
         return click.Argument([name], required=param.required, type=click.Path())
+    if param.positional and param.kind == "list":
+        return click.Argument([name], required=param.required, nargs=-1)
     if param.positional:
         word: Any = int if param.kind == "int" else None
         return click.Argument([name], required=param.required, type=word, shell_complete=complete)
@@ -94,6 +99,7 @@ def _param(param: Param, names: Names) -> click.Parameter:
         help=param.help,
         metavar="SECONDS" if "seconds" in param.help.lower() else (kind_of_name or "").upper() or None,
         shell_complete=complete,
+        envvar="HOLDFAST_REASON" if param.name == "reason" else None,
     )
 
 

@@ -34,6 +34,7 @@ SERVER_EXIT = "server command, reconcile and object end with the highest return 
 ENVIRONMENT = (
     ("HOLDFAST_STORE", "The cluster's store: embedded:///PATH or served://HOST:PORT?identity=DIRECTORY."),
     ("HOLDFAST_SYSTEM_CONFIG", "The TOML file of this system; it names the store when nothing else does."),
+    ("HOLDFAST_REASON", "Why a change is made; it is recorded with your name, also by the VCS commands."),
     ("HOLDFAST_IDENTITY", "Directory with the certificate and key of whoever runs the command."),
     ("HOLDFAST_ARRAY", "Management address of the array, HOST[:PORT]."),
     ("HOLDFAST_SYSTEM", "This system's name at the array."),

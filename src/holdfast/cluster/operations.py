@@ -196,6 +196,91 @@ OPERATIONS: tuple[Operation, ...] = (
 )  # fmt: skip
 
 
+_ATTRIBUTE = Param("attribute", "The attribute.", required=True, positional=True)
+_VALUES = Param("values", "Its value, or the keys of a list.", kind="list", positional=True)
+_HOW = (
+    Param("add", "Add the keys to what the list holds.", "bool"),
+    Param("delete", "Take the keys out of the list.", "bool"),
+    Param("update", "Give keys of an association other values, in turn.", "bool"),
+    Param("clear", "Empty the list.", "bool"),
+)
+_FORCE = Param("force", "Although it is linked, or online.", "bool")
+_CHILD = Param("child", "The group that is required.", required=True, positional=True)
+_CHILDREN = Param("children", "The resources that are required.", "list", required=True, positional=True)
+_NEW = Param("group", "Its name.", required=True, positional=True)
+
+EDITS: tuple[Operation, ...] = (
+    Operation(
+        "group add", "Add an empty group.", (_NEW, Param("on", "A system it may run on; may be repeated.", "list")),
+        ("holdfast group add web --on hosta --on hostb --reason 'the new shop'",),
+    ),
+    Operation("group remove", "Remove a group.", (_GROUP, _FORCE), ("holdfast group remove web",)),
+    Operation(
+        "group modify", "Change an attribute of a group.",
+        (_GROUP, _ATTRIBUTE, _VALUES, *_HOW, _system("Only there.")),
+        ("holdfast group modify web AutoStartList hosta", "holdfast group modify web SystemList --add hostc 2"),
+    ),
+    Operation(
+        "group link", "Let a group require another.",
+        (_GROUP, _CHILD, Param("kind", "How, as in main.cf.", default="online local firm")),
+        ("holdfast group link web database --kind 'online global soft'",),
+    ),
+    Operation("group unlink", "Let a group require another no more.", (_GROUP, _CHILD),
+              ("holdfast group unlink web database",)),
+    Operation(
+        "resource add", "Add a resource to a group.",
+        (
+            Param("resource", "Its name.", required=True, positional=True),
+            Param("type", "Its type.", required=True, positional=True),
+            Param("group", "The service group.", required=True, positional=True),
+            Param("set", "ATTRIBUTE=VALUE; may be repeated.", "list"),
+            Param("disabled", "Leave it alone until Enabled is set to 1.", "bool"),
+        ),
+        ("holdfast resource add page FileOnOff web --set PathName=/run/page",),
+    ),
+    Operation("resource remove", "Remove a resource.", (_RESOURCE, _FORCE), ("holdfast resource remove page",)),
+    Operation(
+        "resource modify", "Change an attribute of a resource.",
+        (_RESOURCE, _ATTRIBUTE, _VALUES, *_HOW, _system("Only there.")),
+        ("holdfast resource modify page PathName /run/page2 --reason 'moved'",),
+    ),
+    Operation(
+        "resource link", "Let a resource require others.",
+        (_RESOURCE, _CHILDREN, Param("at_least", "How many of them are enough.", "int")),
+        ("holdfast resource link page mnt_web ip_web", "holdfast resource link page ip1 ip2 --at-least 1"),
+    ),
+    Operation("resource unlink", "Let a resource require others no more.", (_RESOURCE, _CHILDREN),
+              ("holdfast resource unlink page mnt_web",)),
+    Operation(
+        "system add", "Add a system to the cluster.", (Param("system", "Its name.", required=True, positional=True),),
+        ("holdfast system add hostc",),
+    ),
+    Operation(
+        "system remove", "Remove a system that no group names.",
+        (Param("system", "Its name.", required=True, positional=True), _FORCE), ("holdfast system remove hostc",),
+    ),
+    Operation(
+        "system modify", "Change an attribute of a system.",
+        (Param("system", "Its name.", required=True, positional=True), _ATTRIBUTE, _VALUES, *_HOW),
+        ("holdfast system modify hosta Limits CPU 4",),
+    ),
+    Operation(
+        "type modify", "Change what a type gives its resources.",
+        (Param("type", "Its name.", required=True, positional=True), _ATTRIBUTE, _VALUES, *_HOW),
+        ("holdfast type modify Application NumThreads 20",),
+    ),
+    Operation(
+        "cluster modify", "Change an attribute of the cluster.", (_ATTRIBUTE, _VALUES, *_HOW),
+        ("holdfast cluster modify EngineShutdown DisableClusStop",),
+    ),
+    Operation(
+        "cluster audit", "Show who changed or asked for what, when and why.",
+        (Param("limit", "How many.", kind="int", default=50),), ("holdfast cluster audit --limit 20",), changes=False,
+    ),
+)  # fmt: skip
+"""One change of the configuration each, as a transaction of its own; the last shows them."""
+
+
 def of_noun(noun: str) -> tuple[Operation, ...]:
     """Return the operations of ``noun`` in the order of the table."""
-    return tuple(operation for operation in OPERATIONS if operation.noun == noun)
+    return tuple(operation for operation in (*OPERATIONS, *EDITS) if operation.noun == noun)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from holdfast.cluster.model.facts import Freeze, Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
+from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.requests import answer, progress
 from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.view import Ask, Change, Decision, View
@@ -60,6 +61,11 @@ def _answers(view: View, roster: Roster) -> tuple[list[Change], list[Request], l
                 outcomes.append(finished)
             continue
         if request.group in touched or (touched and not request.group):
+            continue
+        denied = denial(view.configuration, request.by, request.operation, request.group, view.trusted)
+        if denied is not None:
+            told = replace(request, state=RequestState.REFUSED, code=denied.code, reason=denied.reason)
+            outcomes.append(replace(told, remedy=denied.remedy))
             continue
         outcome = answer(view, request)
         if outcome.asks:

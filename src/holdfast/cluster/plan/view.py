@@ -51,7 +51,7 @@ Answer = Evidence | Refusal | Standing | None
 class View:
     """Everything a decision may depend on. ``now`` is wall-clock seconds. ``facts`` are by (group, system) and only of
     living incarnations; ``fenced`` are the groups that have a fence; ``confirmed`` maps a system to the incarnation
-    that a person declared dead, and why."""
+    that a person declared dead, and why. ``trusted`` may ask for anything, whatever the configuration says."""
 
     configuration: Configuration
     systems: Mapping[str, SystemView]
@@ -64,6 +64,7 @@ class View:
     confirmed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     now: float = 0.0
     epoch: int = 0
+    trusted: frozenset[str] = frozenset()
 
     def system(self, name: str) -> SystemView:
         """Return the view of a system; one that nobody has seen is uncertain."""

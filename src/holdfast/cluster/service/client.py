@@ -12,8 +12,10 @@ from dataclasses import replace
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import Event, Request, RequestState
+from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.records import (
+    AUDIT,
     CONFIG,
     CONFIRMED,
     EVENTS,
@@ -22,6 +24,7 @@ from holdfast.cluster.service.records import (
     ConfigRecord,
     Confirmation,
     State,
+    audit,
     decode,
     encode,
 )
@@ -48,7 +51,14 @@ class ClusterClient:
 
     async def events(self, limit: int = 50) -> list[Event]:
         """Return the last ``limit`` events, oldest first."""
-        entries = (await self._store.read(EVENTS)).entries
+        return await self._past(EVENTS, limit)
+
+    async def audit(self, limit: int = 50) -> list[Event]:
+        """Return the last ``limit`` records of who did what, oldest first."""
+        return await self._past(AUDIT, limit)
+
+    async def _past(self, prefix: str, limit: int) -> list[Event]:
+        entries = (await self._store.read(prefix)).entries
         return [decode(entries[key].value, Event) for key in sorted(entries)[-limit:]]
 
     async def load(self, files: Mapping[str, str]) -> Configuration:
@@ -70,7 +80,7 @@ class ClusterClient:
 
         named = replace(request, id=f"{self._clock.wall_ns():020d}-{self._clock.token()[:8]}", by=self._by)
         key = REQUESTS + named.id
-        await self._store.transact([Compare(key, 0)], [Put(key, encode(named))])
+        await self._store.transact([Compare(key, 0)], [Put(key, encode(named)), self._audited(named)])
         end = self._clock.monotonic() + (wait_s or 10.0)
         while True:
             entry = (await self._store.read(key)).entries.get(key)
@@ -83,9 +93,21 @@ class ClusterClient:
                 raise _late(now)
             await asyncio.sleep(_POLL_S)
 
+    def _audited(self, request: Request) -> Put:
+        about = [request.resource or request.group, f"on {request.system}" if request.system else ""]
+        options = [f"{name}={text}" for name, text in request.options.items() if name != "reason"]
+        text = " ".join(filter(None, (request.operation, *about, *options)))
+        reason = request.options.get("reason", "")
+        event = Event(self._clock.wall(), "audit", text, request.group, request.system, request.by, reason)
+        return audit(event, self._clock.token())
+
     async def confirm_dead(self, system: str, reason: str) -> Confirmation:
         """Record a person's word that ``system`` is dead. Raises ``Refused`` when it shows signs of life."""
-        before = (await self.state()).heartbeats.get(system)
+        state = await self.state()
+        denied = denial(configuration_of(state), self._by, "fence.confirm")
+        if denied is not None:
+            raise Refused(denied)
+        before = state.heartbeats.get(system)
         if before is not None:
             await asyncio.sleep(_ALIVE_CHECK_S)
         state = await self.state()
@@ -95,7 +117,11 @@ class ClusterClient:
         incarnation = after.incarnation if after is not None else ""
         owned = [intent.incarnation for intent in state.intents.values() if intent.owner == system]
         word = Confirmation(system, owned[0] if owned else incarnation, self._by, reason)
-        await self._store.transact([], [Put(CONFIRMED + system, encode(word))])
+        event = Event(
+            self._clock.wall(), "audit", f"{system} confirmed dead", system=system, by=self._by, reason=reason
+        )
+        told = audit(event, self._clock.token())
+        await self._store.transact([], [Put(CONFIRMED + system, encode(word)), told])
         return word
 
 

@@ -28,6 +28,8 @@ from holdfast.cluster.ports import Fence, Standings
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.records import (
+    AUDIT,
+    AUDIT_LIMIT,
     COORDINATOR,
     EVENT_LIMIT,
     EVENTS,
@@ -62,6 +64,8 @@ class Seat:
     log: Callable[[str, str], None] = lambda _level, _text: None
     clock: Clock = field(default_factory=Clock)
     planner: Callable[[View], Decision] = decide
+    user: str = ""
+    """As whom the daemon runs: that user may ask for anything."""
 
     def fence(self, group: str) -> Fence | None:
         """The fence of a group, if it has one."""
@@ -145,6 +149,7 @@ class Coordinator:
             },
             now=self._seat.clock.wall(),
             epoch=state.coordinator.epoch,
+            trusted=frozenset(filter(None, [self._seat.user])),
         )
 
     def _ask(self, asks: tuple[Ask, ...]) -> None:
@@ -257,10 +262,11 @@ class Coordinator:
         return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
 
     async def _trim_events(self) -> None:
-        keys = sorted((await self._seat.store.read(EVENTS)).entries)
-        surplus = keys[: max(0, len(keys) - EVENT_LIMIT)]
-        if surplus:
-            await self._seat.store.transact([], [Delete(key) for key in surplus[:100]])
+        for prefix, limit in ((EVENTS, EVENT_LIMIT), (AUDIT, AUDIT_LIMIT)):
+            keys = sorted((await self._seat.store.read(prefix)).entries)
+            surplus = keys[: max(0, len(keys) - limit)]
+            if surplus:
+                await self._seat.store.transact([], [Delete(key) for key in surplus[:100]])
 
 
 def _steady(note: Note) -> Note:

@@ -18,8 +18,9 @@ from typing import Protocol
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
-from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent
+from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request
 from holdfast.cluster.plan.deadline import Deadline
+from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.ports import Agent, BlockDevices, Commands, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.engine import Engine, Engines, relevant
@@ -28,7 +29,7 @@ from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
-from holdfast.kernel.errors import HoldfastError, Unavailable
+from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
 _ATTEMPTS = 3
@@ -47,6 +48,8 @@ class Settings:
     margin_s: float = 0.5
     whole_system: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    """As whom it runs."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,12 @@ class SystemDaemon:
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
-        self._errands = Errands(settings.name, self._engine, parts.store)
+        self._errands = Errands(settings.name, self._engine, parts.store, self._denial)
         self._leave = asyncio.Event()
         self._membership = Membership(settings.lease_ttl_s, settings.margin_s, self._clock.monotonic())
         seat = Seat(
-            settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock
+            settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock,
+            user=settings.user,
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership)
         self._own = OwnKeys(parts.store)
@@ -286,6 +290,10 @@ class SystemDaemon:
                 state = State.of(await self._parts.store.read(f"{FACTS}{self._settings.name}/{name}"))
                 return state.facts.get((name, self._settings.name))
         return None
+
+    def _denial(self, request: Request) -> Refusal | None:
+        trusted = tuple(filter(None, [self._settings.user]))
+        return denial(self._configuration, request.by, request.operation, request.group, trusted)
 
     # --- the engine
 

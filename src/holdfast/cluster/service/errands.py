@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 
 from holdfast.cluster.model.facts import Request, RequestState
 from holdfast.cluster.service.engine import Engine
 from holdfast.cluster.service.records import REQUESTS, encode
-from holdfast.kernel.errors import HoldfastError, Refused, Unavailable
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 from holdfast.store.port import Compare, Put, Store
 
 OPERATIONS = ("resource.action", "resource.probe")
@@ -22,8 +23,10 @@ OPERATIONS = ("resource.action", "resource.probe")
 class Errands:
     """Carries out the requests that name this system."""
 
-    def __init__(self, system: str, engine: Engine, store: Store) -> None:
-        self._system, self._engine, self._store = system, engine, store
+    def __init__(
+        self, system: str, engine: Engine, store: Store, denial: Callable[[Request], Refusal | None] = lambda _: None
+    ) -> None:
+        self._system, self._engine, self._store, self._denial = system, engine, store, denial
         self._taken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -37,8 +40,10 @@ class Errands:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, request: Request, revision: int) -> None:
-        engine = self._engine.groups.get(request.group)
-        if engine is None or request.resource not in engine.workers:
+        engine, denied = self._engine.groups.get(request.group), self._denial(request)
+        if denied is not None:
+            outcome = refused_for(request, denied)
+        elif engine is None or request.resource not in engine.workers:
             reason = f"{self._system} has no resource {request.resource!r}"
             outcome = replace(request, state=RequestState.REFUSED, code="no-resource", reason=reason)
         elif request.operation == "resource.probe":
@@ -55,8 +60,7 @@ class Errands:
         try:
             result = await self._engine.action(request.group, request.resource, request.options["name"], arguments)
         except Refused as refused:
-            told = refused.refusal
-            return replace(request, state=RequestState.REFUSED, code=told.code, reason=told.reason, remedy=told.remedy)
+            return refused_for(request, refused.refusal)
         except (HoldfastError, OSError) as error:
             return replace(request, state=RequestState.REFUSED, code="action-failed", reason=str(error))
         output = (result.stdout + result.stderr).strip()
@@ -64,3 +68,8 @@ class Errands:
             return replace(request, state=RequestState.DONE, output=output)
         reason = f"action {request.options['name']} ended with {result.code}: {output}"
         return replace(request, state=RequestState.REFUSED, code="action-failed", reason=reason, output=output)
+
+
+def refused_for(request: Request, why: Refusal) -> Request:
+    """Return the request as refused."""
+    return replace(request, state=RequestState.REFUSED, code=why.code, reason=why.reason, remedy=why.remedy)

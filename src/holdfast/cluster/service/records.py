@@ -11,13 +11,14 @@
 ``cluster/notes/GROUP``    why a group is where it is
 ``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
 ``cluster/judged``         what the coordinator makes of each system
+``cluster.audit/TIME``     who asked for or changed what, and why; bounded
 ``cluster.events/TIME``    history, bounded; outside ``cluster/`` so that no daemon has to read it
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -33,7 +34,7 @@ from holdfast.cluster.model.facts import (
     Note,
     Request,
 )
-from holdfast.store.port import Entry, Snapshot
+from holdfast.store.port import Entry, Put, Snapshot
 
 ROOT = "cluster/"
 CONFIG = "cluster/config"
@@ -48,8 +49,10 @@ NOTES = "cluster/notes/"
 CONFIRMED = "cluster/confirmed/"
 JUDGED = "cluster/judged"
 EVENTS = "cluster.events/"
+AUDIT = "cluster.audit/"
 
 EVENT_LIMIT = 1000
+AUDIT_LIMIT = 5000
 REQUEST_LIMIT = 200
 
 Record = TypeVar("Record")
@@ -85,6 +88,12 @@ def decode(value: bytes, kind: type[Record]) -> Record:
 def event_key(at_ns: int, place: int) -> str:
     """Return the key of an event; keys sort by time."""
     return f"{EVENTS}{at_ns:020d}-{place:03d}"
+
+
+def audit(told: Event, token: str) -> Put:
+    """Return the write that records who did what, and why; it goes into the transaction that does it. ``token`` keeps
+    two records of one instant apart."""
+    return Put(f"{AUDIT}{int(told.at * 1e9):020d}-{token[:8]}", encode(replace(told, kind="audit")))
 
 
 @dataclass(slots=True)

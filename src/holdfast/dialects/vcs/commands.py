@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.dialects.vcs import changes, groups, hacf, resources, status, systems
+from holdfast.dialects.vcs import changes, groups, hacf, resources, status, systems, users
 from holdfast.dialects.vcs.session import Form, VcsWire, run_form
 
 FORMS: dict[str, dict[str, Form]] = {
@@ -17,6 +17,7 @@ FORMS: dict[str, dict[str, Form]] = {
     "haclus": systems.CLUSTER_FORMS,
     "hahb": systems.HEARTBEAT_FORMS,
     "haconf": changes.FORMS,
+    "hauser": users.FORMS,
     "hacf": hacf.FORMS,
 }
 """Command → its forms."""
