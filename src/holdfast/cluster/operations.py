@@ -246,7 +246,7 @@ EDITS: tuple[Operation, ...] = (
     ),
     Operation(
         "resource link", "Let a resource require others.",
-        (_RESOURCE, _CHILDREN, Param("at_least", "How many of them are enough.", "int")),
+        (_RESOURCE, _CHILDREN, Param("at_least", "How many of them are enough; 0: all are needed.", "int", default=0)),
         ("holdfast resource link page mnt_web ip_web", "holdfast resource link page ip1 ip2 --at-least 1"),
     ),
     Operation("resource unlink", "Let a resource require others no more.", (_RESOURCE, _CHILDREN),
