@@ -68,6 +68,7 @@ class Cluster:
                 f'name = "{name}"\nstore = "{self.url}"\nrun_directory = "{self.directory}/run-{name}"\n'
                 f"heartbeat_interval_s = 0.2\nlease_ttl_s = {self.ttl_s}\nmargin_s = 0.3\n"
                 f'isolation = "{self.isolation}"\nlog = "{self.directory}/{name}.log"\n'
+                f'triggers = "{self.directory}/triggers"\n'
             )
             command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(path)]
             self.guards[name] = subprocess.Popen(command, start_new_session=True)

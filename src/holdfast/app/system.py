@@ -14,6 +14,7 @@
     isolation = "auto"                       # or "marker": no PID namespaces, as for an ordinary user
     process_scope = "system"                 # MonitorProcesses looks at the whole system, or only at the "workload"
     log = "/var/log/holdfast/hosta.log"      # default: standard error
+    triggers = "/etc/holdfast/triggers"      # programs of this site that run on events; this is the default
 
     [environment]                            # added to every command of an agent
     DSCLI_STORE = "..."
@@ -56,11 +57,12 @@ from holdfast.kernel.errors import InputError
 from holdfast.runtime.peer import user_name
 from holdfast.runtime.textfile import choice_in, number_in, read_toml
 
+TRIGGERS = "/etc/holdfast/triggers"
 _NAME = re.compile(r"\w[\w.-]*")
 _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
-    "isolation", "process_scope", "log", "environment", "agents", "plugins", "settings", "guard",
+    "isolation", "process_scope", "log", "triggers", "environment", "agents", "plugins", "settings", "guard",
 )  # fmt: skip
 
 
@@ -121,6 +123,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
             **{str(key): str(value) for key, value in _section(table, "environment", path).items()},
             ON_EXPIRY: str(_guard(table, path)["on_expiry"]),
         },
+        triggers=Path(str(table.get("triggers", TRIGGERS))),
     )
 
 

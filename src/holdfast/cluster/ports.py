@@ -132,7 +132,8 @@ class Standings(Protocol):
 class MonitorResult:
     """What a monitor saw. The engine watches ``pidfds`` (and closes them) and monitors again when one ends;
     ``watch_mounts`` asks for the same when the mount table changes, ``watch_addresses`` for addresses. ``broken``:
-    it is there but does not work, so it must be cleaned before anything else."""
+    it is there but does not work, so it must be cleaned before anything else. ``intentional``: somebody stopped it on
+    purpose, which is no fault where the type's IntentionalOffline is 1."""
 
     state: ResourceState
     confidence: int = 100
@@ -141,6 +142,7 @@ class MonitorResult:
     watch_mounts: bool = False
     watch_addresses: bool = False
     broken: bool = False
+    intentional: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Agent(Protocol):
         """Take it offline; return seconds to wait before the first monitor."""
 
     async def monitor(self, context: AgentContext) -> MonitorResult:
-        """Return what state it is in, changing nothing."""
+        """Return what state it is in, changing nothing. Raises TimeoutError when its own limit ends it."""
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Take it offline by force; True when it is known to be gone."""

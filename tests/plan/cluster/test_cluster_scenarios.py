@@ -246,7 +246,7 @@ def test_faults(scenario: dict[str, Any]) -> None:
         seen: dict[str, Any] = {"sequel": sequel.value}
     else:
         state = None if scenario["seen"] == "timeout" else ResourceState[scenario["seen"].upper()]
-        finding = judge(resource, ResourceState[scenario["before"].upper()], state, counters)
+        finding = judge(resource, ResourceState[scenario["before"].upper()], state, counters, scenario.get("now", 0.0))
         after, seen = finding.counters, {"verdict": finding.verdict.value, "reason": finding.reason.value}
     for name in ("tolerated", "restarts", "retries", "timeouts"):
         seen[name] = getattr(after, name)

@@ -2,7 +2,8 @@
 
 Online when everything that is configured of PidFiles, MonitorProcesses and MonitorProgram agrees; at least one of the
 three is needed. MonitorProgram speaks with its exit code: 0 and 110 online, 101–109 online with less confidence, 1 and
-100 offline, anything else unknown. The processes found are handed to the engine, which sees their end at once.
+100 offline, 200 stopped on purpose where IntentionalOffline is 1, anything else unknown. The processes found are
+handed to the engine, which sees their end at once.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Application(AgentBase):
         except (HoldfastError, OSError):
             _close(found)
             raise
-        return _program_says(result, tuple(found))
+        return _program_says(result, tuple(found), bool(context.number("IntentionalOffline")))
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Run CleanProgram if there is one, then kill whatever is still found.
@@ -133,15 +134,18 @@ async def _run_logged(context: AgentContext, program: str, limit_s: int) -> int:
             await process.kill()
 
 
-def _program_says(result: CommandResult, pidfds: tuple[int, ...]) -> MonitorResult:
+def _program_says(result: CommandResult, pidfds: tuple[int, ...], may_mean: bool) -> MonitorResult:
+    """``may_mean``: 200 says that the program was stopped on purpose (IntentionalOffline)."""
     if result.timed_out:
         _close(pidfds)
-        raise HoldfastError("MonitorProgram ran out of time")
+        raise TimeoutError("MonitorProgram ran out of time")
     if result.code in (0, 110):
         return MonitorResult(ResourceState.ONLINE, 100, pidfds=pidfds)
     if 101 <= result.code <= 109:
         return MonitorResult(ResourceState.ONLINE, (result.code - 100) * 10, pidfds=pidfds)
     _close(pidfds)
+    if result.code == 200 and may_mean:
+        return MonitorResult(ResourceState.OFFLINE, 0, "stopped on purpose", intentional=True)
     if result.code in (1, 100):
         return MonitorResult(ResourceState.OFFLINE, 0, (result.stdout + result.stderr).strip()[:200])
     return MonitorResult(ResourceState.UNKNOWN, 0, f"MonitorProgram ended with {result.code}")

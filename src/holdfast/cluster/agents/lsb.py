@@ -64,7 +64,7 @@ class LSB(AgentBase):
         """Run ``status``."""
         result = await _act(context, "status", "MonitorTimeout")
         if result.timed_out:
-            raise HoldfastError("status ran out of time")
+            raise TimeoutError("status ran out of time")
         found = read_status(result)
         if found.state is not ResourceState.ONLINE:
             return found

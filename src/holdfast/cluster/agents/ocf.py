@@ -118,7 +118,7 @@ class OCF(AgentBase):
         probe = not _expected(context).exists()
         result = await _act(context, setting, "monitor", "MonitorTimeout", probe)
         if result.timed_out:
-            raise HoldfastError("monitor ran out of time")
+            raise TimeoutError("monitor ran out of time")
         found = read_code(result.code, probe)
         fine = found.confidence == 100 or (result.code == _NOT_RUNNING and REASON_PREFIX not in result.stderr)
         online = found.state is ResourceState.ONLINE

@@ -32,7 +32,7 @@ def read_monitor(result: CommandResult) -> MonitorResult:
     if result.code == _OFFLINE:
         return MonitorResult(ResourceState.OFFLINE, 0, said)
     if result.code == _INTENTIONAL:
-        return MonitorResult(ResourceState.OFFLINE, 0, f"intentionally offline {said}".strip())
+        return MonitorResult(ResourceState.OFFLINE, 0, f"intentionally offline {said}".strip(), intentional=True)
     if _LEAST <= result.code <= _MOST:
         return MonitorResult(ResourceState.ONLINE, (result.code - _OFFLINE) * 10)
     return MonitorResult(ResourceState.UNKNOWN, 0, f"monitor ended with {result.code}{': ' + said if said else ''}")
@@ -92,7 +92,7 @@ class Script(AgentBase):
         """Run the script and read its exit code."""
         result = await self._run(context, "monitor", "MonitorTimeout")
         if result.timed_out:
-            raise HoldfastError("monitor ran out of time")
+            raise TimeoutError("monitor ran out of time")
         found = read_monitor(result)
         if found.state is not ResourceState.ONLINE:
             return found

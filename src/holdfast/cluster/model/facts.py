@@ -71,8 +71,8 @@ class Standing:
 class ResourceFact:
     """One resource on one system. ``restarts`` counts local restarts since it was last stable; ``keeps`` says that it
     is never taken offline, so that the group may be offline while it is online. ``timed_out``: the last monitor ran out
-    of time. ``admin_wait``: with ManageFaults NONE, why an administrator must look. ``intentional``: it was stopped on
-    purpose from outside. ``waits``: its clean is given up (CleanRetryLimit) until somebody clears it."""
+    of time. ``admin_wait``: why an administrator must look (ManageFaults NONE, or clean was given up). ``intentional``:
+    it was stopped on purpose from outside."""
 
     state: ResourceState = ResourceState.UNKNOWN
     phase: Phase = Phase.IDLE
@@ -85,7 +85,6 @@ class ResourceFact:
     timed_out: bool = False
     admin_wait: CleanReason | None = None
     intentional: bool = False
-    waits: bool = False
 
     @property
     def settled_offline(self) -> bool:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Life, Note, Wanted
+from holdfast.cluster.model.facts import Evidence, EvidenceKind, GroupFact, Intent, Life, Note, Wanted
 from holdfast.cluster.plan.dependencies import displaced, dragging, ground, in_the_way, objection
 from holdfast.cluster.plan.evidence import data_current, takeover
-from holdfast.cluster.plan.local import faulted_critically
+from holdfast.cluster.plan.local import faulted_critically, propagates, stopped_on_purpose
 from holdfast.cluster.plan.placement import Placement, first_choice, place
 from holdfast.cluster.plan.view import Ask, AskKind, Change, Decision, View
 from holdfast.kernel.errors import Refusal
@@ -60,8 +60,9 @@ def _frozen(view: View, group: Group, intent: Intent) -> Decision:
 
 
 def _first_start(view: View, group: Group, intent: Intent) -> Decision:
+    able = [name for name in group.priorities if group.flag("Enabled", name)]
     waiting = [name for name in group.priorities if view.system(name).life is Life.UNCERTAIN]
-    unprobed = [name for name in group.priorities if view.alive(name) and not _probed(view, group, name)]
+    unprobed = [name for name in able if view.alive(name) and not _probed(view, group, name)]
     if waiting or unprobed:
         text = f"waiting to hear of {', '.join(waiting)}" if waiting else f"probing on {', '.join(unprobed)}"
         return _note(group, "probing", text)
@@ -104,7 +105,7 @@ def _owner_dead(view: View, group: Group, intent: Intent) -> Decision:
             return Decision(asks=proof.asks)
         if proof.evidence is not None:
             reason = f"{intent.owner} is dead"
-            return _give(view, group, intent, target, proof.evidence, reason, rejected)
+            return _give(view, group, replace(intent, cause=intent.owner), target, proof.evidence, reason, rejected)
         assert proof.refusal is not None
         rejected[target] = proof.refusal.reason
         first = first if first.code else proof.refusal
@@ -181,14 +182,44 @@ def _running(view: View, group: Group, intent: Intent) -> Decision:
         return _follow(view, group, intent, away.reason)
     if away is not None:
         return _keep_down(view, group, intent, away.reason, away.child)
+    waiting = [name for name, each in fact.resources.items() if each.admin_wait is not None]
+    if waiting:
+        text = f"{waiting[0]} waits for an administrator on {intent.owner}: {fact.resources[waiting[0]].detail}"
+        return _note(group, "admin-wait", text, f"holdfast group clearadminwait {group.name}")
     culprit = faulted_critically(group, fact.resources)
-    if culprit:
+    if culprit and propagates(group):
         return _faulted(view, group, intent, culprit)
+    if culprit:
+        return _note(group, "faulted", f"{culprit} faulted on {intent.owner}, and FaultPropagation is 0")
+    meant = stopped_on_purpose(group, fact.resources)
+    if meant:
+        return _obey(view, group, intent, meant)
     above = dragging(view, group, intent)
     if above is not None:
         return _dragged(view, group, intent, above)
+    return _odds(view, group, intent, fact)
+
+
+def _obey(view: View, group: Group, intent: Intent, resource: str) -> Decision:
+    """Somebody stopped what the group is for, from outside: the group goes offline, and nothing has faulted."""
+    reason = f"{resource} was stopped on purpose on {intent.owner}"
+    down = replace(intent, wanted=Wanted.OFFLINE, overrides={}, reason=reason, serial=intent.serial + 1)
+    return _change(view, down, "intentional-offline", f"{group.name} goes offline on {intent.owner}: {reason}")
+
+
+def _odds(view: View, group: Group, intent: Intent, fact: GroupFact) -> Decision:
+    """Say what is odd about a group that runs: trigger, clean, a second system that runs it too."""
+    if fact.barred:
+        text = f"nothing starts on {intent.owner}: {fact.barred}"
+        return _note(group, "barred", text, f"holdfast group online {group.name} --nopre")
     failing = [name for name, each in fact.resources.items() if each.clean_failing]
-    return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}") if failing else Decision()
+    if failing:
+        return _note(group, "cleaning", f"{failing[0]} cannot be cleaned on {intent.owner}")
+    extra = [name for name in view.running_on(group) if name != intent.owner]
+    if extra:
+        text = f"it belongs to {intent.owner} and was found online on {extra[0]} too; it is taken offline there"
+        return _note(group, "violation", f"concurrency violation: {text}")
+    return Decision()
 
 
 def _follow(view: View, group: Group, intent: Intent, reason: str) -> Decision:
@@ -207,6 +238,9 @@ def _faulted(view: View, group: Group, intent: Intent, culprit: str) -> Decision
     fact = view.fact(group.name, intent.owner)
     if fact is None or not fact.offline:
         return _note(group, "faulted", f"{culprit} faulted on {intent.owner}; the group is taken offline there first")
+    again = _retried(view, group, intent, culprit)
+    if again is not None:
+        return again
     if group.at:
         text = f"{culprit} faulted on {intent.owner}; a parallel group does not fail over"
         return _note(group, "faulted", text, f"mend {culprit}, then: holdfast group clear {group.name}")
@@ -219,9 +253,34 @@ def _faulted(view: View, group: Group, intent: Intent, culprit: str) -> Decision
         text = f"{intent.owner} confirmed every resource offline after {culprit} faulted"
         evidence = Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, intent.owner, intent.incarnation)
         reason = f"{culprit} faulted on {intent.owner}"
-        return _give(view, group, intent, choice.target, evidence, reason, choice.rejected)
+        moved = replace(intent, cause=intent.owner)
+        return _give(view, group, moved, choice.target, evidence, reason, choice.rejected)
+    if group.resources[culprit].persistent and not group.number("AutoRestart"):
+        reason = f"{culprit} faulted on {intent.owner}, and AutoRestart is 0"
+        down = replace(intent, wanted=Wanted.OFFLINE, reason=reason, serial=intent.serial + 1)
+        return _change(view, down, "no-restart", f"{group.name} stays offline: {reason}")
     text = f"{culprit} faulted and no system can take the group"
     return _note(group, choice.refusal.code or "no-target", text, choice.refusal.remedy, choice.rejected)
+
+
+def _retried(view: View, group: Group, intent: Intent, culprit: str) -> Decision | None:
+    """Start a faulted group again where it is, as often as OnlineRetryLimit allows; None when it is to go elsewhere.
+
+    One that faults again within OnlineRetryInterval of such a start has not recovered; after it, counting begins anew.
+    """
+    limit, interval_s = group.number("OnlineRetryLimit"), group.number("OnlineRetryInterval")
+    soon = view.now - intent.retried_at < interval_s
+    retries = intent.retries if soon or not interval_s else 0
+    if retries >= limit or (soon and retries) or group.resources[culprit].persistent:
+        return None
+    key = f"{intent.owner}:*"
+    clears = {**intent.clears, key: intent.clears.get(key, 0) + 1}
+    reason = f"{culprit} faulted; start {retries + 1} of {limit} in place"
+    again = replace(
+        intent, clears=clears, retries=retries + 1, retried_at=view.now, reason=reason, serial=intent.serial + 1,
+        cause=intent.owner,
+    )  # fmt: skip
+    return _change(view, again, "retried", f"{group.name} starts again on {intent.owner}: {reason}")
 
 
 def _dragged(view: View, group: Group, intent: Intent, parent: Group) -> Decision:
@@ -314,7 +373,7 @@ def _give(
     given = replace(
         intent, owner=target, incarnation=incarnation, wanted=Wanted.ONLINE, serial=intent.serial + 1,
         evidence=evidence, following="", reason=reason, overrides={}, accept_data_loss=False, kept_down="",
-        ground=ground(view, group),
+        ground=ground(view, group), loose=(), retries=0,
     )  # fmt: skip
     passed = "".join(f"; not {name}: {why}" for name, why in (rejected or {}).items())
     text = f"{group.name} goes to {target}: {reason}; evidence: {evidence.kind.value}, {evidence.text}{passed}"

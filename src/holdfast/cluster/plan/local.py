@@ -142,7 +142,7 @@ def orders(
         fact = facts.get(name, ResourceFact())
         if fact.phase is not Phase.IDLE or resource.persistent or not resource.number("Enabled", given.system):
             continue
-        if fact.admin_wait is not None or fact.waits:
+        if fact.admin_wait is not None:
             continue
         wanted, reason = _wanted(group, name, facts, given, wishes)
         if wanted is Wanted.ONLINE and probed and _may_start(group, name, facts):
@@ -181,20 +181,39 @@ def _wanted(
         return Wanted.OFFLINE, given.reason
     if given.mandate is Mandate.WISHES_ONLY:
         return wishes.get(name), "asked for by a person"
-    culprit = faulted_critically(group, facts)
-    if culprit:
-        return Wanted.OFFLINE, f"{culprit} faulted and the group depends on it"
-    for other, fact in facts.items():
-        if fact.faulted and name in group.above(other):
-            return Wanted.OFFLINE, f"it needs {other}, which faulted"
-    for link in group.at_least:
-        if name in (link.parent, *group.above(link.parent)) and _sound(link, facts) < link.minimum:
-            return Wanted.OFFLINE, f"{link.parent} needs at least {link.minimum} of {', '.join(link.children)}"
+    ground = _lost_ground(group, name, facts) if propagates(group) else ""
+    if ground:
+        return Wanted.OFFLINE, ground
     if name in wishes:
         return wishes[name], "asked for by a person"
-    if not group.resources[name].number("AutoStart"):
+    if not group.resources[name].number("AutoStart", given.system) or facts.get(name, ResourceFact()).intentional:
         return None, ""
     return Wanted.ONLINE, given.reason
+
+
+def stopped_on_purpose(group: Group, facts: Mapping[str, ResourceFact]) -> str:
+    """Return a Critical resource that somebody stopped on purpose from outside; empty when there is none."""
+    found = (name for name, fact in facts.items() if fact.intentional and name in group.resources)
+    return next((name for name in found if group.resources[name].critical), "")
+
+
+def propagates(group: Group) -> bool:
+    """Whether a fault takes what depends on it down (FaultPropagation)."""
+    return group.flag("FaultPropagation")
+
+
+def _lost_ground(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> str:
+    """Return why a resource cannot stay online: a fault or a stop on purpose of what it depends on; else empty."""
+    culprit = faulted_critically(group, facts)
+    if culprit:
+        return f"{culprit} faulted and the group depends on it"
+    for other, fact in facts.items():
+        if (fact.faulted or fact.intentional) and name in group.above(other):
+            return f"it needs {other}, which {'faulted' if fact.faulted else 'was stopped on purpose'}"
+    for link in group.at_least:
+        if name in (link.parent, *group.above(link.parent)) and _sound(link, facts) < link.minimum:
+            return f"{link.parent} needs at least {link.minimum} of {', '.join(link.children)}"
+    return ""
 
 
 def _may_start(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:

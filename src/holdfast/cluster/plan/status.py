@@ -61,7 +61,7 @@ def resource_flags(fact: ResourceFact | None) -> tuple[str, ...]:
         flags = ["FAULTED"] if fact.state is ResourceState.OFFLINE else [*flags, "FAULTED"]
     told = (
         (fact.timed_out, "MONITOR TIMEDOUT"),
-        (fact.clean_failing or fact.waits, "UNABLE TO OFFLINE"),
+        (fact.clean_failing, "UNABLE TO OFFLINE"),
         (fact.admin_wait is not None, "ADMIN_WAIT"),
         (fact.phase in (Phase.STARTING, Phase.CLEANING) and fact.restarts > 0, "RESTARTING"),
     )

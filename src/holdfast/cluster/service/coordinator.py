@@ -8,7 +8,7 @@ seen first. Ports are asked in the background; their answers are used while they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.model.configuration import Configuration
@@ -23,6 +23,7 @@ from holdfast.cluster.model.facts import (
     SystemView,
 )
 from holdfast.cluster.plan.decide import decide
+from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
 from holdfast.cluster.service.machine import Clock
@@ -66,6 +67,8 @@ class Seat:
     planner: Callable[[View], Decision] = decide
     user: str = ""
     """As whom the daemon runs: that user may ask for anything."""
+    fire: Callable[[Iterable[Firing]], None] = lambda _firings: None
+    """Called with the triggers of what was committed."""
 
     def fence(self, group: str) -> Fence | None:
         """The fence of a group, if it has one."""
@@ -207,7 +210,8 @@ class Coordinator:
             writes += self._judgement(state, judged, stamp)
         if not writes:
             return
-        await self._seat.store.transact(compares, writes)
+        if not isinstance(await self._seat.store.transact(compares, writes), Conflict):
+            self._seat.fire([*of_systems(state.judged, judged), *of_notes(decision.notes, state.notes, state.intents)])
         self.wake.set()
         self._commits += 1
         if self._commits % _TRIM_EVERY == 0:

@@ -50,6 +50,7 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     """As whom it runs."""
+    triggers: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ class SystemDaemon:
         self._deadline, self._sequence, self._lease, self._mode = Deadline(), 0, 0, "RUNNING"
         named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         environment = {**settings.environment, **named}
-        given = Engines(settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment)
+        given = Engines(
+            settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment,
+            settings.triggers,
+        )  # fmt: skip
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
@@ -107,6 +111,7 @@ class SystemDaemon:
         seat = Seat(
             settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock,
             user=settings.user,
+            fire=self._engine.triggers.fire,
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership)
         self._own = OwnKeys(parts.store)
@@ -125,7 +130,7 @@ class SystemDaemon:
         duties = [
             self._persist("heartbeat", self._beat), self._persist("store", self._follow),
             self._persist("coordinator", self._coordinate), self._persist("engine", self._work),
-            self._depart(),
+            self._depart(), self._engine.triggers.run(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
             ),

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from holdfast.cluster.agents.marked import Ledger, MarkedCommands
 from holdfast.cluster.model.configuration import Configuration, Group
-from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact
+from holdfast.cluster.model.facts import GroupFact, Intent, ResourceFact, ResourceState, Wanted
 from holdfast.cluster.plan.local import Charge, Mandate, charge, hopeless, leaned_on, orders
+from holdfast.cluster.plan.triggers import Firing, preonline
 from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandResult, Commands
+from holdfast.cluster.service.triggers import Triggers
 from holdfast.cluster.service.worker import Surroundings, Worker
 
 
@@ -30,6 +32,7 @@ class Engines:
     run_directory: Path
     devices: BlockDevices | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    triggers: Path | None = None
 
 
 class GroupEngine:
@@ -41,6 +44,8 @@ class GroupEngine:
         self.intent: Intent | None = None
         self.guarded, self._cleared = True, dict[str, int]()
         self._first_clear = True
+        self._asked, self._agreed, self.barred = -1, True, ""
+        self._asking: asyncio.Task[None] | None = None
         self.workers = {name: self._worker(name) for name in group.resources}
 
     def _worker(self, name: str) -> Worker:
@@ -54,6 +59,7 @@ class GroupEngine:
             may_start=lambda: self._engine.leased() and self.charge().mandate in (Mandate.RUN, Mandate.WISHES_ONLY),
             threads=self._engine.threads(resource.type.name, resource.number("NumThreads", self._given.system)),
             log=self._engine.log,
+            manages_faults=lambda: str(self.group.get("ManageFaults", self._given.system)).upper() != "NONE",
         )
         return Worker(resource, self._given.agents[resource.type.name], self._given.system, around)
 
@@ -93,7 +99,13 @@ class GroupEngine:
         """What this system reports of the group."""
         serial = self.intent.serial if self.intent is not None else 0
         return GroupFact(
-            self.group.name, self._given.system, self._given.incarnation, serial, self.guarded, self.facts()
+            self.group.name,
+            self._given.system,
+            self._given.incarnation,
+            serial,
+            self.guarded,
+            self.facts(),
+            self.barred,
         )
 
     def take(self, intent: Intent | None) -> None:
@@ -101,12 +113,23 @@ class GroupEngine:
         self.intent = intent
         clears = {} if intent is None else dict(intent.clears)
         for key, count in clears.items():
-            system, _, resource = key.partition(":")
+            system, _, what = key.partition(":")
             if system == self._given.system and self._cleared.get(key, 0) < count and not self._first_clear:
-                for name in self.workers if resource == "*" else [resource]:
-                    if name in self.workers:
-                        self.workers[name].clear()
+                self._clear(*what.partition("!")[::2])
         self._cleared, self._first_clear = clears, False
+        if intent is not None and intent.wanted is Wanted.OFFLINE:
+            for worker in self.workers.values():
+                worker.forget_purpose()
+
+    def _clear(self, resource: str, mark: str) -> None:
+        """Clear a resource or all ("*"): its fault, or with a ``mark`` its wait for an administrator."""
+        for name, worker in self.workers.items():
+            if resource not in ("*", name):
+                continue
+            if mark:
+                worker.clear_admin_wait(fault=mark == "fault")
+            else:
+                worker.clear()
 
     def act(self) -> None:
         """Give the orders that may be given now, and end starts that wait for what is gone."""
@@ -117,9 +140,30 @@ class GroupEngine:
         held = self._engine.leaned_on(self.group)
         for order in orders(self.group, self.facts(), given, intent.overrides, held, intent.loose):
             worker = self.workers[order.resource]
-            if not worker.busy:
+            if not worker.busy and (order.wanted is Wanted.OFFLINE or self._may_begin(intent, given)):
                 self._engine.log("info", f"{order.wanted.value} {order.resource} ordered: {order.reason}")
                 worker.order(order.wanted)
+
+    def _may_begin(self, intent: Intent, given: Charge) -> bool:
+        """Whether the preonline trigger lets the group start; asked once for each intent, if nothing is up yet."""
+        up = any(fact.state is ResourceState.ONLINE and not fact.keeps for fact in self.facts().values())
+        if given.mandate is not Mandate.RUN or (up and self._asked != intent.serial):
+            return True
+        if self._asked != intent.serial:
+            self._asked, self._agreed, self.barred = intent.serial, True, ""
+            firing = preonline(self.group, intent, self._given.system)
+            if firing is not None and self._engine.triggers.programs(firing.name):
+                self._agreed = False
+                self._asking = asyncio.create_task(
+                    self._ask(firing, intent.serial), name=f"preonline {self.group.name}"
+                )
+        return self._agreed
+
+    async def _ask(self, firing: Firing, serial: int) -> None:
+        refusal = await self._engine.triggers.agree(firing)
+        if serial == self._asked:
+            self._agreed, self.barred = not refusal, refusal
+            self._engine.changed(self.group.name)
 
 
 class Engine:
@@ -130,6 +174,7 @@ class Engine:
     ) -> None:
         self.groups: dict[str, GroupEngine] = {}
         self.swept, self.leaving, self.log, self.leased = swept, False, log, leased
+        self.triggers = Triggers(given.triggers, given.environment, log)
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._given, self._tasks = given, dict[str, list[asyncio.Task[None]]]()
@@ -184,6 +229,9 @@ class Engine:
         """Give every order that may be given now."""
         for group in self.groups.values():
             group.act()
+        for name in self.dirty & self.groups.keys():
+            group = self.groups[name]
+            self.triggers.look(group.group, group.fact(), group.intent)
 
     def probe(self, mounts: bool = False, addresses: bool = False) -> None:
         """Monitor now what depends on the mount table or on addresses."""

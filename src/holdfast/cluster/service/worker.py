@@ -1,17 +1,18 @@
 """One resource on this system: monitors it, carries out orders, cleans, restarts, gives up.
 
 A worker does one thing at a time, in its own task, so that a slow resource delays no other. What it knows is its
-:class:`ResourceFact`; what it decides with is pure (``plan.faults``). Between monitors it sleeps until its interval is
-over, an order comes, or something it watches happens: a process ends, the mount table changes.
+:class:`ResourceFact`; what it decides with is pure (``plan.faults``); what it does is done by ``entrypoints``. Between
+monitors it sleeps until its interval is over, an order comes, or something it watches happens: a process ends, the
+mount table changes.
 
-Clean before anything else: while clean fails, nothing else is done to the resource, and clean is tried again.
+Clean before anything else: while clean fails, nothing else is done to the resource, and clean is tried again. Where the
+group manages no faults (ManageFaults NONE), or clean is given up (CleanRetryLimit), an administrator is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,14 +20,9 @@ from holdfast.cluster.model.configuration import Resource
 from holdfast.cluster.model.facts import CleanReason, Phase, ResourceFact, ResourceState, Wanted
 from holdfast.cluster.plan.faults import Counters, Sequel, Verdict, after_clean, judge
 from holdfast.cluster.ports import Agent, AgentContext, CommandResult, MonitorResult
-from holdfast.cluster.service.launcher import readable
-from holdfast.kernel.errors import HoldfastError
+from holdfast.cluster.service.entrypoints import EntryPoints, Failure
 
-_POLL_S = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _CLEAN_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_OFFLINE_PATIENCE_S = 5.0
-_FAILURES = (HoldfastError, OSError, ValueError)
-"""What an entry point may raise when it cannot do its work; anything else is a fault of the program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +38,35 @@ class Surroundings:
     may_start: Callable[[], bool]
     threads: asyncio.Semaphore
     log: Callable[[str, str], None]
+    manages_faults: Callable[[], bool] = lambda: True
 
 
 class Worker:
-    """Looks after one resource. ``fact`` is what it knows; only its own task changes it."""
+    """Looks after one resource. ``fact`` is what it knows; only its own task changes it, save for what is cleared."""
 
     def __init__(self, resource: Resource, agent: Agent, system: str, around: Surroundings) -> None:
         self.resource, self.fact = resource, ResourceFact(keeps=resource.keeps)
-        self.watches_mounts = self.watches_addresses = False
-        self._agent, self._system, self._around = agent, system, around
+        self._system, self._around = system, around
         self._counters, self._event = Counters(), asyncio.Event()
+        self._do = EntryPoints(resource, agent, system, around.context, around.log, self._event.set)
         self._order: Wanted | None = None
-        self._watchers: list[asyncio.Task[None]] = []
-        self._stable = 0.0
-        self._start: asyncio.Task[str] | None = None
+        self._start: asyncio.Task[Failure | None] | None = None
         self._abandoned = ""
 
     @property
     def busy(self) -> bool:
         """An order waits or is carried out."""
         return self.fact.phase is not Phase.IDLE
+
+    @property
+    def watches_mounts(self) -> bool:
+        """Its state depends on the mount table."""
+        return self._do.watches_mounts
+
+    @property
+    def watches_addresses(self) -> bool:
+        """Its state depends on the addresses of this system."""
+        return self._do.watches_addresses
 
     def order(self, wanted: Wanted) -> None:
         """Ask for the resource to be brought online or taken offline; the worker must not be busy."""
@@ -87,7 +92,7 @@ class Worker:
         self.fact = replace(
             fact, state=state, phase=Phase.IDLE, probed=False, clean_failing=False, keeps=self.resource.keeps
         )
-        self._counters = Counters(restarts=fact.restarts)
+        self._counters = Counters(restarts=fact.restarts, troubled_at=self._now())
 
     def clear(self) -> None:
         """Forget the fault."""
@@ -96,10 +101,24 @@ class Worker:
             self._set(faulted=False, detail="", restarts=0)
         self.probe()
 
+    def clear_admin_wait(self, fault: bool) -> None:
+        """End the wait for an administrator: the resource is looked at again, or counts as faulted."""
+        if self.fact.admin_wait is not None:
+            self._counters = Counters()
+            self._set(admin_wait=None, faulted=fault or self.fact.faulted)
+        self.probe()
+
+    def forget_purpose(self) -> None:
+        """The group is wanted offline: that somebody stopped the resource on purpose has been heard."""
+        self._set(intentional=False)
+
     async def run(self, fresh: bool) -> None:
         """Look after the resource until cancelled. ``fresh``: a new incarnation, so the agent's open runs first."""
+        if not self._do.limit("Enabled"):
+            self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, probed=True, detail="disabled")
+            await asyncio.Event().wait()
         if fresh:
-            await self._entry("open", self._agent.open(self._around.context()), "OpenTimeout")
+            await self._do.open()
         try:
             while True:
                 order, self._order = self._order, None
@@ -115,37 +134,38 @@ class Worker:
                         await asyncio.wait_for(self._event.wait(), self._interval_s())
                 self._event.clear()
         finally:
-            self._drop_watchers()
+            self._do.drop_watchers()
 
     async def act(self, name: str, arguments: Sequence[str]) -> CommandResult:
         """Carry out an action; a timeout is a result too."""
-        try:
-            async with asyncio.timeout(self._limit("ActionTimeout")):
-                return await self._agent.action(self._around.context(), name, arguments)
-        except TimeoutError:
-            return CommandResult(1, stderr=f"action {name} ran out of time", timed_out=True)
+        return await self._do.act(name, arguments)
 
     def _interval_s(self) -> float:
         if not self.fact.probed:
             return 1.0
         online = self.fact.state is ResourceState.ONLINE
-        return float(max(1, self._limit("MonitorInterval" if online else "OfflineMonitorInterval")))
+        return float(max(1, self._do.limit("MonitorInterval" if online else "OfflineMonitorInterval")))
 
-    def _limit(self, name: str) -> int:
-        return self.resource.number(name, self._system)
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    # --- watching
 
     async def _watch(self) -> None:
         before = self.fact.state
-        result = await self._monitor()
+        result = await self._do.monitor()
         seen = None if result is None else result.state
         if result is not None and result.broken and not self._around.quiet():
             before, seen = ResourceState.ONLINE, ResourceState.OFFLINE
-        elif self._around.quiet() or (not self.fact.probed and before is not ResourceState.ONLINE):
+        elif self._waits_or_rests(before) or self._stopped_on_purpose(before, result):
             self._settle(result)
             return
-        finding = judge(self.resource, before, seen, self._counters)
+        finding = judge(self.resource, before, seen, self._counters, self._now(), self._system)
+        calm = bool(self._counters.restarts) and not finding.counters.restarts
         self._counters = finding.counters
-        self._calm_down(seen)
+        if calm:
+            self._set(restarts=0)
         if finding.verdict is Verdict.CLEAN:
             detail = "" if result is None else result.detail
             self._around.log("warning", f"{self.resource.name} went offline unexpectedly {detail}".strip())
@@ -153,49 +173,35 @@ class Worker:
             await self._clean(finding.reason, detail or "went offline unexpectedly")
         elif finding.verdict is Verdict.FINE or before is not ResourceState.ONLINE:
             self._settle(result)
+        elif seen is None:
+            self._set(timed_out=True)
+
+    def _waits_or_rests(self, before: ResourceState) -> bool:
+        """Whether a finding is only taken note of: nothing is to be mended, or an administrator is waited for."""
+        unknown = not self.fact.probed and before is not ResourceState.ONLINE
+        return self._around.quiet() or unknown or self.fact.admin_wait is not None
+
+    def _stopped_on_purpose(self, before: ResourceState, result: MonitorResult | None) -> bool:
+        meant = result is not None and result.intentional and bool(self._do.limit("IntentionalOffline"))
+        if meant and before is ResourceState.ONLINE:
+            self._around.log("info", f"{self.resource.name} was stopped on purpose")
+            self._set(intentional=True)
+        return meant
 
     def _settle(self, result: MonitorResult | None) -> None:
         if result is None:
-            self._set(detail="monitor timed out")
+            self._set(timed_out=True, detail="monitor timed out")
             return
-        faulted = self.fact.faulted and result.state is not ResourceState.ONLINE
-        detail = self.fact.detail if faulted else result.detail
-        probed = self.fact.probed or result.state is not ResourceState.UNKNOWN
-        self._set(state=result.state, faulted=faulted, detail=detail, probed=probed)
+        online = result.state is ResourceState.ONLINE
+        faulted = self.fact.faulted and not online
+        detail = self.fact.detail if faulted or self.fact.admin_wait is not None else result.detail
+        self._set(
+            state=result.state, faulted=faulted, detail=detail, timed_out=False,
+            probed=self.fact.probed or result.state is not ResourceState.UNKNOWN,
+            intentional=self.fact.intentional and not online,
+        )  # fmt: skip
 
-    def _calm_down(self, seen: ResourceState | None) -> None:
-        now = asyncio.get_running_loop().time()
-        if seen is not ResourceState.ONLINE:
-            self._stable = now
-        elif self._counters.restarts and now - self._stable > self._limit("ConfInterval"):
-            self._counters = Counters()
-            self._set(restarts=0)
-
-    async def _monitor(self) -> MonitorResult | None:
-        try:
-            async with asyncio.timeout(self._limit("MonitorTimeout")):
-                result = await self._agent.monitor(self._around.context())
-        except TimeoutError:
-            self._around.log("warning", f"monitor of {self.resource.name} ran out of time")
-            return None
-        except _FAILURES as error:
-            return MonitorResult(ResourceState.UNKNOWN, detail=str(error))
-        self._drop_watchers()
-        self.watches_mounts, self.watches_addresses = result.watch_mounts, result.watch_addresses
-        self._watchers = [asyncio.ensure_future(self._await_end(descriptor)) for descriptor in result.pidfds]
-        return result
-
-    async def _await_end(self, pidfd: int) -> None:
-        try:
-            await readable(pidfd)
-            self._event.set()
-        finally:
-            os.close(pidfd)
-
-    def _drop_watchers(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
-        self._watchers = []
+    # --- orders
 
     async def _go_online(self) -> None:
         async with self._around.threads:
@@ -203,111 +209,76 @@ class Worker:
                 self._set(phase=Phase.IDLE)
                 return
             self._around.log("info", f"online {self.resource.name}")
-            reason, trouble = await self._started()
-        if trouble:
-            self._around.log("warning", f"{self.resource.name} did not come online: {trouble}")
-            await self._clean(reason, trouble, abandoned=bool(self._abandoned))
+            trouble = await self._started()
+        if trouble is not None:
+            self._around.log("warning", f"{self.resource.name} did not come online: {trouble.text}")
+            await self._clean(trouble.reason, trouble.text, abandoned=bool(self._abandoned))
             return
-        self._stable = asyncio.get_running_loop().time()
-        self._counters = Counters(restarts=self._counters.restarts)
-        self._set(state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="")
+        self._counters = replace(self._counters, tolerated=0, retries=0, troubled_at=self._now())
+        self._set(
+            state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="", intentional=False, timed_out=False
+        )
 
-    async def _started(self) -> tuple[CleanReason, str]:
-        """Run online in a task of its own, so that it can be abandoned; return what went wrong, or an empty text."""
-        self._start = asyncio.ensure_future(self._bring_online())
+    async def _started(self) -> Failure | None:
+        """Run online in a task of its own, so that it can be abandoned; return what went wrong."""
+        self._start = asyncio.ensure_future(self._do.online())
         try:
-            return CleanReason.ONLINE_INEFFECTIVE, await self._start
-        except TimeoutError:
-            return CleanReason.ONLINE_HUNG, "online ran out of time"
-        except _FAILURES as error:
-            return CleanReason.ONLINE_INEFFECTIVE, str(error)
+            return await self._start
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if not self._abandoned or (current is not None and current.cancelling()):
                 raise
-            return CleanReason.ONLINE_INEFFECTIVE, self._abandoned
+            return Failure(CleanReason.ONLINE_INEFFECTIVE, self._abandoned)
         finally:
             self._start.cancel()
             self._start = None
 
-    async def _bring_online(self) -> str:
-        limit_s = self._limit("OnlineTimeout")
-        async with asyncio.timeout(limit_s):
-            pause_s = await self._agent.online(self._around.context())
-            await asyncio.sleep(pause_s)
-            return await self._until(ResourceState.ONLINE, float(limit_s)) or ""
-
     async def _go_offline(self) -> None:
         async with self._around.threads:
             self._around.log("info", f"offline {self.resource.name}")
-            try:
-                async with asyncio.timeout(self._limit("OfflineTimeout")):
-                    pause_s = await self._agent.offline(self._around.context())
-                    await asyncio.sleep(pause_s)
-                    trouble = await self._until(ResourceState.OFFLINE, _OFFLINE_PATIENCE_S)
-                reason = CleanReason.OFFLINE_INEFFECTIVE
-            except TimeoutError:
-                trouble, reason = "offline ran out of time", CleanReason.OFFLINE_HUNG
-            except _FAILURES as error:
-                trouble, reason = str(error), CleanReason.OFFLINE_INEFFECTIVE
-        if trouble:
-            self._around.log("warning", f"{self.resource.name} did not go offline: {trouble}")
-            await self._clean(reason, trouble)
+            trouble = await self._do.offline()
+        if trouble is not None:
+            self._around.log("warning", f"{self.resource.name} did not go offline: {trouble.text}")
+            await self._clean(trouble.reason, trouble.text)
             return
         self._counters = Counters()
-        self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="")
+        self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="", timed_out=False)
 
-    async def _until(self, wanted: ResourceState, limit_s: float) -> str | None:
-        """Monitor in growing steps until the state is ``wanted``; return what is wrong, or None."""
-        loop = asyncio.get_running_loop()
-        end, step = loop.time() + limit_s, 0
-        while True:
-            result = await self._monitor()
-            if result is not None and result.state is wanted and not result.broken:
-                return None
-            if loop.time() >= end:
-                detail = "monitor ran out of time" if result is None else result.detail
-                return detail or f"it is {'unknown' if result is None else result.state.value} after the entry point"
-            await asyncio.sleep(_POLL_S[min(step, len(_POLL_S) - 1)])
-            step += 1
+    # --- clean
 
     async def _clean(self, reason: CleanReason, detail: str, abandoned: bool = False) -> None:
+        if not self._around.manages_faults():
+            await self._wait_for_admin(reason, detail)
+            return
         self._set(phase=Phase.CLEANING, detail=detail)
-        attempt = 0
-        while not await self._clean_once(reason):
-            self._set(clean_failing=True, detail=f"{detail}; clean failed {attempt + 1} times")
-            await asyncio.sleep(_CLEAN_PAUSES_S[min(attempt, len(_CLEAN_PAUSES_S) - 1)])
+        attempt, limit = 0, self._do.limit("CleanRetryLimit")
+        while not await self._do.clean(reason):
             attempt += 1
+            self._set(clean_failing=True, detail=f"{detail}; clean failed {attempt} times")
+            if limit and attempt >= limit:
+                await self._wait_for_admin(reason, f"{detail}; clean failed {attempt} times and is given up")
+                return
+            await asyncio.sleep(_CLEAN_PAUSES_S[min(attempt - 1, len(_CLEAN_PAUSES_S) - 1)])
             if self._around.hands_off():
                 self._set(phase=Phase.IDLE)
                 return
-        sequel, self._counters = after_clean(self.resource, reason, self._counters, abandoned)
+        self._after_clean(reason, detail, abandoned)
+
+    def _after_clean(self, reason: CleanReason, detail: str, abandoned: bool) -> None:
+        sequel, self._counters = after_clean(self.resource, reason, self._counters, abandoned, self._system)
         faulted = sequel is Sequel.FAULT
         self._around.log("warning" if faulted else "info", f"{self.resource.name} cleaned: {sequel.value}")
         self._set(
             state=ResourceState.OFFLINE, phase=Phase.IDLE, clean_failing=False, faulted=faulted, detail=detail,
-            probed=True, restarts=self._counters.restarts,
+            probed=True, restarts=self._counters.restarts, timed_out=False,
         )  # fmt: skip
 
-    async def _clean_once(self, reason: CleanReason) -> bool:
-        self._around.log("info", f"clean {self.resource.name} ({reason.name.lower().replace('_', ' ')})")
-        try:
-            async with asyncio.timeout(self._limit("CleanTimeout")):
-                if not await self._agent.clean(self._around.context(), reason):
-                    return False
-        except (TimeoutError, *_FAILURES) as error:
-            self._around.log("warning", f"clean of {self.resource.name} failed: {error}")
-            return False
-        result = await self._monitor()
-        return result is not None and result.state is ResourceState.OFFLINE
-
-    async def _entry(self, name: str, work: object, limit: str) -> None:
-        assert asyncio.iscoroutine(work)
-        try:
-            async with asyncio.timeout(self._limit(limit)):
-                await work
-        except (TimeoutError, *_FAILURES) as error:
-            self._around.log("warning", f"{name} of {self.resource.name} failed: {error}")
+    async def _wait_for_admin(self, reason: CleanReason, detail: str) -> None:
+        self._around.log("warning", f"{self.resource.name} waits for an administrator: {detail}")
+        result = await self._do.monitor()
+        state = ResourceState.UNKNOWN if result is None else result.state
+        self._counters = Counters()
+        self._set(admin_wait=reason, phase=Phase.IDLE, clean_failing=False, state=state, detail=detail, probed=True)
 
     def _set(self, **changes: object) -> None:
         before = self.fact
