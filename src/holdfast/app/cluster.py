@@ -271,15 +271,6 @@ def _fence_confirm(store: str, values: Mapping[str, Any]) -> Answer:
     return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
 
 
-def _group_autoenable(store: str, values: Mapping[str, Any]) -> Answer:
-    group, system = values["group"], values["system"]
-    found = configuration_of(read_state(store)).groups.get(group)
-    if found is None or system not in found.priorities:
-        raise Refused(Refusal("no-group", f"there is no group {group!r} on {system}", "holdfast group list"))
-    word = with_client(store, lambda client: client.confirm_dead(system, values["reason"] or ""))
-    return Answer(word, f"recorded: {word.by} says that {word.system} (incarnation {word.incarnation}) is dead")
-
-
 _FLAGS = (
     "force", "accept_data_loss", "propagate", "nopre", "ifprobed", "fault", "parentprop", "ignoreparent", "evacuate",
 )  # fmt: skip
@@ -287,7 +278,8 @@ _FLAGS = (
 _CHANGES = (
     "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
     "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
-    "resource action", "resource offprop", "group flush", "group clearadminwait", "system freeze", "system unfreeze",
+    "resource action", "resource offprop", "group flush", "group clearadminwait", "group autoenable", "system freeze",
+    "system unfreeze",
 )  # fmt: skip
 
 
@@ -313,7 +305,6 @@ def wire() -> Wire:
             **edit_handlers(),
             "type list": _type_list,
             "type import": _type_import,
-            "group autoenable": _group_autoenable,
             "fence confirm": _fence_confirm,
         },
         names,

@@ -53,6 +53,7 @@ from holdfast.cluster.ports import Agent
 from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
+from holdfast.cluster.service.meters import Meters
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.peer import user_name
 from holdfast.runtime.textfile import choice_in, number_in, read_toml
@@ -215,7 +216,7 @@ async def _run(file: SystemFile) -> None:
     link = GuardLink(socket.socket(fileno=int(descriptor)))
     store = open_store(file.store)
     fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
-    parts = Parts(store, agents_of(file.agents), _plug(file, "devices"), fences, _plug(file, "standings"))
+    parts = Parts(store, agents_of(file.agents), _plug(file, "devices"), fences, _plug(file, "standings"), Meters())
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:
         await daemon.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.facts import GroupFact, Intent, Life, SystemView, Wanted
 from holdfast.cluster.plan.decide import decide
+from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.placement import first_choice, place
 from holdfast.cluster.plan.view import View
+from holdfast.cluster.service.meters import Meters
 
 HERE = Path(__file__).parent
 SYSTEMS = ("s1", "s2", "s3")
@@ -37,7 +40,10 @@ def picture(scenario: dict[str, Any]) -> View:
         intents[name] = Intent(name, owner, f"{owner}-1", wanted, following=following)
     return View(
         build({"main.cf": text}),
-        {name: SystemView(name, Life.ALIVE, f"{name}-1") for name in SYSTEMS},
+        {
+            name: SystemView(name, Life.ALIVE, f"{name}-1", available=scenario.get("free", {}).get(name, {}))
+            for name in SYSTEMS
+        },
         intents,
         {("web", name): GroupFact("web", name, f"{name}-1") for name in SYSTEMS},
     )
@@ -76,3 +82,34 @@ def test_two_groups_of_one_decision_never_take_the_same_room() -> None:
     (note,) = [note for note in decision.notes if note.code == "no-target"]
     assert note.group == "d"
     assert "lacks Slots" in note.rejected["s1"]
+
+
+def test_a_system_is_warned_of_once_when_its_load_has_been_high_for_long() -> None:
+    scenario = {
+        "group": "", "owner": "s1", "groups": ["big s1 Load = 90", "small s2 Load = 10"],
+        "systems": {"s1": "LoadTimeThreshold = 100"},
+    }  # fmt: skip
+    view = picture(scenario)
+    above, due = overloaded(view, {}, 1000.0)
+    assert above == {"s1": 1000.0}
+    assert due == ()
+    above, due = overloaded(view, above, 1100.0)
+    assert [(one.name, one.arguments) for one in due] == [("loadwarning", ("s1", "10"))]
+    above, due = overloaded(view, above, 1300.0)
+    assert due == ()
+    calm = picture({**scenario, "groups": ["big s2 Load = 90"]})
+    above, due = overloaded(calm, above, 1400.0)
+    assert "s1" not in above
+
+
+def test_what_is_free_is_read_as_the_kernel_tells_it(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 4096 kB\nMemAvailable:    3145728 kB\nSwapFree: 1048576 kB\n")
+    (tmp_path / "stat").write_text("cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n")
+    meters = Meters(tmp_path)
+    assert meters.free(10.0, 5.0) == {"Mem": 3072.0, "Swap": 1024.0, "CPU": round(0.8 * (os.cpu_count() or 1), 1)}
+    (tmp_path / "stat").write_text("cpu  200 0 100 800 0 0 0 0 0 0\n")
+    assert meters.free(12.0, 5.0)["CPU"] > 0, "not measured again so soon"
+    assert meters.free(16.0, 5.0)["CPU"] == 0.0, "since the last look nothing was idle"
+    (tmp_path / "stat").unlink()
+    assert meters.free(30.0, 5.0) == {}
+    assert Meters().free(0.0, 5.0)["Mem"] > 0

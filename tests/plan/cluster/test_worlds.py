@@ -95,3 +95,15 @@ def test_a_request_changes_nothing_it_does_not_name() -> None:
     before = {unit: replace(intent) for unit, intent in world.intents.items()}
     world.ask("group.offline", "b", "s1")
     assert {unit for unit, intent in world.intents.items() if before.get(unit) != intent} == {"b@s1"}
+
+
+def test_a_person_may_say_that_a_silent_system_runs_nothing() -> None:
+    world = World(
+        "cluster c ( )\nsystem s1 ( )\nsystem s2 ( )\ngroup a ( SystemList = { s1, s2 } AutoStartList = { s1 } )\n"
+    )
+    world.settle()
+    assert world.ask("group.autoenable", "a", "s1").code == "alive"
+    world.crash("s1")
+    done = world.ask("group.autoenable", "a", "s1")
+    assert done.state is RequestState.DONE
+    assert [(word.system, word.incarnation) for word in world.words] == [("s1", "s1-1")]

@@ -13,6 +13,7 @@ from dataclasses import replace
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Group, Resource
 from holdfast.cluster.model.facts import (
+    Confirmation,
     GroupFact,
     Intent,
     Life,
@@ -59,6 +60,7 @@ class World:
         self.requests: list[Request] = []
         self.notes: dict[str, Note] = {}
         self.history: list[str] = []
+        self.words: list[Confirmation] = []
         self.checks: list[Callable[[World], None]] = []
         for system in self.configuration.systems:
             self._boot(system)
@@ -133,6 +135,7 @@ class World:
             self.intents[change.intent.unit] = change.intent
         for mark in decision.freezes:
             (self.frozen.add if mark.frozen else self.frozen.discard)(mark.system)
+        self.words += decision.words
         for outcome in decision.outcomes:
             self.requests = [outcome if request.id == outcome.id else request for request in self.requests]
         self.notes |= {note.group: note for note in decision.notes}

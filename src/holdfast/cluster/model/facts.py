@@ -185,7 +185,8 @@ class Life(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """A system as the observer sees it. ``silent_s`` is how long nothing new came; ``left``: it said goodbye."""
+    """A system as the observer sees it. ``silent_s`` is how long nothing new came; ``left``: it said goodbye;
+    ``available`` is what it measured to be free."""
 
     name: str
     life: Life
@@ -193,6 +194,7 @@ class SystemView:
     silent_s: float = 0.0
     frozen: bool = False
     left: bool = False
+    available: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +208,19 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A person's word that ``incarnation`` of a system is dead."""
+
+    system: str
+    incarnation: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a system writes each interval. ``session`` changes with each start of the daemon."""
+    """What a system writes each interval. ``session`` changes with each start of the daemon; ``available`` is what it
+    measured to be free: CPU in processors, Mem and Swap in MiB."""
 
     system: str
     incarnation: str
@@ -215,6 +228,7 @@ class Heartbeat:
     sequence: int
     state: str = "RUNNING"
     mode: str = ""
+    available: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

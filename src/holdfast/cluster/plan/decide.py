@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Freeze, Note, Request, RequestState
+from holdfast.cluster.model.facts import Confirmation, Freeze, Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.requests import answer, progress
@@ -27,7 +27,8 @@ def decide(view: View) -> Decision:
     """Return what to commit, and what to ask before deciding the rest."""
     roster = Roster(view.intents)
     view = replace(view, intents=roster)
-    changes, outcomes, asks, freezes = _answers(view, roster)
+    said = _answers(view, roster)
+    changes, outcomes, asks = list(said.changes), list(said.outcomes), list(said.asks)
     notes: list[Note] = []
     touched = {change.intent.unit for change in changes}
     answered = {one.id for one in outcomes}
@@ -44,15 +45,16 @@ def decide(view: View) -> Decision:
             touched.add(change.intent.unit)
         asks.extend(part.asks)
         notes.extend(part.notes if part.notes or part.asks else (Note(unit.unit),))
-    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks), tuple(freezes))
+    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks), said.freezes, said.words)
 
 
-def _answers(view: View, roster: Roster) -> tuple[list[Change], list[Request], list[Ask], list[Freeze]]:
+def _answers(view: View, roster: Roster) -> Decision:
     """Answer what people ask, one request after another; a group that one has changed is left for the next picture."""
     changes: list[Change] = []
     outcomes: list[Request] = []
     asks: list[Ask] = []
     freezes: list[Freeze] = []
+    words: list[Confirmation] = []
     touched: set[str] = set()
     for request in view.requests:
         if request.state is RequestState.ACCEPTED and request.serial:
@@ -78,9 +80,10 @@ def _answers(view: View, roster: Roster) -> tuple[list[Change], list[Request], l
             touched.add(change.intent.group)
             roster.put(change.intent)
         freezes.extend(outcome.freezes)
+        words.extend(outcome.words)
         if outcome.request is not None and outcome.request != request:
             outcomes.append(outcome.request)
-    return changes, outcomes, asks, freezes
+    return Decision(tuple(changes), (), tuple(outcomes), tuple(asks), tuple(freezes), tuple(words))
 
 
 def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:

@@ -43,15 +43,16 @@ def objection(view: View, group: Group, system: str) -> str:
     """Return why the links of ``group`` forbid it to come online on ``system``; empty when they allow it."""
     for link in group.group_links:
         child = view.configuration.groups[link.child]
-        up = [name for name in child.priorities if is_up(view, child, name)]
         if link.category == "offline":
             if _charged(view, child, system):
                 return f"group {child.name} is there, and {group.name} must not be where it is"
-        elif link.location == "local" and system not in up:
+        elif link.location == "local" and not (system in child.priorities and is_up(view, child, system)):
             return f"group {child.name}, which {group.name} requires, is not online there"
-        elif link.location == "global" and not up:
+        elif link.location == "global" and not any(is_up(view, child, name) for name in child.priorities):
             return f"group {child.name}, which {group.name} requires, is online nowhere"
-        elif link.location == "remote" and not [name for name in up if name != system]:
+        elif link.location == "remote" and not any(
+            name != system and is_up(view, child, name) for name in child.priorities
+        ):
             return f"group {child.name}, which {group.name} requires on another system, is online on none"
     return ""
 

@@ -1,11 +1,11 @@
-"""Requests that leave a group where it is: freeze, clear, clearadminwait, flush, maintenance."""
+"""Requests that leave a group where it is: freeze, clear, clearadminwait, flush, autoenable, maintenance."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Intent, Request, ResourceFact, ResourceState, Wanted
+from holdfast.cluster.model.facts import Confirmation, Intent, Life, Request, ResourceFact, ResourceState, Wanted
 from holdfast.cluster.plan.outcome import Outcome, done, finish, option, refuse
 from holdfast.cluster.plan.status import counted
 from holdfast.cluster.plan.view import View
@@ -78,6 +78,19 @@ def flush(view: View, group: Group, intent: Intent, request: Request) -> Outcome
     )  # fmt: skip
     left = f"{', '.join(up)} stays online" if stays else "it is wanted offline"
     return finish(view, request, changed, "flush", f"{group.unit} waits for nothing any more: {left}")
+
+
+def autoenable(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
+    """Record a person's word that a silent system does not run a group, so that another may take it."""
+    if not request.system:
+        return refuse(request, "no-system", "the silent system is not named", "holdfast system list")
+    system = view.system(request.system)
+    if system.life is Life.ALIVE:
+        return refuse(request, "alive", f"{request.system} is alive: it wrote its heartbeat just now", "stop it first")
+    incarnation = intent.incarnation if intent.owner == request.system else system.incarnation
+    reason = request.options.get("reason", "") or "its groups are to be enabled again"
+    word = Confirmation(request.system, incarnation, request.by, reason)
+    return Outcome(request=done(request), words=(word,))
 
 
 def maintenance(view: View, group: Group, intent: Intent, request: Request) -> Outcome:

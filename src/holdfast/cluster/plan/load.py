@@ -9,14 +9,21 @@ ranks those that are (``cluster.md`` section 5.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, Value, amounts
 from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.facts import Life
 from holdfast.cluster.plan.roster import Roster
+from holdfast.cluster.plan.status import online
+from holdfast.cluster.plan.triggers import Firing
 from holdfast.cluster.plan.view import View
 
 Rank = tuple[float, ...]
+
+METER_WEIGHTS: Mapping[str, int] = {"CPU": 10, "Mem": 5, "Swap": 1}
+"""How much each meter counts for BiggestAvailable. [K]"""
 
 
 def charged(view: View, system: str, besides: str = "") -> tuple[Group, ...]:
@@ -48,6 +55,8 @@ def rank(view: View, group: Group, system: str) -> Rank:
             return (len(charged(view, system, group.unit)),)
         case "Load":
             return (-available(view, system, group.unit),)
+        case "BiggestAvailable":
+            return (-forecast(view, group, system),)
         case _:
             return (group.priorities[system],)
 
@@ -57,6 +66,52 @@ def available(view: View, system: str, besides: str = "") -> float:
     capacity = amounts(_of_system(view, system, "Capacity"))
     used = _sum(amounts(other.get("Load")) for other in charged(view, system, besides))
     return min((capacity.get(name, 0) - used.get(name, 0) for name in capacity), default=0)
+
+
+def forecast(view: View, group: Group, system: str) -> float:
+    """Return how much of a system would be free if what is on its way there had arrived, as a weighted sum of shares.
+
+    Each meter's share is of the most that any living system has free. Where nothing is measured (Statistics Disabled)
+    Capacity less Load counts.
+    """
+    measured = view.system(system).available
+    if not measured:
+        return available(view, system, group.unit)
+    others = [other for other in charged(view, system, group.unit) if not online(other, view.fact(other.name, system))]
+    coming = _sum(amounts(other.get("Load")) for other in others)
+    living = [one.available for one in view.systems.values() if one.life is Life.ALIVE]
+    most = {meter: max(one.get(meter, 0.0) for one in living) for meter in measured}
+    return sum(
+        METER_WEIGHTS.get(meter, 0) * (free - coming.get(meter, 0)) / max(most[meter], 1e-9)
+        for meter, free in measured.items()
+    )
+
+
+def used_percent(view: View, system: str) -> float:
+    """Return how much of a system's Capacity its groups' Load uses, in percent; of several the scarcest counts."""
+    capacity = amounts(_of_system(view, system, "Capacity"))
+    used = _sum(amounts(other.get("Load")) for other in charged(view, system))
+    return max((100.0 * used.get(name, 0) / number for name, number in capacity.items() if number > 0), default=0.0)
+
+
+def overloaded(view: View, since: Mapping[str, float], now: float) -> tuple[dict[str, float], tuple[Firing, ...]]:
+    """Return since when each living system has been above its LoadWarningLevel, and the warnings that are due.
+
+    ``since`` is what the last call returned, ``now`` the same clock. A system is warned of once, when it has been above
+    for LoadTimeThreshold seconds, and again only after it was below.
+    """
+    above: dict[str, float] = {}
+    due: list[Firing] = []
+    for system in view.configuration.systems:
+        level = amounts(_of_system(view, system, "LoadWarningLevel")).get("", 0)
+        limit_s = amounts(_of_system(view, system, "LoadTimeThreshold")).get("", 0)
+        if not view.alive(system) or used_percent(view, system) <= level:
+            continue
+        above[system] = since.get(system, now)
+        if now - above[system] >= limit_s:
+            due.append(Firing("loadwarning", (system, f"{available(view, system):.0f}")))
+            above[system] = math.inf
+    return above, tuple(due)
 
 
 def _of_system(view: View, system: str, name: str) -> Value:

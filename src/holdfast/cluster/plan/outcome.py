@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from holdfast.cluster.model.facts import Freeze, Intent, Request, RequestState
+from holdfast.cluster.model.facts import Confirmation, Freeze, Intent, Request, RequestState
 from holdfast.cluster.plan.view import Ask, Change, View
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Changes to commit, the request as it is to be recorded, or questions. ``freezes`` are of systems."""
+    """Changes to commit, the request as it is to be recorded, questions; ``freezes`` and ``words`` are of systems."""
 
     changes: tuple[Change, ...] = ()
     request: Request | None = None
     asks: tuple[Ask, ...] = ()
     freezes: tuple[Freeze, ...] = ()
+    words: tuple[Confirmation, ...] = ()
 
 
 def accept(view: View, request: Request, intent: Intent, kind: str, text: str) -> Outcome:

@@ -148,6 +148,7 @@ _ANSWERS: dict[str, _Handler] = {
     "group.clear": grouprequests.clear,
     "group.clearadminwait": grouprequests.clear_admin_wait,
     "group.flush": grouprequests.flush,
+    "group.autoenable": grouprequests.autoenable,
     "group.maintenance": grouprequests.maintenance,
     "resource.online": resourcerequests.online,
     "resource.offline": resourcerequests.offline,

@@ -12,6 +12,7 @@ from enum import Enum
 
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import (
+    Confirmation,
     Evidence,
     Freeze,
     GroupFact,
@@ -94,11 +95,8 @@ class View:
 def _any_online(fact: GroupFact | None, group: Group) -> bool:
     if fact is None:
         return False
-    return any(
-        found.state is ResourceState.ONLINE
-        for name, found in fact.resources.items()
-        if name in group.resources and not group.resources[name].keeps
-    )
+    up = [name for name, found in fact.resources.items() if found.state is ResourceState.ONLINE]
+    return any(name in group.resources and not group.resources[name].keeps for name in up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +111,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the coordinator will commit: intents, notes, outcomes of requests; and what it must ask first."""
+    """What the coordinator will commit: intents, notes, outcomes of requests, frozen systems, people's words about dead
+    ones; and what it must ask first."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     outcomes: tuple[Request, ...] = ()
     asks: tuple[Ask, ...] = ()
     freezes: tuple[Freeze, ...] = ()
+    words: tuple[Confirmation, ...] = ()

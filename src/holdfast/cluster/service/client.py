@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
-from holdfast.cluster.model.facts import Event, Request, RequestState
+from holdfast.cluster.model.facts import Confirmation, Event, Request, RequestState
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.records import (
@@ -22,7 +22,6 @@ from holdfast.cluster.service.records import (
     REQUESTS,
     ROOT,
     ConfigRecord,
-    Confirmation,
     State,
     audit,
     decode,

@@ -23,6 +23,8 @@ from holdfast.cluster.model.facts import (
     SystemView,
 )
 from holdfast.cluster.plan.decide import decide
+from holdfast.cluster.plan.load import overloaded
+from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
@@ -31,6 +33,7 @@ from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.records import (
     AUDIT,
     AUDIT_LIMIT,
+    CONFIRMED,
     COORDINATOR,
     EVENT_LIMIT,
     EVENTS,
@@ -83,6 +86,7 @@ class Coordinator:
         self._answers: dict[Ask, tuple[float, Answer]] = {}
         self._asking: dict[Ask, asyncio.Task[None]] = {}
         self._commits = 0
+        self._above: dict[str, float] = {}
         self.wake = asyncio.Event()
         self.views: dict[str, SystemView] = {}
 
@@ -96,11 +100,19 @@ class Coordinator:
             name: name in state.frozen or str(values.get("Frozen", name) or "0") != "0"
             for name, values in configuration.systems.items()
         }
-        self.views = self._membership.judge(configuration.systems, now, frozen)
+        judged = self._membership.judge(configuration.systems, now, frozen)
+        beats = state.heartbeats
+        self.views = {
+            name: replace(view, available=beats[name].available) if name in beats else view
+            for name, view in judged.items()
+        }
         if not self._leads(state):
             await self._take_seat(state)
             return
-        decision = self._seat.planner(self._view(state, configuration))
+        view = self._view(state, configuration)
+        decision = self._seat.planner(view)
+        self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, now)
+        self._seat.fire(due)
         self._ask(decision.asks)
         await self._commit(state, decision)
 
@@ -203,6 +215,7 @@ class Coordinator:
         for request in decision.outcomes:
             compares.append(Compare(REQUESTS + request.id, state.revisions.get(REQUESTS + request.id, 0)))
             writes.append(Put(REQUESTS + request.id, encode(request)))
+        writes += [Put(CONFIRMED + word.system, encode(word)) for word in decision.words]
         writes += self._freezes(state, decision, stamp) + self._notes(state, decision, stamp)
         writes += self._surplus_requests(state)
         judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}

@@ -27,6 +27,7 @@ from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
@@ -62,6 +63,7 @@ class Parts:
     devices: BlockDevices | None = None
     fences: Mapping[str, Fence] = field(default_factory=dict)
     standings: Standings | None = None
+    meters: Meters | None = None
 
 
 class Home(Commands, Protocol):
@@ -182,7 +184,8 @@ class SystemDaemon:
         if self._lease and self._sequence % 4 == 0 and not await store.renew(self._lease):
             self._lease = 0
         self._sequence += 1
-        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode))
+        free = self._measured()
+        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode, available=free))
         for _ in range(_ATTEMPTS):
             if not self._lease:
                 self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
@@ -190,6 +193,14 @@ class SystemDaemon:
                 return
             self._lease = 0
         raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
+
+    def _measured(self) -> Mapping[str, float]:
+        """What is free on this system, if it is measured here and the cluster wants to know."""
+        meters, values = self._parts.meters, self._configuration.cluster
+        if meters is None or str(values.get("Statistics") or "Enabled") == "Disabled":
+            return {}
+        every_s = float(values.get("CounterInterval") or 5)  # type: ignore[arg-type]
+        return meters.free(self._clock.monotonic(), every_s)
 
     def _sweep_done(self) -> None:
         if not self._engine.swept:

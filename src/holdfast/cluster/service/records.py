@@ -25,6 +25,7 @@ import msgspec
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import (
+    Confirmation,
     CoordinatorRecord,
     Event,
     Freeze,
@@ -63,16 +64,6 @@ class ConfigRecord:
     """The committed configuration: file name → text."""
 
     files: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """A person's word that ``incarnation`` of a system is dead."""
-
-    system: str
-    incarnation: str
-    by: str
-    reason: str
 
 
 def encode(record: object) -> bytes:
