@@ -72,8 +72,10 @@ class Commands(Protocol):
         user: str = "",
         log: Path | None = None,
         cwd: str = "/",
+        stays: bool = True,
     ) -> Process:
-        """Start a command that stays; its output goes to ``log``."""
+        """Start a command whose output goes to ``log``. One that ``stays`` outlives the daemon; any other, as one that
+        is run to its end, is killed when a daemon takes up the work of another that has died."""
 
     async def process(self, pid: int) -> int | None:
         """Return a pidfd for process ``pid`` as the workload counts, or None; the caller closes it."""

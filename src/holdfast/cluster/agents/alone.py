@@ -91,6 +91,7 @@ class Alone:
         user: str = "",
         log: Path | None = None,
         cwd: str = "/",
+        stays: bool = True,
     ) -> Child:
         """See ``Commands.spawn``."""
         try:

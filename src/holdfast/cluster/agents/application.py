@@ -123,7 +123,7 @@ async def _run_logged(context: AgentContext, program: str, limit_s: int) -> int:
     log = _log(context)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    process = await context.commands.spawn(program, _environment(context), _user(context), log)
+    process = await context.commands.spawn(program, _environment(context), _user(context), log, stays=False)
     done = False
     try:
         code = await process.wait()

@@ -89,10 +89,11 @@ class MarkedCommands:
         user: str = "",
         log: Path | None = None,
         cwd: str = "/",
+        stays: bool = True,
     ) -> Process:
         """See ``Commands.spawn``."""
         with self._ledger.command(self._resource):
-            process = await self._commands.spawn(command, self._mark(env), user, log, cwd)
+            process = await self._commands.spawn(command, self._mark(env), user, log, cwd, stays)
         return _Marked(process, self._resource, self._ledger)
 
     async def process(self, pid: int) -> int | None:

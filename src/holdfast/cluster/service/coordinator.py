@@ -1,8 +1,9 @@
 """The coordinator: one system's daemon at a time reads the whole state, plans, and commits under its epoch.
 
 Each commit compares the coordinator key and every intent it changes, so a coordinator that was paused or replaced
-changes nothing. Before it judges who lives it reads the store afresh: what piled up while this process was held up is
-seen first. Ports are asked in the background; their answers are used while they are fresh.
+changes nothing. Before it judges who lives it reads the store afresh, and judges as of the time at which it asked: an
+answer that lay waiting while this process was held up says nothing of the time since. Ports are asked in the
+background; their answers are used while they are fresh.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class Coordinator:
 
     async def round(self, configuration: Configuration) -> None:
         """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
+        asked = self._seat.clock.monotonic()
         state = State.of(await self._seat.store.read(ROOT))
         now = self._seat.clock.monotonic()
         for beat in state.heartbeats.values():
@@ -100,7 +102,7 @@ class Coordinator:
             name: name in state.frozen or str(values.get("Frozen", name) or "0") != "0"
             for name, values in configuration.systems.items()
         }
-        judged = self._membership.judge(configuration.systems, now, frozen)
+        judged = self._membership.judge(configuration.systems, asked, frozen)
         beats = state.heartbeats
         self.views = {
             name: replace(view, available=beats[name].available) if name in beats else view

@@ -20,7 +20,9 @@ from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request
 from holdfast.cluster.plan.deadline import Deadline
+from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.privileges import denial
+from holdfast.cluster.plan.view import Decision, View
 from holdfast.cluster.ports import Agent, BlockDevices, Commands, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.engine import Engine, Engines, relevant
@@ -64,6 +66,7 @@ class Parts:
     fences: Mapping[str, Fence] = field(default_factory=dict)
     standings: Standings | None = None
     meters: Meters | None = None
+    planner: Callable[[View], Decision] = decide
 
 
 class Home(Commands, Protocol):
@@ -107,11 +110,13 @@ class SystemDaemon:
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
+        self._waits_for_lease = False
         self._errands = Errands(settings.name, self._engine, parts.store, self._denial)
         self._leave = asyncio.Event()
         self._membership = Membership(settings.lease_ttl_s, settings.margin_s, self._clock.monotonic())
         seat = Seat(
             settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock,
+            parts.planner,
             user=settings.user,
             fire=self._engine.triggers.fire,
         )  # fmt: skip
@@ -170,12 +175,14 @@ class SystemDaemon:
     async def _beat(self) -> None:
         interval_s, ttl_s = self._settings.heartbeat_interval_s, self._settings.lease_ttl_s
         while True:
-            start = self._clock.deadline()
+            start, lacking = self._clock.deadline(), not self._leased()
             async with asyncio.timeout(ttl_s):
                 await self._renew()
             if self._deadline.renewed(start, ttl_s):
                 self._link.renewed(start, ttl_s)
                 self._sweep_done()
+                if lacking:
+                    self._engine.wake.set()  # starts waited for it
             await asyncio.sleep(max(0.01, interval_s - (self._clock.deadline() - start)))
 
     async def _renew(self) -> None:
@@ -328,11 +335,16 @@ class SystemDaemon:
         if gone:
             raise HoldfastError(f"the workload of {gone[0]} is gone", "its resources are monitored and restarted")
 
+    def _look_again(self) -> None:
+        self._waits_for_lease = False
+        self._engine.wake.set()
+
     async def _publish(self) -> None:
         dirty = sorted(self._engine.dirty)
         if not dirty or not self._leased():
-            if dirty:
-                asyncio.get_running_loop().call_later(0.2, self._engine.wake.set)
+            if dirty and not self._waits_for_lease:
+                self._waits_for_lease = True
+                asyncio.get_running_loop().call_later(0.2, self._look_again)
             return
         self._engine.dirty.difference_update(dirty)
         writes = [

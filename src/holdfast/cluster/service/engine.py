@@ -145,7 +145,10 @@ class GroupEngine:
                 worker.order(order.wanted)
 
     def _may_begin(self, intent: Intent, given: Charge) -> bool:
-        """Whether the preonline trigger lets the group start; asked once for each intent, if nothing is up yet."""
+        """Whether there is a lease, and the preonline trigger lets the group start; that is asked once for each intent,
+        if nothing is up yet."""
+        if not self._engine.leased():
+            return False
         up = any(fact.state is ResourceState.ONLINE and not fact.keeps for fact in self.facts().values())
         if given.mandate is not Mandate.RUN or (up and self._asked != intent.serial):
             return True

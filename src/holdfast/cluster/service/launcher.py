@@ -87,7 +87,9 @@ class GuardLink:
         reply, descriptor = await self._ask(f"workload:{group}", {"op": "workload", "group": group})
         if not reply["ok"]:
             raise Unavailable(f"the guard cannot make a workload: {reply['error']}")
-        return Workload(socket.socket(fileno=descriptor), reply["pid"], reply["mark"], whole_system)
+        workload = Workload(socket.socket(fileno=descriptor), reply["pid"], reply["mark"], whole_system)
+        await workload.settle()
+        return workload
 
     async def _ask(self, key: str, message: dict[str, Any]) -> tuple[dict[str, Any], int]:
         future: asyncio.Future[tuple[dict[str, Any], int]] = asyncio.get_running_loop().create_future()
@@ -177,13 +179,14 @@ class Workload:
         user: str = "",
         log: Path | None = None,
         cwd: str = "/",
+        stays: bool = True,
     ) -> RunningProcess:
         """See ``Commands.spawn``."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         output = os.open(log or "/dev/null", flags, 0o600)
         source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return await self._start(command, [source, output, output], env, user, cwd)
+            return await self._start(command, [source, output, output], env, user, cwd, stays)
         finally:
             os.close(output)
             os.close(source)
@@ -236,12 +239,23 @@ class Workload:
         """Let go of the workload, which lives on."""
         self._packets.close()
 
+    async def settle(self) -> None:
+        """Kill what an earlier daemon still ran here; what it left to stay goes on. Raises ``Unavailable``."""
+        await self._ask({"op": "settle"})
+
     async def _start(
-        self, command: str | Sequence[str], files: list[int], env: Mapping[str, str] | None, user: str, cwd: str
+        self,
+        command: str | Sequence[str],
+        files: list[int],
+        env: Mapping[str, str] | None,
+        user: str,
+        cwd: str,
+        stays: bool = False,
     ) -> RunningProcess:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else [str(part) for part in command]
         message: dict[str, Any] = {
             "op": "spawn",
+            "stays": stays,
             "argv": argv,
             "env": {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/", **(env or {})},
             "cwd": cwd,

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -76,6 +77,12 @@ def decode(value: bytes, kind: type[Record]) -> Record:
     return msgspec.json.decode(value, type=kind)
 
 
+@lru_cache(maxsize=4096)
+def _known(value: bytes, kind: type[Record]) -> Record:
+    """Decode once what is read again and again: a snapshot differs little from the one before."""
+    return decode(value, kind)
+
+
 def event_key(at_ns: int, place: int) -> str:
     """Return the key of an event; keys sort by time."""
     return f"{EVENTS}{at_ns:020d}-{place:03d}"
@@ -124,15 +131,15 @@ class State:
         self.revision = max(self.revision, entry.revision)
         self.revisions[key] = entry.revision
         if key == CONFIG:
-            self.config = decode(entry.value, ConfigRecord)
+            self.config = _known(entry.value, ConfigRecord)
         elif key == WRITABLE:
             self.writable = True
         elif key == COORDINATOR:
-            self.coordinator = decode(entry.value, CoordinatorRecord)
+            self.coordinator = _known(entry.value, CoordinatorRecord)
         elif key == JUDGED:
             self.judged = msgspec.json.decode(entry.value, type=dict[str, str])
         elif key.startswith(FACTS):
-            fact = decode(entry.value, GroupFact)
+            fact = _known(entry.value, GroupFact)
             self.facts[fact.group, fact.system] = fact
         else:
             self._put_named(key, entry)
@@ -140,19 +147,19 @@ class State:
     def _put_named(self, key: str, entry: Entry) -> None:
         name = key.rpartition("/")[2]
         if key.startswith(SYSTEMS):
-            self.heartbeats[name] = decode(entry.value, Heartbeat)
+            self.heartbeats[name] = _known(entry.value, Heartbeat)
         elif key.startswith(GROUPS):
-            self.intents[name] = decode(entry.value, Intent)
+            self.intents[name] = _known(entry.value, Intent)
         elif key.startswith(REQUESTS):
-            self.requests[name] = decode(entry.value, Request)
+            self.requests[name] = _known(entry.value, Request)
         elif key.startswith(NOTES):
-            self.notes[name] = decode(entry.value, Note)
+            self.notes[name] = _known(entry.value, Note)
         elif key.startswith(FROZEN):
-            self.frozen[name] = decode(entry.value, Freeze)
+            self.frozen[name] = _known(entry.value, Freeze)
         elif key.startswith(CONFIRMED):
-            self.confirmed[name] = decode(entry.value, Confirmation)
+            self.confirmed[name] = _known(entry.value, Confirmation)
         elif key.startswith(EVENTS):
-            self.events[name] = decode(entry.value, Event)
+            self.events[name] = _known(entry.value, Event)
 
     def drop(self, key: str, revision: int) -> None:
         """Forget a deleted key."""

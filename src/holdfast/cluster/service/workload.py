@@ -6,7 +6,9 @@ the guard kills by scanning for it (:func:`kill_marked`). The system daemon asks
 started; the workload outlives a daemon that is killed, and dies with the guard.
 
 Messages are JSON, one a packet, descriptors beside them: ``spawn`` (argv, env, cwd, uid, gid; stdin, stdout, stderr)
-→ pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (pid of a session).
+→ pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (pid of a session); ``settle`` kills the commands
+that an earlier daemon left running, save those that stay: a start that nobody waits for must not succeed behind the
+back of a daemon that has found the resource offline.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ class _Workload:
     def __init__(self, requests: socket.socket, mark: str) -> None:
         self._requests, self._mark = requests, mark
         self._ids: dict[int, str] = {}
+        self._passing: set[int] = set()
 
     def loop(self, control: socket.socket, wake: int) -> None:
         poll = select.poll()
@@ -98,6 +101,9 @@ class _Workload:
                 self._spawn(message, descriptors)
             elif message["op"] == "pidfd":
                 self._send({"id": message["id"], "ok": True}, os.pidfd_open(message["pid"]))
+            elif message["op"] == "settle":
+                self._settle()
+                self._send({"id": message["id"], "ok": True})
             elif message["op"] == "kill":
                 os.killpg(message["pid"], message["signal"])
                 self._send({"id": message["id"], "ok": True})
@@ -112,7 +118,16 @@ class _Workload:
         if pid == 0:
             _execute(message, descriptors, self._mark)
         self._ids[pid] = message["id"]
+        if not message.get("stays"):
+            self._passing.add(pid)
         self._send({"id": message["id"], "ok": True, "pid": pid}, os.pidfd_open(pid))
+
+    def _settle(self) -> None:
+        for pid in self._passing:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # one that does not lead its session yet
 
     def _reap(self) -> None:
         while True:
@@ -123,6 +138,7 @@ class _Workload:
             if pid == 0:
                 return
             request = self._ids.pop(pid, None)
+            self._passing.discard(pid)
             if request is not None:
                 self._send({"id": request, "exit": os.waitstatus_to_exitcode(status)})
 

@@ -1,7 +1,8 @@
 """The store in the memory of one process: for tests and simulation, and the plainest statement of the port's rules.
 
-Lease time comes from the injected clock, so that a simulation owns it. History is bounded: a watcher that falls behind
-by more than :data:`HISTORY_COMMITS` commits is told so, as etcd's compaction would tell it.
+:class:`Memory` is the linear history itself, without a wait in it, so that a simulation can put its own network in
+front; :class:`MemoryStore` is the port over it. Lease time comes from the injected clock. History is bounded: a watcher
+that falls behind by more than that is told so, as etcd's compaction would tell it.
 """
 
 from __future__ import annotations
@@ -25,96 +26,151 @@ class _Lease:
     deadline: float
 
 
-class MemoryStore:
-    """A :class:`~holdfast.store.port.Store` in memory; several users share one instance."""
+class Memory:
+    """Keys, leases and history. ``news`` is called after each commit; ``revision`` is that of the last one."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._revision = 0
-        self._entries: dict[str, Entry] = {}
+    def __init__(
+        self, clock: Callable[[], float], news: Callable[[], None], history_commits: int = HISTORY_COMMITS
+    ) -> None:
+        self._clock, self._news = clock, news
+        self.revision = 0
+        self.entries: dict[str, Entry] = {}
         self._leases: dict[int, _Lease] = {}
-        self._history: deque[tuple[int, tuple[Change, ...]]] = deque(maxlen=HISTORY_COMMITS)
+        self._history: deque[tuple[int, tuple[Change, ...]]] = deque(maxlen=history_commits)
         self._lease_ids = itertools.count(1)
-        self._news = asyncio.Condition()
 
-    async def read(self, prefix: str) -> Snapshot:
+    def read(self, prefix: str) -> Snapshot:
         """Return every key under ``prefix`` at the newest revision."""
-        await self._purge()
-        return Snapshot(self._revision, {k: e for k, e in sorted(self._entries.items()) if k.startswith(prefix)})
+        self.purge()
+        return Snapshot(self.revision, {k: e for k, e in sorted(self.entries.items()) if k.startswith(prefix)})
 
-    async def transact(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Committed | Conflict:
+    def transact(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Committed | Conflict:
         """Apply ``writes`` if every compare holds."""
-        await self._purge()
+        self.purge()
         for compare in compares:
-            found = self._entries[compare.key].revision if compare.key in self._entries else 0
+            found = self._revision_of(compare.key)
             if found != compare.revision:
                 return Conflict(compare.key, found)
         for write in writes:
             if isinstance(write, Put) and write.lease and write.lease not in self._leases:
-                return Conflict(write.key, self._entries[write.key].revision if write.key in self._entries else 0)
-        return Committed(await self._commit(writes))
+                return Conflict(write.key, self._revision_of(write.key))
+        return Committed(self._commit(writes))
 
-    async def grant(self, ttl_s: float) -> int:
+    def grant(self, ttl_s: float) -> int:
         """Open a lease."""
         lease = next(self._lease_ids)
         self._leases[lease] = _Lease(ttl_s, self._clock() + ttl_s)
         return lease
 
-    async def renew(self, lease: int) -> bool:
+    def renew(self, lease: int) -> bool:
         """Renew a lease that has not lapsed."""
-        await self._purge()
+        self.purge()
         held = self._leases.get(lease)
         if held is None:
             return False
         held.deadline = self._clock() + held.ttl_s
         return True
 
-    async def revoke(self, lease: int) -> None:
+    def revoke(self, lease: int) -> None:
         """End a lease and delete its keys."""
         if self._leases.pop(lease, None) is not None:
-            await self._drop_keys_of({lease})
+            self._drop_keys_of({lease})
 
-    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
-        """Yield later commits under ``prefix`` in order."""
-        seen = after_revision
-        while True:
-            if self._history and self._history[0][0] > seen + 1 and seen < self._revision:
-                raise Unavailable(f"history before revision {self._history[0][0]} is gone", "read again, then watch")
-            for revision, changes in [item for item in self._history if item[0] > seen]:
-                seen = revision
-                matching = tuple(change for change in changes if change.key.startswith(prefix))
-                if matching:
-                    yield matching
-            async with self._news:
-                if self._revision <= seen:
-                    await self._news.wait()
+    def restart_leases(self) -> None:
+        """Give every lease its whole time again, as a change of etcd's leader does."""
+        for held in self._leases.values():
+            held.deadline = self._clock() + held.ttl_s
 
-    async def close(self) -> None:
-        """Nothing is held."""
+    def after(self, revision: int, prefix: str) -> list[tuple[int, tuple[Change, ...]]]:
+        """Return each later commit with its changes under ``prefix``. Raises ``Unavailable`` for lost history."""
+        if self._history and self._history[0][0] > revision + 1 and revision < self.revision:
+            raise Unavailable(f"history before revision {self._history[0][0]} is gone", "read again, then watch")
+        later = itertools.takewhile(lambda commit: commit[0] > revision, reversed(self._history))
+        found = [(at, tuple(each for each in changes if each.key.startswith(prefix))) for at, changes in later]
+        return found[::-1]
 
-    async def _commit(self, writes: Sequence[Write]) -> int:
-        self._revision += 1
-        changes: list[Change] = []
-        for write in writes:
-            if isinstance(write, Put):
-                self._entries[write.key] = Entry(write.value, self._revision, write.lease)
-                changes.append(Change(write.key, write.value, self._revision))
-            elif self._entries.pop(write.key, None) is not None:
-                changes.append(Change(write.key, None, self._revision))
-        self._history.append((self._revision, tuple(changes)))
-        async with self._news:
-            self._news.notify_all()
-        return self._revision
+    def compact(self, keep: int) -> None:
+        """Forget all history but the last ``keep`` commits."""
+        while len(self._history) > keep:
+            self._history.popleft()
 
-    async def _purge(self) -> None:
+    def purge(self) -> None:
+        """Delete what hangs on leases that have lapsed."""
         now = self._clock()
         lapsed = {lease for lease, held in self._leases.items() if held.deadline <= now}
         for lease in lapsed:
             del self._leases[lease]
         if lapsed:
-            await self._drop_keys_of(lapsed)
+            self._drop_keys_of(lapsed)
 
-    async def _drop_keys_of(self, leases: set[int]) -> None:
-        keys = [Delete(key) for key, entry in self._entries.items() if entry.lease in leases]
+    def _revision_of(self, key: str) -> int:
+        return self.entries[key].revision if key in self.entries else 0
+
+    def _commit(self, writes: Sequence[Write]) -> int:
+        self.revision += 1
+        changes: list[Change] = []
+        for write in writes:
+            if isinstance(write, Put):
+                self.entries[write.key] = Entry(write.value, self.revision, write.lease)
+                changes.append(Change(write.key, write.value, self.revision))
+            elif self.entries.pop(write.key, None) is not None:
+                changes.append(Change(write.key, None, self.revision))
+        self._history.append((self.revision, tuple(changes)))
+        self._news()
+        return self.revision
+
+    def _drop_keys_of(self, leases: set[int]) -> None:
+        keys = [Delete(key) for key, entry in self.entries.items() if entry.lease in leases]
         if keys:
-            await self._commit(keys)
+            self._commit(keys)
+
+
+class MemoryStore:
+    """A :class:`~holdfast.store.port.Store` in memory; several users share one instance."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._memory = Memory(clock, self._tell)
+        self._waiting: set[asyncio.Event] = set()
+
+    async def read(self, prefix: str) -> Snapshot:
+        """Return every key under ``prefix`` at the newest revision."""
+        return self._memory.read(prefix)
+
+    async def transact(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Committed | Conflict:
+        """Apply ``writes`` if every compare holds."""
+        return self._memory.transact(compares, writes)
+
+    async def grant(self, ttl_s: float) -> int:
+        """Open a lease."""
+        return self._memory.grant(ttl_s)
+
+    async def renew(self, lease: int) -> bool:
+        """Renew a lease that has not lapsed."""
+        return self._memory.renew(lease)
+
+    async def revoke(self, lease: int) -> None:
+        """End a lease and delete its keys."""
+        self._memory.revoke(lease)
+
+    async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
+        """Yield later commits under ``prefix`` in order."""
+        seen, news = after_revision, asyncio.Event()
+        self._waiting.add(news)
+        try:
+            while True:
+                news.clear()
+                for revision, changes in self._memory.after(seen, prefix):
+                    seen = revision
+                    if changes:
+                        yield changes
+                if self._memory.revision <= seen:
+                    await news.wait()
+        finally:
+            self._waiting.discard(news)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _tell(self) -> None:
+        for news in self._waiting:
+            news.set()
