@@ -1,5 +1,5 @@
 # make run    the drill: two sites on this machine, every part at work
-# make test   the gate: style, types, structure, tests, the drill in both modes
+# make test   the gate: style, types, structure, tests, the simulation, the drill in both modes
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -7,12 +7,12 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux etcd-server
 AGENTS := resource-agents kmod nginx-light postgresql iputils-ping libxml2-utils
 
-.PHONY: run test check unit drill packages agent-packages docs man clean bench-first-backup
+.PHONY: run test check unit sim drill packages agent-packages docs man clean bench-first-backup
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
 
-test: check unit drill
+test: check unit sim drill
 
 check: $(BIN)/.test
 	$(BIN)/ruff check .
@@ -22,6 +22,12 @@ check: $(BIN)/.test
 
 unit: $(BIN)/.test packages agent-packages
 	$(BIN)/pytest -q -n 2 --dist loadfile tests --ignore tests/live/test_drill.py
+
+# The cluster on simulated time, on every core: make sim SEEDS=10000. One seed's story: python -m holdfast.sim --seed N
+SEEDS ?= 1000
+FIRST ?= 1
+sim: $(BIN)/.run
+	$(BIN)/python -m holdfast.sim --seeds $(SEEDS) --first $(FIRST)
 
 drill: $(BIN)/.test packages
 	$(BIN)/pytest -q tests/live/test_drill.py -k "not sabotage"

@@ -38,6 +38,23 @@ async def cancelled(bench: Bench) -> Mapping[str, Any]:
     }
 
 
+async def settled(bench: Bench) -> Mapping[str, Any]:
+    """A daemon died and left a start program, a service that it started earlier, and one that it runs itself."""
+    service = bench.directory / "service"
+    await bench.workload.run(f"sleep 4713 >/dev/null 2>&1 & echo $! >{service}")
+    stays = await bench.workload.spawn("sleep 4714")
+    start = await bench.workload.spawn("sleep 0.6; touch started", cwd=str(bench.directory), stays=False)
+    asked = asyncio.ensure_future(bench.workload.run("sleep 0.6; touch ran", cwd=str(bench.directory)))
+    await asyncio.sleep(0.2)
+    await bench.workload.settle()
+    codes = [await start.wait(), (await asked).code]
+    await asyncio.sleep(0.8)
+    lines = [Path(f"/proc/{pid_of(found)}/cmdline").read_bytes() for found in await bench.workload.using("/")]
+    alive = sorted(number for number in ("4713", "4714") if any(number.encode() in line for line in lines))
+    await stays.kill()
+    return {"codes": codes, "alive": alive}
+
+
 async def logs(bench: Bench) -> Mapping[str, Any]:
     """What a command that stays prints may be secret."""
     log = bench.directory / "a.log"
@@ -47,4 +64,4 @@ async def logs(bench: Bench) -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    main(cancelled, logs)
+    main(cancelled, settled, logs)
