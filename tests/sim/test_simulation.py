@@ -17,7 +17,7 @@ import pytest
 from holdfast.cluster.model.facts import Evidence, EvidenceKind
 from holdfast.cluster.plan import evidence, groups, local
 from holdfast.cluster.service import coordinator, membership
-from holdfast.cluster.service.worker import Worker
+from holdfast.cluster.service.entrypoints import EntryPoints
 from holdfast.sim.guard import SimGuard
 from holdfast.sim.run import run
 
@@ -72,10 +72,10 @@ def _thaws(patch: pytest.MonkeyPatch) -> None:
 
 
 def _unsure_stop(patch: pytest.MonkeyPatch) -> None:
-    async def clean(self: Worker, reason: Any) -> bool:
+    async def clean(self: EntryPoints, reason: Any) -> bool:
         return True
 
-    patch.setattr(Worker, "_clean_once", clean)
+    patch.setattr(EntryPoints, "clean", clean)
 
 
 def _careless(patch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ class Host:
     def _begin(self, guard: SimGuard, incarnation: str, process: Process) -> None:
         plant = self.plant
         store = RemoteStore(plant.network, self.name)
-        parts = Parts(store, plant.agents(self), None, plant.fences(self), plant.standings(self), plant.planner)
+        parts = Parts(store, plant.agents(self), None, plant.fences(self), plant.standings(self), planner=plant.planner)
         daemon = SystemDaemon(plant.settings(self.name), parts, SimLink(guard, self), incarnation, self)
         task = self.loop.create_task(daemon.run(), name="daemon")
         task.add_done_callback(lambda done: self._ended(done, process), context=inside(guard.process))
