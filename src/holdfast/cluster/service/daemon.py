@@ -135,8 +135,8 @@ class SystemDaemon:
         self.log("info", f"incarnation {self._incarnation}, session {self._session}")
         await self._restore_configuration()
         duties = [
-            self._persist("heartbeat", self._beat), self._persist("store", self._follow),
-            self._persist("coordinator", self._coordinate), self._persist("engine", self._work),
+            persist("heartbeat", self._beat, self.log), persist("store", self._follow, self.log),
+            persist("coordinator", self._coordinate, self.log), persist("engine", self._work, self.log),
             self._depart(), self._engine.triggers.run(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
@@ -153,19 +153,6 @@ class SystemDaemon:
             await asyncio.gather(*tasks, return_exceptions=True)
             for name in list(self._engine.groups):
                 await self._engine.drop(name)
-
-    async def _persist(self, name: str, duty: Callable[[], Awaitable[None]]) -> None:
-        """Run a duty again whenever the store was out of reach; anything else ends the daemon."""
-        attempt = 0
-        while True:
-            started = self._clock.monotonic()
-            try:
-                await duty()
-            except (Unavailable, TimeoutError) as error:
-                attempt = 0 if self._clock.monotonic() - started > 5 else attempt + 1
-                if attempt < 3:
-                    self.log("warning", f"{name}: {error or 'no answer in time'}")
-                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
 
     # --- the sign of life
 
@@ -394,3 +381,17 @@ class SystemDaemon:
                 await self._publish()
                 self._mode = "EXITED"
                 await self._renew()
+
+
+async def persist(name: str, duty: Callable[[], Awaitable[None]], log: Callable[[str, str], None]) -> None:
+    """Run a duty again whenever the store was out of reach; anything else ends the daemon."""
+    attempt, loop = 0, asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            await duty()
+        except (Unavailable, TimeoutError) as error:
+            attempt = 0 if loop.time() - started > 5 else attempt + 1
+            if attempt < 3:
+                log("warning", f"{name}: {error or 'no answer in time'}")
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
