@@ -279,7 +279,7 @@ _CHANGES = (
     "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
     "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
     "resource action", "resource offprop", "group flush", "group clearadminwait", "group autoenable", "system freeze",
-    "system unfreeze",
+    "system unfreeze", "system stop",
 )  # fmt: skip
 
 

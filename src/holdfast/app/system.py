@@ -15,6 +15,7 @@
     process_scope = "system"                 # MonitorProcesses looks at the whole system, or only at the "workload"
     log = "/var/log/holdfast/hosta.log"      # default: standard error
     triggers = "/etc/holdfast/triggers"      # programs of this site that run on events; this is the default
+    log_directory = "/var/log/holdfast/vcs"  # engine_A.log and one log per agent as VCS users expect; default: none
 
     [environment]                            # added to every command of an agent
     DSCLI_STORE = "..."
@@ -39,6 +40,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -54,16 +56,20 @@ from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.cluster.service.meters import Meters
+from holdfast.dialects.vcs.enginelog import EngineLog
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.peer import user_name
 from holdfast.runtime.textfile import choice_in, number_in, read_toml
 
 TRIGGERS = "/etc/holdfast/triggers"
+GUARD = "holdfast.cluster.service.guard"
+GUARD_PID = "guard.pid"
 _NAME = re.compile(r"\w[\w.-]*")
 _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
-    "isolation", "process_scope", "log", "triggers", "environment", "agents", "plugins", "settings", "guard",
+    "isolation", "process_scope", "log", "log_directory", "triggers", "environment", "agents", "plugins", "settings",
+    "guard",
 )  # fmt: skip
 
 
@@ -79,6 +85,7 @@ class SystemFile:
     agents: tuple[str, ...] = ()
     plugins: Mapping[str, Any] = field(default_factory=dict)
     free: Mapping[str, Any] = field(default_factory=dict)
+    log_directory: str = ""
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -100,7 +107,7 @@ def read_system_file(path: Path) -> SystemFile:
         _insist_plugin(plugin, path)
     return SystemFile(
         path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
-        plugins, _section(table, "settings", path),
+        plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
     )  # fmt: skip
 
 
@@ -173,6 +180,11 @@ def become_guard(path: Path) -> None:
     except InputError as error:
         raise error.inside(str(path), "store") from error
     file.settings.run_directory.mkdir(parents=True, exist_ok=True)
+    other = guard_of(file)
+    if other:
+        text = f"{file.settings.name} is guarded already, by process {other}"
+        raise InputError(text, file=str(path), remedy="stop it first, or start one that was stopped by force: hastart")
+    (file.settings.run_directory / GUARD_PID).write_text(str(os.getpid()), "utf-8")
     if file.log:
         output = os.open(file.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, 1)
@@ -180,8 +192,29 @@ def become_guard(path: Path) -> None:
     arguments = {"daemon": [sys.executable, "-m", "holdfast.app.system", str(path.resolve())], **file.guard}
     modules = [str(Path(holdfast.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules)}
-    argv = [sys.executable, "-S", "-m", "holdfast.cluster.service.guard", json.dumps(arguments)]
+    argv = [sys.executable, "-S", "-m", GUARD, json.dumps(arguments)]
     os.execve(sys.executable, argv, environment)
+
+
+def guard_of(file: SystemFile) -> int:
+    """Return the process that guards this system now, or 0."""
+    try:
+        pid = int((file.settings.run_directory / GUARD_PID).read_text("utf-8"))
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return 0
+    mine = str(file.path.resolve()).encode()
+    return pid if GUARD.encode() in line and any(mine in word for word in line) else 0
+
+
+def resume_guard(pid: int) -> bool:
+    """Let a guard whose system was stopped by force start its daemon again; False when the daemon runs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+    for child in children:
+        if b"holdfast.app.system" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+            return False
+    os.kill(pid, signal.SIGUSR1)
+    return True
 
 
 def agents_of(names: tuple[str, ...]) -> Agents:
@@ -207,6 +240,10 @@ def _plug(file: SystemFile, name: str) -> Any:
     return None if wanted is None else load(wanted)(file.free)
 
 
+def _chronicle(file: SystemFile) -> EngineLog | None:
+    return EngineLog(Path(file.log_directory), file.settings.name) if file.log_directory else None
+
+
 async def _run(file: SystemFile) -> None:
     from holdfast.app.store import open_store
 
@@ -216,7 +253,8 @@ async def _run(file: SystemFile) -> None:
     link = GuardLink(socket.socket(fileno=int(descriptor)))
     store = open_store(file.store)
     fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
-    parts = Parts(store, agents_of(file.agents), _plug(file, "devices"), fences, _plug(file, "standings"), Meters())
+    devices, standings = _plug(file, "devices"), _plug(file, "standings")
+    parts = Parts(store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file))
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:
         await daemon.run()

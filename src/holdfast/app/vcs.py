@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from holdfast.app.cluster import read_state, submit, with_store
@@ -15,8 +19,11 @@ from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.records import ROOT, State
 from holdfast.dialects.vcs.commands import run
 from holdfast.dialects.vcs.session import Host, VcsWire
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Entry, Store
 
+_EARLY_S = 2.0
+"""A guard that is still there after so long has accepted its file."""
 REASON = "HOLDFAST_REASON"
 
 
@@ -27,11 +34,14 @@ def vcs_main(name: str, arguments: list[str]) -> int:
 
 def vcs_wire() -> VcsWire:
     """Return what the commands work with; the store is the one that the environment names."""
-    return VcsWire(lambda: read_state(""), _submit, load, _edit, _writable, _follow, _host())
+    host = this_host()
+    return VcsWire(lambda: read_state(""), _submit, load, _edit, _writable, _follow, lambda: start(host), host)
 
 
 def _submit(request: Request, wait_s: float) -> Request:
-    return submit("", request, wait_s)
+    reason = os.environ.get(REASON, "")
+    options = {**request.options, "reason": reason} if reason else request.options
+    return submit("", replace(request, options=options), wait_s)
 
 
 def _edit(work: Callable[[Draft], None], force: bool) -> None:
@@ -62,8 +72,31 @@ def _follow(look: Callable[[State], None]) -> None:
     with_store("", work)
 
 
-def _host() -> Host:
-    """What is known of this machine: from the file that HOLDFAST_SYSTEM_CONFIG names, else its name alone."""
+def start(host: Host) -> str:
+    """Start the system that ``host`` describes, apart from this terminal; return what was done."""
+    from holdfast.app.system import guard_of, read_system_file, resume_guard
+
+    file = read_system_file(Path(host.config_file))
+    guard = guard_of(file)
+    if guard:
+        if not resume_guard(guard):
+            raise Refused(Refusal("running", f"{host.system} runs already, guarded by process {guard}", "hastatus"))
+        return f"VCS NOTICE {host.system} is started again and finds what runs"
+    command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(file.path.resolve())]
+    quiet = subprocess.DEVNULL
+    with tempfile.TemporaryFile() as said:
+        started = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=said, start_new_session=True)
+        try:
+            code = started.wait(_EARLY_S)
+        except subprocess.TimeoutExpired:
+            return f"VCS NOTICE {host.system} is started with {host.config_file}"
+        said.seek(0)
+        text = said.read(4096).decode(errors="replace").strip()
+    raise HoldfastError(f"{host.system} did not start (exit code {code}): {text}", f"see {host.config_file}")
+
+
+def this_host() -> Host:
+    """Return what is known of this machine: from the file that HOLDFAST_SYSTEM_CONFIG names, else its name alone."""
     file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
     try:
         table = tomllib.loads(Path(file).read_text("utf-8")) if file else {}

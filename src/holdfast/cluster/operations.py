@@ -256,6 +256,16 @@ EDITS: tuple[Operation, ...] = (
         ("holdfast system add hostc",),
     ),
     Operation(
+        "system stop", "Stop a system; its groups go offline and wait for it.",
+        (
+            Param("system", "Its name.", required=True, positional=True),
+            Param("evacuate", "Let other systems take its groups over.", "bool"),
+            Param("force", "Leave its groups running, without anybody to look after them.", "bool"),
+            _WAIT,
+        ),
+        ("holdfast system stop hosta --evacuate --reason 'new memory'",),
+    ),
+    Operation(
         "system remove", "Remove a system that no group names.",
         (Param("system", "Its name.", required=True, positional=True), _FORCE), ("holdfast system remove hostc",),
     ),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from holdfast.cluster.model.attributes import Value
-from holdfast.cluster.model.facts import CleanReason, Evidence, ResourceState, Standing
+from holdfast.cluster.model.configuration import Group
+from holdfast.cluster.model.facts import CleanReason, Evidence, ResourceFact, ResourceState, Standing
 from holdfast.kernel.errors import Refusal
 
 OUTPUT_LIMIT_BYTES = 64 * 1024
@@ -221,3 +222,13 @@ class AgentBase:
     async def info(self, context: AgentContext) -> Mapping[str, str]:
         """No facts."""
         return {}
+
+
+class Chronicle(Protocol):
+    """Writes down what a system daemon says and how its resources change, for people. It never fails."""
+
+    def said(self, at: float, level: str, text: str) -> None:
+        """Take in what the daemon says; ``at`` is wall-clock seconds, ``level`` such as ``warning``."""
+
+    def changed(self, at: float, group: Group, name: str, before: ResourceFact, after: ResourceFact) -> None:
+        """Take in that a resource of a group changed."""

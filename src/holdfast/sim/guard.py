@@ -37,7 +37,7 @@ class SimGuard:
         self.homes: dict[str, SimHome] = {}
         self.incarnation = self._next_incarnation("")
         self.daemon: Process | None = None
-        self._failures, self._started = 0, 0.0
+        self._failures, self._started, self.ending = 0, 0.0, False
 
     def _next_incarnation(self, last: str) -> str:
         clock = self._host.clock
@@ -61,8 +61,19 @@ class SimGuard:
         self._host.loop.call_later(pause_s, self._restart, context=self._context)
 
     def _restart(self) -> None:
-        if self.daemon is None:
+        if self.daemon is None and not self.ending:
             self.start_daemon()
+
+    def park(self) -> None:
+        """Let everything run on unguarded, and the daemon end for good."""
+        self.ending = True
+        self.deadline = Deadline()
+
+    def stop(self) -> None:
+        """Tell the daemon to leave, and replace it no more."""
+        self.ending = True
+        if self.daemon is not None and self._host.leave is not None:
+            self._host.loop.call_soon(self._host.leave, context=inside(self.daemon))
 
     def post(self, message: object, *arguments: object) -> None:
         """Hand the guard a message of its daemon; it takes it up when it runs."""
@@ -129,6 +140,19 @@ class SimLink:
             return None
 
         await self._ask(note)
+
+    async def park(self) -> None:
+        """Say that this daemon ends and everything is to run on; return once the guard knows."""
+
+        def note() -> SimHome | None:
+            self._guard.park()
+            return None
+
+        await self._ask(note)
+
+    def stop(self) -> None:
+        """Say that this system is to be stopped."""
+        self._guard.post(self._guard.stop)
 
     async def workload(self, group: str, whole_system: bool) -> SimHome:
         """Return the workload of ``group``."""

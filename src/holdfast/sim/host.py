@@ -80,6 +80,7 @@ class Host:
         self.guard: SimGuard | None = None
         self._files: dict[str, str] = {}
         self._mounts_changed: Callable[[], None] = lambda: None
+        self.leave: Callable[[], None] | None = None
         self._processes: list[Process] = []
 
     @property
@@ -182,7 +183,8 @@ class Host:
         return ()
 
     def on_stop(self, leave: Callable[[], None]) -> None:
-        """Nobody stops a simulated daemon politely but through requests."""
+        """The guard calls ``leave`` when the system is to be stopped."""
+        self.leave = leave
 
     def write(self, line: str) -> None:
         """Add a line of the daemon's log to the timeline, without its time: the timeline has the true one."""

@@ -183,10 +183,21 @@ class Life(Enum):
     UNCERTAIN = "uncertain"
 
 
+class Departure(Enum):
+    """How a system left: what is to become of its groups."""
+
+    HANDS_OVER = ""
+    """They are offline, and others may take them over."""
+    WAITS = "stay"
+    """They are offline and wait for the system, or for a person."""
+    PARKED = "parked"
+    """They run on without anybody to look after them; only a person's word that they are gone frees them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SystemView:
-    """A system as the observer sees it. ``silent_s`` is how long nothing new came; ``left``: it said goodbye;
-    ``available`` is what it measured to be free."""
+    """A system as the observer sees it. ``silent_s`` is how long nothing new came; ``left``: it said goodbye, ``how``
+    says how; ``available`` is what it measured to be free."""
 
     name: str
     life: Life
@@ -195,6 +206,7 @@ class SystemView:
     frozen: bool = False
     left: bool = False
     available: Mapping[str, float] = field(default_factory=dict)
+    how: Departure | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, Standing
+from holdfast.cluster.model.facts import Departure, Evidence, EvidenceKind, Intent, Standing
 from holdfast.cluster.plan.view import Ask, AskKind, View
 from holdfast.kernel.errors import Refusal
 
@@ -44,6 +44,8 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
     if view.system(owner).left and last is not None and last.incarnation == incarnation and last.offline:
         text = f"{owner} left the cluster after it had confirmed every resource offline"
         return Proof(Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, owner, incarnation))
+    if view.system(owner).how is Departure.PARKED:
+        return Proof(refusal=_unproven(owner, "it was stopped by force and left its groups running"))
     refusal = Refusal("no-evidence", "", "")
     if group.name in view.fenced:
         ask = Ask(AskKind.FENCE, group.name, owner, incarnation)

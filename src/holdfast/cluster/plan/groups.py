@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Evidence, EvidenceKind, GroupFact, Intent, Life, Note, Wanted
+from holdfast.cluster.model.facts import Departure, Evidence, EvidenceKind, GroupFact, Intent, Life, Note, Wanted
 from holdfast.cluster.plan.dependencies import displaced, dragging, ground, in_the_way, objection
 from holdfast.cluster.plan.evidence import data_current, takeover
 from holdfast.cluster.plan.local import faulted_critically, propagates, stopped_on_purpose
@@ -89,6 +89,9 @@ def _probed(view: View, group: Group, system: str) -> bool:
 def _owner_dead(view: View, group: Group, intent: Intent) -> Decision:
     if intent.wanted is Wanted.OFFLINE and not intent.following and not intent.kept_down:
         return Decision()
+    if view.system(intent.owner).how is Departure.WAITS and not intent.following:
+        text = f"{intent.owner} was stopped by a person; the group waits for it"
+        return _note(group, "stopped", text, f"start it there, or: holdfast group online {group.name} --system SYSTEM")
     if group.at:
         return _note(group, "gone", f"{intent.owner} is dead; its part of the group comes back with it")
     if not group.flag("AutoFailOver") and not intent.following:

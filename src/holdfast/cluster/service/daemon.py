@@ -23,21 +23,22 @@ from holdfast.cluster.plan.deadline import Deadline
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.view import Decision, View
-from holdfast.cluster.ports import Agent, BlockDevices, Commands, Fence, Standings
+from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
+from holdfast.cluster.service.departing import Departing, Stoppable
 from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.ownkeys import OwnKeys
+from holdfast.cluster.service.publisher import Publisher
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
 _ATTEMPTS = 3
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-_LEAVE_LIMIT_S = 45.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Parts:
     standings: Standings | None = None
     meters: Meters | None = None
     planner: Callable[[View], Decision] = decide
+    chronicle: Chronicle | None = None
 
 
 class Home(Commands, Protocol):
@@ -76,7 +78,7 @@ class Home(Commands, Protocol):
     """It was killed, and every service of the group with it."""
 
 
-class Guardian(Protocol):
+class Guardian(Stoppable, Protocol):
     """The guard as the daemon sees it. See ``launcher.GuardLink``."""
 
     def renewed(self, start: float, ttl_s: float) -> None:
@@ -100,7 +102,7 @@ class SystemDaemon:
         self._settings, self._parts, self._link, self._incarnation = settings, parts, link, incarnation
         self._session = self._clock.token()
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
-        self._deadline, self._sequence, self._lease, self._mode = Deadline(), 0, 0, "RUNNING"
+        self._deadline, self._sequence, self._lease = Deadline(), 0, 0
         named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         environment = {**settings.environment, **named}
         given = Engines(
@@ -110,9 +112,9 @@ class SystemDaemon:
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
-        self._waits_for_lease = False
-        self._errands = Errands(settings.name, self._engine, parts.store, self._denial)
-        self._leave = asyncio.Event()
+        self._errands = Errands(
+            settings.name, self._engine, parts.store, self._denial, lambda how: self._departing.stop(how)
+        )
         self._membership = Membership(settings.lease_ttl_s, settings.margin_s, self._clock.monotonic())
         seat = Seat(
             settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock,
@@ -122,22 +124,30 @@ class SystemDaemon:
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership)
         self._own = OwnKeys(parts.store)
+        self._publisher = Publisher(
+            settings.name, self._engine, self._own, self._clock, settings.lease_ttl_s, parts.chronicle
+        )
+        self._departing = Departing(
+            self._engine, self._publisher, self._clock, link, self.log, self._renew, lambda: self._frozen
+        )
 
     def log(self, level: str, text: str) -> None:
         """Write one line to the log."""
         now = self._clock.wall()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
         self._machine.write(f"{stamp} {level} {self._settings.name}: {text}")
+        if self._parts.chronicle is not None:
+            self._parts.chronicle.said(now, level, text)
 
     async def run(self) -> None:
         """Run until told to stop; then take the groups offline, say goodbye and return."""
-        self._machine.on_stop(self._leave.set)
+        self._machine.on_stop(self._departing.leave.set)
         self.log("info", f"incarnation {self._incarnation}, session {self._session}")
         await self._restore_configuration()
         duties = [
             persist("heartbeat", self._beat, self.log), persist("store", self._follow, self.log),
             persist("coordinator", self._coordinate, self.log), persist("engine", self._work, self.log),
-            self._depart(), self._engine.triggers.run(),
+            self._departing.run(), self._engine.triggers.run(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
             ),
@@ -178,12 +188,13 @@ class SystemDaemon:
         if self._lease and self._sequence % 4 == 0 and not await store.renew(self._lease):
             self._lease = 0
         self._sequence += 1
-        free = self._measured()
-        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, self._mode, available=free))
+        state, mode = self._departing.state, self._departing.mode
+        lasting = bool(mode)  # how it left must be known to those who start later
+        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, state, mode, self._measured()))
         for _ in range(_ATTEMPTS):
             if not self._lease:
                 self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
-            if await self._own.put([Put(SYSTEMS + name, beat, self._lease)]):
+            if await self._own.put([Put(SYSTEMS + name, beat, 0 if lasting else self._lease)]):
                 return
             self._lease = 0
         raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
@@ -240,7 +251,7 @@ class SystemDaemon:
             self._machine.keep("frozen", "\n".join(sorted(frozen)))
         for name, group in self._engine.groups.items():
             intent = self._state.intent_on(group.group, self._settings.name)
-            guarded = name not in self._frozen
+            guarded = name not in self._frozen and not self._engine.parked
             if intent != group.intent or guarded != group.guarded:
                 group.guarded = guarded
                 group.take(intent)
@@ -314,7 +325,7 @@ class SystemDaemon:
             self._engine.check_tasks()
             self._check_workloads()
             self._engine.act()
-            await self._publish()
+            await self._publisher.publish()
 
     def _check_workloads(self) -> None:
         """A workload that was killed takes its services with it: start afresh, and the guard makes a new one."""
@@ -322,65 +333,16 @@ class SystemDaemon:
         if gone:
             raise HoldfastError(f"the workload of {gone[0]} is gone", "its resources are monitored and restarted")
 
-    def _look_again(self) -> None:
-        self._waits_for_lease = False
-        self._engine.wake.set()
-
-    async def _publish(self) -> None:
-        dirty = sorted(self._engine.dirty)
-        if not dirty or not self._leased():
-            if dirty and not self._waits_for_lease:
-                self._waits_for_lease = True
-                asyncio.get_running_loop().call_later(0.2, self._look_again)
-            return
-        self._engine.dirty.difference_update(dirty)
-        writes = [
-            Put(f"{FACTS}{self._settings.name}/{name}", encode(self._engine.groups[name].fact()))
-            for name in dirty
-            if name in self._engine.groups
-        ]
-        try:
-            async with asyncio.timeout(self._settings.lease_ttl_s):
-                if not await self._own.put(writes):
-                    raise Unavailable("somebody else writes this system's facts")
-        except (Unavailable, TimeoutError):
-            self._engine.dirty.update(dirty)
-            raise
-        finally:
-            if self._engine.dirty:
-                self._engine.wake.set()
-
     # --- coordination
 
     async def _coordinate(self) -> None:
         while True:
-            if self._leased() and self._configuration.groups and self._mode == "RUNNING":
+            if self._leased() and self._configuration.groups and self._departing.state == "RUNNING":
                 async with asyncio.timeout(self._settings.lease_ttl_s * 2):
                     await self._coordinator.round(self._configuration)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._coordinator.wake.wait(), self._settings.heartbeat_interval_s / 2)
             self._coordinator.wake.clear()
-
-    # --- leaving
-
-    async def _depart(self) -> None:
-        await self._leave.wait()
-        self.log("info", "leaving: taking groups offline")
-        self._mode, self._engine.leaving = "LEAVING", True
-        end = self._clock.monotonic() + _LEAVE_LIMIT_S
-        self._engine.wake.set()
-        while self._clock.monotonic() < end:
-            groups = [group for name, group in self._engine.groups.items() if name not in self._frozen]
-            if all(group.fact().offline for group in groups):
-                break
-            await asyncio.sleep(0.05)
-            self._engine.wake.set()
-        with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(self._settings.lease_ttl_s):
-                self._engine.dirty.update(self._engine.groups)
-                await self._publish()
-                self._mode = "EXITED"
-                await self._renew()
 
 
 async def persist(name: str, duty: Callable[[], Awaitable[None]], log: Callable[[str, str], None]) -> None:

@@ -84,6 +84,10 @@ class GroupEngine:
 
     def charge(self) -> Charge:
         """What this system may do for the group now, and why."""
+        if self._engine.parked:
+            return Charge(
+                Mandate.HANDS_OFF, "the daemon was stopped by force and leaves all as it is", self._given.system
+            )
         if self.group.flag("Frozen"):
             return Charge(Mandate.HANDS_OFF, "the group is frozen by its configuration", self._given.system)
         if self._engine.leaving and not (self.intent is not None and self.intent.frozen):
@@ -176,8 +180,8 @@ class Engine:
         self, given: Engines, log: Callable[[str, str], None], swept: bool, leased: Callable[[], bool]
     ) -> None:
         self.groups: dict[str, GroupEngine] = {}
-        self.swept, self.leaving, self.log, self.leased = swept, False, log, leased
         self.triggers = Triggers(given.triggers, given.environment, log)
+        self.swept, self.leaving, self.parked, self.log, self.leased = swept, False, False, log, leased
         self.dirty: set[str] = set()
         self.wake = asyncio.Event()
         self._given, self._tasks = given, dict[str, list[asyncio.Task[None]]]()

@@ -1,4 +1,4 @@
-"""Requests that only one system can carry out: an action of a resource's agent, a probe.
+"""Requests that only one system can carry out: an action of a resource's agent, a probe, its own stop.
 
 The coordinator has no part in them. The system that is named takes each up once, carries it out beside its other work,
 and writes the outcome back if nobody changed the request meanwhile.
@@ -11,21 +11,30 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Request, RequestState
+from holdfast.cluster.model.facts import Departure, Request, RequestState
 from holdfast.cluster.service.engine import Engine
 from holdfast.cluster.service.records import REQUESTS, encode
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
-from holdfast.store.port import Compare, Put, Store
+from holdfast.store.port import Compare, Conflict, Put, Store
 
-OPERATIONS = ("resource.action", "resource.probe")
+OPERATIONS = ("resource.action", "resource.probe", "system.stop")
+
+_HOW = {"force": Departure.PARKED, "evacuate": Departure.HANDS_OVER}
+"""Option of ``system.stop`` → what becomes of the groups; without one they go offline and wait for the system."""
 
 
 class Errands:
     """Carries out the requests that name this system."""
 
     def __init__(
-        self, system: str, engine: Engine, store: Store, denial: Callable[[Request], Refusal | None] = lambda _: None
+        self,
+        system: str,
+        engine: Engine,
+        store: Store,
+        denial: Callable[[Request], Refusal | None] = lambda _: None,
+        stop: Callable[[Departure], None] = lambda _: None,
     ) -> None:
+        self._stop = stop
         self._system, self._engine, self._store, self._denial = system, engine, store, denial
         self._taken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,6 +52,9 @@ class Errands:
         engine, denied = self._engine.groups.get(request.group), self._denial(request)
         if denied is not None:
             outcome = refused_for(request, denied)
+        elif request.operation == "system.stop":
+            await self._end(request, revision)
+            return
         elif engine is None or request.resource not in engine.workers:
             reason = f"{self._system} has no resource {request.resource!r}"
             outcome = replace(request, state=RequestState.REFUSED, code="no-resource", reason=reason)
@@ -54,6 +66,15 @@ class Errands:
         with contextlib.suppress(Unavailable):
             key = REQUESTS + request.id
             await self._store.transact([Compare(key, revision)], [Put(key, encode(outcome))])
+
+    async def _end(self, request: Request, revision: int) -> None:
+        """Answer first: afterwards there is nobody to."""
+        how = next((how for name, how in _HOW.items() if request.options.get(name) == "1"), Departure.WAITS)
+        key = REQUESTS + request.id
+        with contextlib.suppress(Unavailable):
+            done = replace(request, state=RequestState.DONE, output=f"{self._system} stops")
+            if not isinstance(await self._store.transact([Compare(key, revision)], [Put(key, encode(done))]), Conflict):
+                self._stop(how)
 
     async def _act(self, request: Request) -> Request:
         arguments = [part for part in request.options.get("arguments", "").split("\n") if part]

@@ -105,7 +105,7 @@ class _Guard:
         self._incarnation = _new_incarnation("")
         self._daemon, self._socket = 0, socket.socket()
         self._started, self._failures, self._restart_at = 0.0, 0, 0.0
-        self._stopping = 0.0
+        self._stopping, self._parked = 0.0, False
 
     def run(self) -> int:
         """Guard until told to stop; return the exit code."""
@@ -114,6 +114,7 @@ class _Guard:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.signal(signal.SIGUSR1, self._resume)
         kind = "PID namespace" if self._namespaced else "environment marker (ordinary user)"
         _say("info", f"guarding; each group's workload is held by {kind}")
         self._start_daemon()
@@ -191,6 +192,13 @@ class _Guard:
             case "frozen":
                 self._frozen = frozenset(message["groups"])
                 self._send({"op": "frozen", "groups": sorted(self._frozen)})
+            case "park":
+                self._parked = True
+                self._deadline.lapse()
+                _say("warning", "parked: everything runs on unguarded until the system is started again")
+                self._send({"op": "parked"})
+            case "stop":
+                self._stop(signal.SIGTERM, None)
             case "workload":
                 self._offer(message["group"])
             case "kill":
@@ -226,7 +234,7 @@ class _Guard:
         if pid == 0:
             try:
                 signal.set_wakeup_fd(-1)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1):
                     signal.signal(number, signal.SIG_DFL)
                 kernelcalls.die_with_parent()
                 os.set_inheritable(inner.fileno(), True)
@@ -247,9 +255,9 @@ class _Guard:
             pause = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
             self._restart_at = clock() + pause
             code = os.waitstatus_to_exitcode(status)
-            if not self._stopping:
+            if not self._stopping and not self._parked:
                 _say("warning", f"system daemon ended ({code}); restart in {pause:.2f} s, services go on")
-        elif not self._stopping and clock() >= self._restart_at:
+        elif not self._stopping and not self._parked and clock() >= self._restart_at:
             self._start_daemon()
 
     def _reap_strangers(self) -> None:
@@ -270,6 +278,11 @@ class _Guard:
         if self._daemon and clock() > self._stopping:
             self._kill_daemon()
         return not self._daemon
+
+    def _resume(self, _number: int, _frame: object) -> None:
+        if self._parked:
+            self._parked, self._restart_at = False, 0.0
+            _say("info", "started again: the daemon finds what runs")
 
     def _stop(self, number: int, _frame: object) -> None:
         again = bool(self._stopping)

@@ -82,6 +82,15 @@ class GuardLink:
         """Tell the guard which groups it must spare; return once it has taken note."""
         await self._ask("frozen", {"op": "frozen", "groups": list(groups)})
 
+    async def park(self) -> None:
+        """Tell the guard that this daemon ends and is not to be replaced, and everything to be left running."""
+        await self._ask("parked", {"op": "park"})
+
+    def stop(self) -> None:
+        """Tell the guard to end as if it were told from outside: this daemon first takes the groups offline."""
+        with contextlib.suppress(Unavailable):
+            self._packets.send({"op": "stop"})
+
     async def workload(self, group: str, whole_system: bool) -> Workload:
         """Return the workload of ``group``, made if there is none. Raises :class:`Unavailable`."""
         reply, descriptor = await self._ask(f"workload:{group}", {"op": "workload", "group": group})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from holdfast.cluster.model.facts import Heartbeat, Life, SystemView
+from holdfast.cluster.model.facts import Departure, Heartbeat, Life, SystemView
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Membership:
     def __init__(self, ttl_s: float, margin_s: float, since: float) -> None:
         self._limit_s, self._since = ttl_s + margin_s, since
         self._signs: dict[str, _Sign] = {}
-        self._left: dict[str, str] = {}
+        self._left: dict[str, tuple[str, Departure]] = {}
 
     def restart(self, now: float) -> None:
         """Begin anew after a time without sight of the store: silence of our own making proves nothing."""
@@ -41,13 +41,20 @@ class Membership:
         """Take in a heartbeat; only a new session or a higher sequence is a sign of life."""
         last = self._signs.get(beat.system)
         if beat.state == "EXITED":
-            self._left[beat.system] = beat.incarnation
-        elif self._left.get(beat.system) != beat.incarnation:
-            self._left.pop(beat.system, None)
+            self._left[beat.system] = (beat.incarnation, Departure(beat.mode))
+        elif beat.system in self._left and self._back(beat):
+            self._left.pop(beat.system)
         if last is None:
             self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, False)
         elif last.session != beat.session or last.sequence < beat.sequence:
             self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, True)
+
+    def _back(self, beat: Heartbeat) -> bool:
+        """Whether a system that left is there again: under another name, or the parked one by a new session."""
+        incarnation, how = self._left[beat.system]
+        last = self._signs.get(beat.system)
+        parked = how is Departure.PARKED and (last is None or last.session != beat.session)
+        return incarnation != beat.incarnation or parked
 
     def judge(self, names: Iterable[str], now: float, frozen: Mapping[str, bool]) -> dict[str, SystemView]:
         """Return the view of each named system."""
@@ -60,8 +67,9 @@ class Membership:
             life = Life.DEAD if silent_s > self._limit_s else Life.UNCERTAIN
             return SystemView(name, life, "", silent_s, frozen)
         silent_s = now - sign.seen
-        left = self._left.get(name) == sign.incarnation
+        incarnation, how = self._left.get(name, ("", None))
+        left = incarnation == sign.incarnation
         if left or silent_s > self._limit_s:
-            return SystemView(name, Life.DEAD, sign.incarnation, silent_s, frozen, left)
+            return SystemView(name, Life.DEAD, sign.incarnation, silent_s, frozen, left, how=how if left else None)
         life = Life.ALIVE if sign.fresh else Life.UNCERTAIN
         return SystemView(name, life, sign.incarnation, silent_s, frozen)

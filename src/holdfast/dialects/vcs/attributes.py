@@ -70,6 +70,7 @@ def group_rows(session: Session, name: str) -> list[Row]:
     rows = [Row(one.attribute, GLOBAL, show(numbers)) if one.attribute == "SystemList" else one for one in rows]
     rows.append(Row("TFrozen", GLOBAL, "1" if report.frozen else "0"))
     for system, flags in report.systems.items():
+        rows.append(Row("AutoDisabled", system, "1" if report.autodisabled.get(system) else "0"))
         rows.append(Row("Probed", system, "1" if report.probed[system] else "0"))
         rows.append(Row("State", system, f"|{'|'.join(flags)}|"))
     return rows
@@ -110,10 +111,11 @@ def overridden(session: Session, name: str) -> frozenset[str]:
 
 def system_rows(session: Session, name: str) -> list[Row]:
     """Return the rows of a system."""
-    values = session.configuration.systems[session.system(name)]
+    values = session.configuration.systems[session.named_system(name)]
     rows = list(_settings(values, SYSTEM_ATTRIBUTES, [name]))
-    state = system_report(session.state, name).state
-    return [Row(one.attribute, GLOBAL, one.value) for one in rows] + [Row("SysState", GLOBAL, state)]
+    report = system_report(session.state, name)
+    seen = [Row("TFrozen", GLOBAL, "1" if report.frozen else "0"), Row("SysState", GLOBAL, report.state)]
+    return [Row(one.attribute, GLOBAL, one.value) for one in rows] + seen
 
 
 def cluster_rows(session: Session, _name: str = "") -> list[Row]:

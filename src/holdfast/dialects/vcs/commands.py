@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.dialects.vcs import changes, groups, hacf, resources, status, systems, users
+from holdfast.dialects.vcs import changes, engine, groups, hacf, messages, resources, status, systems, users
 from holdfast.dialects.vcs.session import Form, VcsWire, run_form
 
 FORMS: dict[str, dict[str, Form]] = {
@@ -19,6 +19,9 @@ FORMS: dict[str, dict[str, Form]] = {
     "haconf": changes.FORMS,
     "hauser": users.FORMS,
     "hacf": hacf.FORMS,
+    "hamsg": messages.FORMS,
+    "hastart": engine.START_FORMS,
+    "hastop": engine.STOP_FORMS,
 }
 """Command → its forms."""
 

@@ -43,6 +43,23 @@ NOTICES = {
 }  # fmt: skip
 """Code → (severity, number, text) of what is said although all went well. Confirmed: 10136, 10242."""
 
+SAID = 50000
+"""Number of what the daemon says without an id of its own; this and the texts below are [K]."""
+
+RESOURCE_MESSAGES = {
+    "starting": ("NOTICE", 10301, "Initiating Online of Resource {name} (Group: {group}) on System {system}"),
+    "stopping": ("NOTICE", 10300, "Initiating Offline of Resource {name} (Group: {group}) on System {system}"),
+    "cleaning": ("NOTICE", 10307, "Initiating Clean of Resource {name} (Group: {group}) on System {system}: {detail}"),
+    "online": ("INFO", 10298, "Resource {name} (Group: {group}) is online on System {system}"),
+    "offline": ("INFO", 10305, "Resource {name} (Group: {group}) is offline on System {system}"),
+    "went-down": ("ERROR", 10309, "Resource {name} (Group: {group}) went offline on System {system} by itself"),
+    "unknown": ("WARNING", 10304, "State of Resource {name} (Group: {group}) is unknown on System {system}: {detail}"),
+    "faulted": ("ERROR", 10303, "Resource {name} (Group: {group}) is FAULTED on System {system}: {detail}"),
+    "cleared": ("NOTICE", 10302, "Fault of Resource {name} (Group: {group}) is cleared on System {system}"),
+    "clean-failed": ("ERROR", 13006, "Clean of Resource {name} (Group: {group}) fails on System {system}: {detail}"),
+}  # fmt: skip
+"""What happened to a resource → severity, number and text of its line in the logs."""
+
 ABSENT = frozenset(("no-group", "no-resource", "no-system", "no-type", "no-user"))
 """Refusals about something that is not there; their text is complete with its name."""
 

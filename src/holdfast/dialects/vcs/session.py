@@ -38,7 +38,8 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class VcsWire:
     """What the composition root binds: read the state, put a request, check a configuration directory, change what is
-    committed, open or close it (True when that changed anything), follow the state until somebody interrupts."""
+    committed, open or close it (True when that changed anything), follow the state until somebody interrupts, start
+    this machine's system (and say what was done)."""
 
     state: Callable[[], State]
     submit: Callable[[Request, float], Request]
@@ -46,6 +47,7 @@ class VcsWire:
     edit: Callable[[Callable[[Draft], None], bool], None] = _unbound
     writable: Callable[[bool], bool] = _unbound
     follow: Callable[[Callable[[State], None]], None] = _unbound
+    start: Callable[[], str] = _unbound
     local: Host = field(default_factory=Host)
 
 
@@ -90,12 +92,11 @@ class UsageError(Exception):
 
 def parse(arguments: Sequence[str], bare: bool = False) -> Words:
     """Split a command line; ``%`` protects a value that starts with ``-``. A ``bare`` command needs no form."""
-    if bare and not arguments:
-        return Words("", (), {})
-    if not arguments or not arguments[0].startswith("-"):
+    formless = not arguments or not arguments[0].startswith("-")
+    if formless and not bare:
         raise UsageError("a command such as -state is needed")
-    form, plain, options, current = arguments[0][1:], list[str](), dict[str, list[str]](), ""
-    for word in arguments[1:]:
+    form, plain, options, current = "" if formless else arguments[0][1:], list[str](), dict[str, list[str]](), ""
+    for word in arguments if formless else arguments[1:]:
         if word.startswith("-") and len(word) > 1 and not word[1:].isdigit():
             current = word[1:]
             options.setdefault(current, [])
@@ -137,8 +138,14 @@ class Session:
             raise Refused(Refusal("no-resource", ""))
         return found
 
+    def named_system(self, name: str) -> str:
+        """Return the name of a system that must be named; refuses one that is not in the cluster."""
+        if not name:
+            raise Refused(Refusal("no-system", ""))
+        return self.system(name)
+
     def system(self, name: str) -> str:
-        """Return a system's name; refuses one that is not in the cluster."""
+        """Return a system's name, or an empty one when none is asked for; refuses one that is not in the cluster."""
         if name and name not in self.configuration.systems:
             raise Refused(Refusal("no-system", ""))
         return name

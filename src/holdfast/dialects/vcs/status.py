@@ -21,10 +21,12 @@ def summary(session: Session, _words: Words) -> list[str]:
     configuration = session.configuration
     systems = []
     for name, values in configuration.systems.items():
-        systems.append((name, system_report(session.state, name).state, str(values.get("Frozen") or "0")))
+        report = system_report(session.state, name)
+        frozen = str(values.get("Frozen") or "0") != "0" or report.frozen
+        systems.append((name, report.state, "1" if frozen else "0"))
     reports = [group_report(session.state, group) for group in configuration.groups.values()]
     rows = [
-        (one.name, name, "Y" if one.probed[name] else "N", "N", "|".join(flags))
+        (one.name, name, "Y" if one.probed[name] else "N", "Y" if one.autodisabled.get(name) else "N", "|".join(flags))
         for one in reports
         for name, flags in one.systems.items()
     ]
@@ -33,8 +35,8 @@ def summary(session: Session, _words: Words) -> list[str]:
         lines += layout.resource_rows(title, letter, _having(reports, flag))
     for title, letter, phases in layout.PHASE_SECTIONS:
         lines += layout.resource_rows(title, letter, _busy(session, reports, phases))
-    frozen = [(name, kind) for name, kind in _frozen_groups(session, reports)]
-    return lines + layout.named_rows(layout.FROZEN_TITLE, layout.FROZEN_LETTER, frozen)
+    frozen_groups = _frozen_groups(session, reports)
+    return lines + layout.named_rows(layout.FROZEN_TITLE, layout.FROZEN_LETTER, frozen_groups)
 
 
 def _having(reports: Sequence[GroupReport], flag: str) -> list[Line]:

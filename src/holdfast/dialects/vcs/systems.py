@@ -50,7 +50,7 @@ def _ids(session: Session, words: Words) -> list[str]:
 
 
 def _use(session: Session, words: Words) -> list[str]:
-    name = session.system(_named(words))
+    name = session.named_system(_named(words))
     lines = [layout.UTIL_HEADING]
     found = session.configuration.systems[name].get("Capacity")
     capacities = amounts(SYSTEM_ATTRIBUTES["Capacity"].default if found is None else found)
@@ -68,7 +68,7 @@ def _use(session: Session, words: Words) -> list[str]:
 
 def _frozen(value: str) -> Form:
     def run(session: Session, words: Words) -> None:
-        name = session.system(_named(words))
+        name = session.named_system(_named(words))
         operation = "system.freeze" if value == "1" else "system.unfreeze"
         flags = {"evacuate": "1"} if words.has("evacuate") else {}
         if not words.has("persistent"):
@@ -82,7 +82,7 @@ def _frozen(value: str) -> Form:
 
 
 def _delete(session: Session, words: Words) -> None:
-    name = session.system(_named(words))
+    name = session.named_system(_named(words))
     state = system_report(session.state, name).state
     if state not in _GONE:
         raise Refused(Refusal("in-use", f"system {name!r} is {state}", f"stop it first: hastop -sys {name}"))
@@ -90,7 +90,7 @@ def _delete(session: Session, words: Words) -> None:
 
 
 def _force(session: Session, words: Words) -> None:
-    name = session.system(_named(words))
+    name = session.named_system(_named(words))
     state = system_report(session.state, name).state
     reason = f"{name} is {state}: a system never waits here for a person to choose its configuration"
     raise Refused(Refusal("not-waiting", reason, "the committed configuration holds: holdfast config history"))
