@@ -6,7 +6,7 @@ import contextlib
 import io
 import sys
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.cluster.config.builder import build
@@ -64,7 +64,9 @@ def submit(request: Request, _wait_s: float) -> Request:
     return request
 
 
-@settings(max_examples=1500, derandomize=True, deadline=None, print_blob=True)
+@settings(max_examples=600, derandomize=True, deadline=None, print_blob=True)
+@example([(("haattr", "-add"), ["FileOnOff", ""])])
+@example([(("hasys", "-util"), [""])])
 @given(st.lists(LINES, min_size=1, max_size=4))
 def test_any_words_are_answered_or_refused(lines: list[tuple[tuple[str, str], list[str]]]) -> None:
     held = Committed()

@@ -50,6 +50,7 @@ _INT_RANGE = range(-(2**31), 2**31)
 INCLUDE_LIMIT = 64
 _DIGITS = 9
 GROUP_LINK_LEVELS = 5  # [K]; old releases had 3 (cluster.md section 9.1)
+_ATTRIBUTE = re.compile(r"[A-Za-z_][\w-]*")
 _NAME = re.compile(r"\w[\w.:-]*")
 
 
@@ -149,6 +150,8 @@ def _types(files: Mapping[str, list[Block]], sources: Mapping[str, str]) -> dict
             raise block.place.error(f"type {block.name!r} is declared twice", "remove one of the two declarations")
         attributes: dict[str, AttributeDef] = {}
         for declaration in block.declarations:
+            if not _ATTRIBUTE.fullmatch(declaration.name):
+                raise declaration.place.error(f"{declaration.name!r} names no attribute", "use letters, digits and '_'")
             if declaration.name in attributes:
                 raise declaration.place.error(f"attribute {declaration.name!r} is declared twice", "remove one")
             attributes[declaration.name] = _definition(declaration)

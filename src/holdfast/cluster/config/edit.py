@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.config.amend import Change, amended, dimension_of, framework_kind
-from holdfast.cluster.config.builder import build_trees, read_trees
+from holdfast.cluster.config.builder import build, build_trees, read_trees
 from holdfast.cluster.config.syntax import Assignment, AtLeastLink, Block, Declaration, File, Raw, Words
 from holdfast.cluster.config.tokens import Place, Source
 from holdfast.cluster.config.writer import MAIN, dump, dump_types
@@ -32,18 +32,21 @@ class Edited:
 
 
 def edit(files: Mapping[str, str], work: Callable[[Draft], None]) -> Edited:
-    """Return what ``work`` makes of ``files``. Raises ``Refused`` when it, or the builder, says no."""
+    """Return what ``work`` makes of ``files``. Raises ``Refused`` when it, the builder or a second reading says no."""
     trees = read_trees(files) if files else {MAIN: File()}
     before = build_trees(trees)
     trees[MAIN].comments = []
     draft = Draft(trees)
     work(draft)
     try:
-        after = build_trees(draft.trees)
+        after = replace(build_trees(draft.trees), comments=before.comments)
+        texts = _texts(files, before, after, draft.trees)
+        again = build(texts)  # what is committed must be readable to every daemon, and say the same
     except InputError as error:
         raise Refused(Refusal("bad-change", error.message, error.remedy)) from error
-    after = replace(after, comments=before.comments)
-    return Edited(before, after, _texts(files, before, after, draft.trees))
+    if again != after:
+        raise Refused(Refusal("bad-change", "the change cannot be written down as main.cf", "correct the names in it"))
+    return Edited(before, after, texts)
 
 
 def _texts(
