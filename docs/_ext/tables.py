@@ -21,6 +21,7 @@ from holdfast.cli.tree import Node, examples_of, walk
 from holdfast.cluster.model import attributes
 from holdfast.cluster.model.attributes import AttributeDef, Value
 from holdfast.cluster.operations import OPERATIONS as CLUSTER
+from holdfast.cluster.plan.triggers import TRIGGERS
 from holdfast.replication.model.pairs import TRANSITIONS, PairEvent, Phase, Reason, Role, Standing
 from holdfast.replication.operations import OPERATIONS as REPLICATION
 
@@ -145,11 +146,24 @@ def messages() -> str:
     )
 
 
+def triggers() -> str:
+    """The site's own programs by trigger: when they run and what they are given."""
+    rows = [(code(name), code(", ".join(one.arguments)), one.enabled.value) for name, one in TRIGGERS.items()]
+    return (
+        "# Triggers\n\nPrograms in the directory that the setting `triggers` of the system's file names; see "
+        "[faults](../explanation/faults.md). What happens to a group's resources fires on the system where it happens; "
+        "what happens to systems, and `nofailover`, fires on the one that coordinates.\n\n"
+        + table(("trigger", "arguments", "runs"), rows)
+        + "\n`PreOnline = 1` lists `preonline` too.\n"
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": operations,
     "attributes.md": attribute_defaults,
     "pair-states.md": pair_states,
     "messages.md": messages,
+    "triggers.md": triggers,
 }
 
 

@@ -65,6 +65,8 @@ def values(definition: AttributeDef) -> st.SearchStrategy[Value]:
     """Values that an attribute may hold, as the builder gives them."""
     number = definition.kind is not Kind.STR
     one: st.SearchStrategy[str] = numbers(definition.kind).map(str) if number else TEXTS
+    if definition.allowed:
+        return st.sampled_from(definition.allowed).map(int if number else str)
     if definition.dimension is Dimension.SCALAR:
         return numbers(definition.kind) if number else TEXTS
     if definition.dimension is Dimension.AMOUNT:

@@ -16,6 +16,7 @@ from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.placement import first_choice, place
 from holdfast.cluster.plan.view import View
 from holdfast.cluster.service.meters import Meters
+from holdfast.kernel.errors import InputError
 
 HERE = Path(__file__).parent
 SYSTEMS = ("s1", "s2", "s3")
@@ -113,3 +114,12 @@ def test_what_is_free_is_read_as_the_kernel_tells_it(tmp_path: Path) -> None:
     (tmp_path / "stat").unlink()
     assert meters.free(30.0, 5.0) == {}
     assert Meters().free(0.0, 5.0)["Mem"] > 0
+
+
+@pytest.mark.parametrize("wrong", ["AutoFailOver = 3", "FailOverPolicy = Biggest", "ManageFaults = SOME"])
+def test_what_an_attribute_cannot_be_is_refused_with_what_it_can(wrong: str) -> None:
+    text = f"cluster c ( )\nsystem s1 ( )\ngroup web (\n SystemList = {{ s1 }}\n {wrong}\n)\n"
+    with pytest.raises(InputError) as refused:
+        build({"main.cf": text})
+    assert refused.value.line == 5
+    assert "write one of" in refused.value.remedy

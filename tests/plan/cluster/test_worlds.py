@@ -8,6 +8,7 @@ RESOURCE SYSTEM`` (somebody stopped it on purpose), ``waits RESOURCE SYSTEM`` (M
 
 from __future__ import annotations
 
+import random
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -107,3 +108,60 @@ def test_a_person_may_say_that_a_silent_system_runs_nothing() -> None:
     done = world.ask("group.autoenable", "a", "s1")
     assert done.state is RequestState.DONE
     assert [(word.system, word.incarnation) for word in world.words] == [("s1", "s1-1")]
+
+
+LINKS = ("online local soft", "online local firm", "online global firm", "online remote soft", "offline local")
+OWN = ("", "AutoFailOver = 0", "FaultPropagation = 0", "OnlineRetryLimit = 1", "Enabled @s2 = 0", "AutoRestart = 0")
+ASKED = (
+    "group.online",
+    "group.offline",
+    "group.switch",
+    "group.flush",
+    "group.freeze",
+    "group.unfreeze",
+    "group.clear",
+)
+
+
+def random_world(rng: random.Random) -> World:
+    """Three groups on three systems, the lowest of them sometimes parallel."""
+    parallel, listed = rng.choice(["", "Parallel = 1"]), "SystemList = { s1, s2, s3 }"
+    return World(
+        "cluster c ( )\nsystem s1 ( )\nsystem s2 ( )\nsystem s3 ( )\n"
+        f"group low ( {listed} AutoStartList = {{ s1, s2 }} {parallel} {rng.choice(OWN)} )\nThing dg ( )\n"
+        f"group mid ( {listed} AutoStartList = {{ s1, s3 }} {rng.choice(OWN)} )\nThing web ( )\nThing mnt ( )\n"
+        f"web requires mnt\nrequires group low {rng.choice(LINKS)}\n"
+        f"group top ( {listed} AutoStartList = {{ s2 }} {rng.choice(OWN)} )\nThing site ( )\n"
+        "requires group mid online global soft\n"
+    )
+
+
+def one_owner(world: World) -> None:
+    for name, group in world.configuration.groups.items():
+        assert group.parallel or len(world.anything_on(name)) <= 1, f"{name} twice: {world.history[-5:]}"
+
+
+def something(world: World, rng: random.Random) -> None:
+    what, system, group = rng.randrange(8), rng.choice(["s1", "s2", "s3"]), rng.choice(["low", "mid", "top"])
+    if what < 2 and system not in world.dead and len(world.dead) < 2:
+        world.crash(system)
+    elif what < 4 and system in world.dead:
+        world.boot(system)
+    elif what == 4 and system not in world.dead:
+        world.fault(rng.choice(["dg", "web", "mnt", "site"]), system)
+    elif what == 5:
+        world.ask(rng.choice(["system.freeze", "system.unfreeze"]), system=system, evacuate=rng.choice(["", "1"]))
+    else:
+        options = {name: "1" for name in ("propagate", "force") if rng.random() < 0.4}
+        world.ask(rng.choice(ASKED), group, rng.choice(["", system]), **options)
+    world.now += rng.choice([1.0, 100.0])
+    world.settle()
+
+
+def test_whatever_people_ask_and_systems_suffer_it_comes_to_rest_with_one_owner(rng: random.Random) -> None:
+    for _ in range(15):
+        world = random_world(rng)
+        world.checks.append(one_owner)
+        world.settle()
+        for _ in range(10):
+            something(world, rng)

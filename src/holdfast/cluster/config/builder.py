@@ -169,8 +169,9 @@ def _definition(declaration: Declaration) -> AttributeDef:
     if known is not None and declaration.value is None:
         empty = known.default
     shape = AttributeDef(
-        declaration.name, kind, dimension, empty, declaration.static, declaration.temp, declaration.value is not None
-    )
+        declaration.name, kind, dimension, empty, declaration.static, declaration.temp, declaration.value is not None,
+        known.allowed if known is not None else (),
+    )  # fmt: skip
     if declaration.value is None:
         return shape
     return replace(shape, default=_value(declaration.value, shape, declaration.place))
@@ -465,6 +466,9 @@ def _amount(raw: str | tuple[Element, ...], definition: AttributeDef, place: Pla
 
 
 def _scalar(text: str, definition: AttributeDef, place: Place) -> str | int:
+    if definition.allowed and text.strip() not in definition.allowed:
+        possible = ", ".join(definition.allowed)
+        raise place.error(f"{definition.name} is one of {possible}, not {text!r}", f"write one of {possible}")
     if definition.kind is Kind.STR:
         return text
     try:

@@ -36,7 +36,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AttributeDef:
-    """One attribute of a type. ``static`` values belong to the type; ``temp`` values are never written."""
+    """One attribute of a type. ``static`` values belong to the type; ``temp`` values are never written; ``allowed`` are
+    the only values there are, if it names any."""
 
     name: str
     kind: Kind = Kind.STR
@@ -45,6 +46,7 @@ class AttributeDef:
     static: bool = False
     temp: bool = False
     declared_default: bool = False
+    allowed: tuple[str, ...] = ()
 
 
 def _int(name: str, default: int) -> AttributeDef:
@@ -57,6 +59,15 @@ def _flag(name: str, default: int) -> AttributeDef:
 
 def _text(name: str, default: str = "") -> AttributeDef:
     return AttributeDef(name, default=default)
+
+
+def _choice(name: str, *allowed: str) -> AttributeDef:
+    """One of the values ``allowed``, of which the first is the default."""
+    return AttributeDef(name, default=allowed[0], allowed=allowed)
+
+
+def _small(name: str, default: int, largest: int) -> AttributeDef:
+    return AttributeDef(name, Kind.INT, default=default, allowed=tuple(str(one) for one in range(largest + 1)))
 
 
 def _keys(name: str) -> AttributeDef:
@@ -112,12 +123,14 @@ SYSTEM_ATTRIBUTES = _table(
 
 GROUP_ATTRIBUTES = _table(
     _pairs("SystemList"), _keys("AutoStartList"), _pairs("SystemZones"), _flag("AutoStart", 1), _flag("Parallel", 0),
-    _int("AutoFailOver", 1), _int("AutoRestart", 1), _flag("Enabled", 1),
-    _text("FailOverPolicy", "Priority"), _text("AutoStartPolicy", "Order"), _flag("ProPCV", 0),
-    _text("ManageFaults", "ALL"), _int("OnlineRetryLimit", 0), _int("OnlineRetryInterval", 0), _flag("Frozen", 0),
+    _small("AutoFailOver", 1, 2), _small("AutoRestart", 1, 2), _flag("Enabled", 1),
+    _choice("FailOverPolicy", "Priority", "RoundRobin", "Load", "BiggestAvailable"),
+    _choice("AutoStartPolicy", "Order", "Load", "Priority"), _flag("ProPCV", 0),
+    _choice("ManageFaults", "ALL", "NONE"),
+    _int("OnlineRetryLimit", 0), _int("OnlineRetryInterval", 0), _flag("Frozen", 0),
     _keys("Operators"), _keys("Administrators"), _text("ClusterFailOverPolicy", "Manual"), _pairs("ClusterList"),
     _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _flag("IntentOnline", 1),
-    _text("FaultPropagation", "1"), _text("Data", ""),
+    _choice("FaultPropagation", "1", "0"), _text("Data", ""),
     _amount("Load"), _pairs("Prerequisites"),
 )  # fmt: skip
 
@@ -130,7 +143,7 @@ TYPE_ATTRIBUTES = _table(
     _int("CleanTimeout", 60), _int("CloseTimeout", 60), _int("OpenTimeout", 60), _int("ActionTimeout", 40),
     _int("InfoTimeout", 30), _int("InfoInterval", 0), _int("RestartLimit", 0), _int("OnlineRetryLimit", 0),
     _int("CleanRetryLimit", 0), _flag("IntentionalOffline", 0),
-    _int("NumThreads", 10), _text("Operations", "OnOff"), _int("AttrChangedTimeout", 60),
+    _int("NumThreads", 10), _choice("Operations", "OnOff", "OnOnly", "None"), _int("AttrChangedTimeout", 60),
     _int("AgentStartTimeout", 60), _int("AgentReplyTimeout", 130), _int("MigrateWaitLimit", 2),
     _keys("SupportedActions"), _text("AgentClass"), _text("AgentPriority"), _text("AgentFile"),
     _text("AgentDirectory"), _keys("RegList"), _flag("FireDrill", 0), _int("ToleranceReset", 0),

@@ -18,7 +18,16 @@ from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.view import Ask, Change, Decision, View
 
 _DEAD_ENDS = frozenset(
-    ("no-evidence", "data-not-current", "no-target", "no-failover", "not-admitted", "waiting-for-group", "barred")
+    (
+        "no-evidence",
+        "data-not-current",
+        "no-target",
+        "no-failover",
+        "not-admitted",
+        "waiting-for-group",
+        "barred",
+        "admin-wait",
+    )
 )
 """Notes that say: nothing will happen before somebody does something."""
 

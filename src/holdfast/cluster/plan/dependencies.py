@@ -20,7 +20,7 @@ Source: ``cluster.md`` section 9.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from holdfast.cluster.model.configuration import Group, GroupLink
@@ -48,13 +48,18 @@ def objection(view: View, group: Group, system: str) -> str:
                 return f"group {child.name} is there, and {group.name} must not be where it is"
         elif link.location == "local" and not (system in child.priorities and is_up(view, child, system)):
             return f"group {child.name}, which {group.name} requires, is not online there"
-        elif link.location == "global" and not any(is_up(view, child, name) for name in child.priorities):
+        elif link.location == "global" and not any(is_up(view, child, name) for name in _places(view, child)):
             return f"group {child.name}, which {group.name} requires, is online nowhere"
         elif link.location == "remote" and not any(
-            name != system and is_up(view, child, name) for name in child.priorities
+            name != system and is_up(view, child, name) for name in _places(view, child)
         ):
             return f"group {child.name}, which {group.name} requires on another system, is online on none"
     return ""
+
+
+def _places(view: View, group: Group) -> Iterable[str]:
+    """The systems where a group can be up: any of a parallel one, otherwise only its owner."""
+    return group.priorities if group.parallel else (view.intent(group).owner,)
 
 
 def ground(view: View, group: Group) -> dict[str, str]:

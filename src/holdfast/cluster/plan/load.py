@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, Value, amounts
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Life
-from holdfast.cluster.plan.roster import Roster
+from holdfast.cluster.plan.roster import Roster, charges
 from holdfast.cluster.plan.status import online
 from holdfast.cluster.plan.triggers import Firing
 from holdfast.cluster.plan.view import View
@@ -34,13 +34,26 @@ def charged(view: View, system: str, besides: str = "") -> tuple[Group, ...]:
     return tuple(groups[name] for name in units if name in groups)
 
 
+def _used(view: View, system: str, attribute: str, besides: str = "") -> Mapping[str, int]:
+    """Sum up ``attribute`` (Load, Prerequisites) over what ``system`` is charged with, without the unit ``besides``."""
+    roster = view.intents if isinstance(view.intents, Roster) else Roster(view.intents)
+    total = roster.total(
+        system, attribute, lambda: _sum(amounts(group.get(attribute)) for group in charged(view, system))
+    )
+    intent = roster.get(besides)
+    if intent is None or system not in charges(intent) or intent.group not in view.configuration.groups:
+        return total
+    own = amounts(view.configuration.groups[intent.group].get(attribute))
+    return {name: number - own.get(name, 0) for name, number in total.items()}
+
+
 def shortage(view: View, group: Group, system: str) -> str:
     """Return why ``system`` cannot meet the group's Prerequisites; empty when it can."""
     needed = amounts(group.get("Prerequisites"))
     if not needed:
         return ""
     limits = amounts(_of_system(view, system, "Limits"))
-    used = _sum(amounts(other.get("Prerequisites")) for other in charged(view, system, group.unit))
+    used = _used(view, system, "Prerequisites", group.unit)
     for name, number in needed.items():
         left = limits.get(name, 0) - used.get(name, 0)
         if number > left:
@@ -64,7 +77,7 @@ def rank(view: View, group: Group, system: str) -> Rank:
 def available(view: View, system: str, besides: str = "") -> float:
     """Return Capacity less the load of the groups charged to ``system``; of several amounts the scarcest counts."""
     capacity = amounts(_of_system(view, system, "Capacity"))
-    used = _sum(amounts(other.get("Load")) for other in charged(view, system, besides))
+    used = _used(view, system, "Load", besides)
     return min((capacity.get(name, 0) - used.get(name, 0) for name in capacity), default=0)
 
 
@@ -90,7 +103,7 @@ def forecast(view: View, group: Group, system: str) -> float:
 def used_percent(view: View, system: str) -> float:
     """Return how much of a system's Capacity its groups' Load uses, in percent; of several the scarcest counts."""
     capacity = amounts(_of_system(view, system, "Capacity"))
-    used = _sum(amounts(other.get("Load")) for other in charged(view, system))
+    used = _used(view, system, "Load")
     return max((100.0 * used.get(name, 0) / number for name, number in capacity.items() if number > 0), default=0.0)
 
 

@@ -113,13 +113,17 @@ def _progress_unit(view: View, group: Group, request: Request) -> Request | None
         return None
     if request.operation.startswith("resource."):
         found = fact.resources.get(request.resource, ResourceFact())
-        return resourcerequests.progress(group, request, found)
+        return resourcerequests.progress(intent, request, found)
     if request.operation == "group.offline":
         if intent.wanted is Wanted.ONLINE:
             return refused(request, "overtaken", "a later request started it")
         return done(request) if fact.offline else None
-    if intent.following or intent.wanted is Wanted.OFFLINE:
+    if intent.frozen:
+        return refused(request, "frozen", f"group {group.unit} was frozen meanwhile")
+    if intent.following or intent.kept_down:
         return None
+    if intent.wanted is Wanted.OFFLINE:
+        return refused(request, "overtaken", f"the group is wanted offline: {intent.reason or 'by a later request'}")
     culprit = faulted_critically(group, fact.resources)
     if online(group, fact):
         if not request.system or intent.owner == request.system:

@@ -15,13 +15,17 @@ from holdfast.cluster.plan.outcome import Outcome, accept, done, option, refuse,
 from holdfast.cluster.plan.view import View
 
 
-def progress(group: Group, request: Request, fact: ResourceFact) -> Request | None:
+def progress(intent: Intent, request: Request, fact: ResourceFact) -> Request | None:
     """Return an accepted request about a resource as finished, or None while it is under way."""
-    wanted = ResourceState.ONLINE if request.operation == "resource.online" else ResourceState.OFFLINE
+    up = request.operation == "resource.online"
+    settled = fact.phase is Phase.IDLE and not fact.clean_failing
+    if settled and fact.state is (ResourceState.ONLINE if up else ResourceState.OFFLINE):
+        return done(request)
     if fact.faulted:
         return refused(request, "faulted", f"{request.resource} faulted: {fact.detail}")
-    settled = fact.state is wanted and fact.phase is Phase.IDLE and not fact.clean_failing
-    return done(request) if settled and request.resource in group.resources else None
+    if intent.overrides.get(request.resource) is not (Wanted.ONLINE if up else Wanted.OFFLINE):
+        return refused(request, "overtaken", f"what was decided later counts: {intent.reason or 'nothing is wanted'}")
+    return None
 
 
 def online(view: View, group: Group, intent: Intent, request: Request) -> Outcome:

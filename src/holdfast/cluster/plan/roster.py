@@ -8,7 +8,7 @@ system are at hand, a decision about many groups on many systems stays short.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from holdfast.cluster.model.facts import Intent, Wanted
 
@@ -19,6 +19,7 @@ class Roster(Mapping[str, Intent]):
     def __init__(self, intents: Mapping[str, Intent]) -> None:
         self._intents = dict(intents)
         self._charged: dict[str, dict[str, None]] = {}
+        self._totals: dict[str, dict[str, Mapping[str, int]]] = {}
         for intent in self._intents.values():
             self._charge(intent)
 
@@ -36,6 +37,7 @@ class Roster(Mapping[str, Intent]):
         before = self._intents.get(intent.unit)
         for system in () if before is None else charges(before):
             self._charged[system].pop(intent.unit, None)
+            self._totals.pop(system, None)
         self._intents[intent.unit] = intent
         self._charge(intent)
 
@@ -43,9 +45,17 @@ class Roster(Mapping[str, Intent]):
         """Return the units that run on ``system`` or are on their way there."""
         return tuple(self._charged.get(system, ()))
 
+    def total(self, system: str, name: str, count: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
+        """Return what ``count`` says of ``name`` for all units of ``system``; it is asked again when those change."""
+        known = self._totals.setdefault(system, {})
+        if name not in known:
+            known[name] = count()
+        return known[name]
+
     def _charge(self, intent: Intent) -> None:
         for system in charges(intent):
             self._charged.setdefault(system, {})[intent.unit] = None
+            self._totals.pop(system, None)
 
 
 def charges(intent: Intent) -> tuple[str, ...]:
