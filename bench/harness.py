@@ -24,7 +24,7 @@ Measure = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison. ``ratio`` is Holdfast over peer; ``met`` is ``ratio <= reach``."""
+    """One comparison. ``ratio`` is Holdfast over peer; ``met`` is ``ratio <= reach``, true where nothing is promised."""
 
     what: str
     unit: str
@@ -32,7 +32,7 @@ class Row:
     peer: float
     peer_name: str
     ratio: float
-    reach: float
+    reach: float | None
     met: bool
 
 
@@ -49,9 +49,16 @@ def compare(
             sys.stderr.write(f"{what}: {label}: {name} {value:.3f} {unit}\n")
             if turn:
                 figures[name].append(value)
-    ours, theirs = statistics.median(figures["holdfast"]), statistics.median(figures["peer"])
+    return median_row(what, unit, figures["holdfast"], figures["peer"], peer_name, reach)
+
+
+def median_row(
+    what: str, unit: str, holdfast: list[float], peer: list[float], peer_name: str, reach: float | None = None
+) -> Row:
+    """Return the row of medians of figures that were measured in turn."""
+    ours, theirs = statistics.median(holdfast), statistics.median(peer)
     ratio = round(ours / theirs, 3)
-    return Row(what, unit, round(ours, 3), round(theirs, 3), peer_name, ratio, reach, ratio <= reach)
+    return Row(what, unit, round(ours, 3), round(theirs, 3), peer_name, ratio, reach, reach is None or ratio <= reach)
 
 
 def publish(name: str, rows: list[Row]) -> int:
