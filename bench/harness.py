@@ -24,7 +24,7 @@ Measure = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison. ``ratio`` is Holdfast over peer; ``met`` is ``ratio <= reach``, true where nothing is promised."""
+    """One comparison. ``ratio`` is Holdfast over peer; ``met`` is ``ratio <= reach``; true without a promise."""
 
     what: str
     unit: str

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.netns import PORT, SERVICE, Net, Node, address, wait_for
+from bench.netns import PORT, SERVICE, Net, Node, wait_for
 from bench.peers.pacemaker import HTTPD, application_of
 from holdfast.runtime.authority import create_authority, issue
 from holdfast.runtime.identity import host_label, save_identity
@@ -137,6 +137,10 @@ class Ours:
         """The command line, for ``at``, that moves the group."""
         return self.command(at, "hagrp", "-switch", "grp", "-to", target)
 
+    def summary(self, at: Node) -> list[str]:
+        """The command line, for ``at``, that shows the state of everything."""
+        return self.command(at, "hastatus", "-sum")
+
     def settle(self) -> None:
         """Wait until the group is online somewhere and nothing is under way."""
         wait_for(lambda: self.owner() != "", "the group online", 60)
@@ -151,8 +155,3 @@ class Ours:
         for node in self.nodes:
             node.end()
         self.net.remove()
-
-
-def addresses(nodes: int) -> list[str]:
-    """The addresses of the nodes."""
-    return [address(number) for number in range(1, nodes + 1)]

@@ -149,6 +149,10 @@ class Pacemaker:
         """The command line, for ``at``, that moves the group."""
         return at.command("crm_resource", "--move", "--resource", "grp", "--node", target)
 
+    def summary(self, at: Node) -> list[str]:
+        """The command line, for ``at``, that shows the state of everything."""
+        return at.command("crm_mon", "-1")
+
     def settle(self) -> None:
         """Wait until nothing is under way and forget the last move and all failures."""
         node = next(node for node in self.nodes if Path(f"/proc/{node.pid}").exists())

@@ -18,9 +18,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import msgspec
 
@@ -35,6 +35,7 @@ from holdfast.cluster.model.facts import (
     Intent,
     Note,
     Request,
+    ResourceFact,
 )
 from holdfast.store.port import Entry, Put, Snapshot
 
@@ -94,6 +95,44 @@ def audit(told: Event, token: str) -> Put:
     return Put(f"{AUDIT}{int(told.at * 1e9):020d}-{token[:8]}", encode(replace(told, kind="audit")))
 
 
+_FACT_ON_WIRE = msgspec.defstruct(
+    "_FactOnWire",
+    [
+        (each.name, kind, default)
+        for each, default in ((each, msgspec.UNSET) for each in fields(GroupFact))
+        for kind in (msgspec.Raw if each.name == "resources" else get_type_hints(GroupFact)[each.name],)
+    ],
+)
+_ALIKE_LIMIT = 4096
+
+
+class _Facts:
+    """Decodes facts; those of a group that is alike on many systems share one value of its resources.
+
+    That is most of them: in a large cluster nearly every group is offline nearly everywhere, and decoding each
+    anew would be most of a decision's time and memory.
+    """
+
+    def __init__(self) -> None:
+        self._alike: dict[bytes, Mapping[str, ResourceFact]] = {}
+
+    def decode(self, value: bytes) -> GroupFact:
+        """Return the fact. Raises ``msgspec.ValidationError`` for anything else."""
+        found = msgspec.json.decode(value, type=_FACT_ON_WIRE)
+        given = {
+            name: part
+            for name in _FACT_ON_WIRE.__struct_fields__
+            if (part := getattr(found, name)) is not msgspec.UNSET
+        }
+        raw = bytes(given.pop("resources", b"{}"))
+        resources = self._alike.get(raw)
+        if resources is None:
+            if len(self._alike) >= _ALIKE_LIMIT:
+                self._alike.clear()
+            resources = self._alike[raw] = msgspec.json.decode(raw, type=dict[str, ResourceFact])
+        return GroupFact(**given, resources=resources)
+
+
 @dataclass(slots=True)
 class State:
     """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes."""
@@ -112,6 +151,7 @@ class State:
     judged: dict[str, str] = field(default_factory=dict)
     frozen: dict[str, Freeze] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
+    _decoder: _Facts = field(default_factory=_Facts, repr=False, compare=False)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> State:
@@ -139,7 +179,7 @@ class State:
         elif key == JUDGED:
             self.judged = msgspec.json.decode(entry.value, type=dict[str, str])
         elif key.startswith(FACTS):
-            fact = _known(entry.value, GroupFact)
+            fact = self._decoder.decode(entry.value)
             self.facts[fact.group, fact.system] = fact
         else:
             self._put_named(key, entry)
