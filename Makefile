@@ -5,9 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux etcd-server
+PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping
 AGENTS := resource-agents kmod nginx-light postgresql iputils-ping libxml2-utils
 
-.PHONY: run test check unit sim drill packages agent-packages docs man clean bench-first-backup
+.PHONY: run test check unit sim drill packages agent-packages peer-packages docs man clean
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
@@ -32,6 +33,8 @@ sim: $(BIN)/.run
 drill: $(BIN)/.test packages
 	$(BIN)/pytest -q tests/live/test_drill.py -k "not sabotage"
 	$(BIN)/pytest -q -n 2 tests/live/test_drill.py -k sabotage
+
+bench-cluster bench-decision: peer-packages
 
 bench-%: $(BIN)/.test packages
 	$(BIN)/python -m bench.$(subst -,_,$*)
@@ -66,6 +69,18 @@ agent-packages:
 	    for unit in $$(echo $$missing | sed 's/resource-agents/logd/; s/nginx-light/nginx/; s/kmod//; s/iputils-ping//; s/libxml2-utils//'); do \
 	      systemctl disable --quiet $$unit 2>/dev/null || true; done; \
 	  else echo "for the tests of agents, as root: apt-get install -y --no-install-recommends $$missing"; fi; \
+	fi
+
+# What the benchmarks measure against; none of it may start by itself.
+peer-packages:
+	@missing=$$(for p in $(PEERS); do dpkg-query -Wf '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    policy=/usr/sbin/policy-rc.d; \
+	    if [ ! -e $$policy ]; then trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; fi; \
+	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null; \
+	    systemctl disable --quiet pacemaker corosync 2>/dev/null || true; \
+	  else echo "for the benchmarks of the cluster, as root: apt-get install -y --no-install-recommends $$missing"; fi; \
 	fi
 
 $(BIN)/python:

@@ -1,8 +1,10 @@
 """The coordinator: one system's daemon at a time reads the whole state, plans, and commits under its epoch.
 
 Each commit compares the coordinator key and every intent it changes, so a coordinator that was paused or replaced
-changes nothing. Before it judges who lives it reads the store afresh, and judges as of the time at which it asked: an
-answer that lay waiting while this process was held up says nothing of the time since. Ports are asked in the
+changes nothing. It decides on what the daemon's watch has shown, and again only when that, or who lives, has changed:
+a quiet cluster costs the store nothing. Before anything is committed the signs of life are read afresh and the watch
+has to have come that far, and who lives is judged as of the time at which they were asked for: what piled up while this
+process was held up is seen first, and an answer that lay waiting says nothing of the time since. Ports are asked in the
 background; their answers are used while they are fresh.
 """
 
@@ -16,6 +18,7 @@ from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import (
     CoordinatorRecord,
     Event,
+    Heartbeat,
     Life,
     Note,
     Request,
@@ -45,7 +48,9 @@ from holdfast.cluster.service.records import (
     REQUEST_LIMIT,
     REQUESTS,
     ROOT,
+    SYSTEMS,
     State,
+    decode,
     encode,
     event_key,
 )
@@ -55,6 +60,12 @@ from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
 _ANSWER_FRESH_S = {AskKind.FENCE: 5.0, AskKind.ADMIT: 2.0, AskKind.STANDING: 1.0}
 _ASK_LIMIT_S = 15.0
 _TRIM_EVERY = 200
+_LOOK_AGAIN_S = 1.0
+_LOOK_SHARE = 20.0
+"""What stays the same is decided on again after a second, or after twenty times as long as a decision takes."""
+_LAG_LIMIT_S, _LAG_POLL_S = 1.0, 0.01
+
+_Told = tuple[list[Write], list[str]]
 
 
 @dataclass(frozen=True)
@@ -79,11 +90,26 @@ class Seat:
         return self.fences.get(group) or self.fences.get("*")
 
 
-class Coordinator:
-    """Call :meth:`round` often; it does nothing unless this daemon holds, or can take, the coordinator key."""
+@dataclass(frozen=True, slots=True)
+class _Commission:
+    """What is to be committed, and what is to be told and fired once it is."""
 
-    def __init__(self, seat: Seat, membership: Membership) -> None:
-        self._seat, self._membership = seat, membership
+    compares: tuple[Compare, ...]
+    writes: tuple[Write, ...]
+    lines: tuple[str, ...]
+    firings: tuple[Firing, ...]
+
+
+class Coordinator:
+    """Call :meth:`round` often; it does nothing unless this daemon holds, or can take, the coordinator key.
+
+    ``mirror`` returns what this daemon's watch has shown of ``cluster/`` so far.
+    """
+
+    def __init__(self, seat: Seat, membership: Membership, mirror: Callable[[], State]) -> None:
+        self._seat, self._membership, self._mirror = seat, membership, mirror
+        self._seen: tuple[object, ...] = ()
+        self._look_again, self._answered = 0.0, 0
         self._answers: dict[Ask, tuple[float, Answer]] = {}
         self._asking: dict[Ask, asyncio.Task[None]] = {}
         self._commits = 0
@@ -93,43 +119,95 @@ class Coordinator:
 
     async def round(self, configuration: Configuration) -> None:
         """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
+        state = self._mirror()
+        self._judge(state, configuration, self._seat.clock.monotonic())
+        if not self._leads(state):
+            if self._seat_is_free(state):
+                await self._take_seat(configuration)
+            return
+        seen = self._sight(state)
+        if seen == self._seen and self._seat.clock.monotonic() < self._look_again:
+            return
+        decision = self._decide(state, configuration)
+        if not self._commission(state, decision).writes:
+            self._seen = seen
+            return
         asked = self._seat.clock.monotonic()
-        state = State.of(await self._seat.store.read(ROOT))
-        now = self._seat.clock.monotonic()
-        for beat in state.heartbeats.values():
-            self._membership.observe(beat, now)
+        state = await self._newest()
+        self._judge(state, configuration, asked)
+        if self._sight(state) != seen:
+            decision = self._decide(state, configuration)
+        self._seen = ()
+        await self._commit(self._commission(state, decision))
+
+    def _judge(self, state: State, configuration: Configuration, at: float) -> None:
         frozen = {
             name: name in state.frozen or str(values.get("Frozen", name) or "0") != "0"
             for name, values in configuration.systems.items()
         }
-        judged = self._membership.judge(configuration.systems, asked, frozen)
+        judged = self._membership.judge(configuration.systems, at, frozen)
         beats = state.heartbeats
         self.views = {
             name: replace(view, available=beats[name].available) if name in beats else view
             for name, view in judged.items()
         }
-        if not self._leads(state):
-            await self._take_seat(state)
-            return
+
+    def _decide(self, state: State, configuration: Configuration) -> Decision:
+        began = self._seat.clock.monotonic()
         view = self._view(state, configuration)
         decision = self._seat.planner(view)
-        self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, now)
+        self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, began)
         self._seat.fire(due)
+        now = self._seat.clock.monotonic()
+        self._look_again = now + max(_LOOK_AGAIN_S, _LOOK_SHARE * (now - began))
         self._ask(decision.asks)
-        await self._commit(state, decision)
+        return decision
+
+    def _sight(self, state: State) -> tuple[object, ...]:
+        """Everything that a decision depends on, but for the passing of time: the same sight, the same decision."""
+        lives = tuple((view.name, view.life, view.incarnation, view.frozen, view.left) for view in self.views.values())
+        return (id(state), state.substance, lives, self._answered)
+
+    async def _newest(self) -> State:
+        """Return a picture that is as new as the newest sign of life in the store, after taking in all of those.
+
+        The watch shows commits in their order, so one that has shown the newest heartbeat has shown all before it. A
+        process that was held up so hears of everybody before it calls anybody dead; where the watch lags, the store
+        is read as a whole.
+        """
+        found = await self._seat.store.read(SYSTEMS)
+        now = self._seat.clock.monotonic()
+        for entry in found.entries.values():
+            self._membership.observe(decode(entry.value, Heartbeat), now)
+        newest = max((entry.revision for entry in found.entries.values()), default=0)
+        while self._mirror().revision < newest:
+            if self._seat.clock.monotonic() > now + _LAG_LIMIT_S:
+                return State.of(await self._seat.store.read(ROOT))
+            await asyncio.sleep(_LAG_POLL_S)
+        return self._mirror()
 
     def _leads(self, state: State) -> bool:
         return state.coordinator is not None and state.coordinator.session == self._seat.session
 
-    async def _take_seat(self, state: State) -> None:
+    def _seat_is_free(self, state: State) -> bool:
         record = state.coordinator
-        if record is not None:
-            beat = state.heartbeats.get(record.system)
-            same_daemon = beat is not None and beat.session == record.session
-            life = self.views.get(record.system, SystemView(record.system, Life.DEAD)).life
-            if (same_daemon and life is not Life.DEAD) or (beat is None and life is Life.UNCERTAIN):
-                return
-        epoch = 1 if record is None else record.epoch + 1
+        if record is None:
+            return True
+        beat = state.heartbeats.get(record.system)
+        same_daemon = beat is not None and beat.session == record.session
+        life = self.views.get(record.system, SystemView(record.system, Life.DEAD)).life
+        return not ((same_daemon and life is not Life.DEAD) or (beat is None and life is Life.UNCERTAIN))
+
+    async def _take_seat(self, configuration: Configuration) -> None:
+        asked = self._seat.clock.monotonic()
+        state = State.of(await self._seat.store.read(ROOT))
+        now = self._seat.clock.monotonic()
+        for beat in state.heartbeats.values():
+            self._membership.observe(beat, now)
+        self._judge(state, configuration, asked)
+        if not self._seat_is_free(state):
+            return
+        epoch = 1 if state.coordinator is None else state.coordinator.epoch + 1
         mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch)
         text = f"{self._seat.system} coordinates in epoch {epoch}"
         event = Event(self._seat.clock.wall(), "coordinator", text, system=self._seat.system, revision=state.revision)
@@ -187,6 +265,7 @@ class Coordinator:
             answer = Refusal("no-answer", str(error))
         self._answers[ask] = (self._seat.clock.monotonic(), answer)
         self._asking.pop(ask, None)
+        self._answered += 1
         self.wake.set()
 
     async def _consult(self, ask: Ask) -> Answer:
@@ -201,7 +280,8 @@ class Coordinator:
             return await fence.fence(ask.system, ask.incarnation, ask.group)
         return await fence.admit(ask.system, ask.incarnation, ask.group)
 
-    async def _commit(self, state: State, decision: Decision) -> None:
+    def _commission(self, state: State, decision: Decision) -> _Commission:
+        """Turn a decision into one transaction; nothing is awaited, so it is of the same picture."""
         writes: list[Write] = []
         compares = [Compare(COORDINATOR, state.revisions[COORDINATOR])]
         stamp = self._seat.clock.wall_ns()
@@ -213,26 +293,36 @@ class Coordinator:
                 change.intent.reason, state.revision,
             )  # fmt: skip
             writes += [Put(key, encode(change.intent)), Put(event_key(stamp, place), encode(event))]
-            self._seat.log("info", change.text)
         for request in decision.outcomes:
             compares.append(Compare(REQUESTS + request.id, state.revisions.get(REQUESTS + request.id, 0)))
             writes.append(Put(REQUESTS + request.id, encode(request)))
         writes += [Put(CONFIRMED + word.system, encode(word)) for word in decision.words]
-        writes += self._freezes(state, decision, stamp) + self._notes(state, decision, stamp)
+        lines = [change.text for change in decision.changes]
+        for more, told in (self._freezes(state, decision, stamp), self._notes(state, decision, stamp)):
+            writes += more
+            lines += told
         writes += self._surplus_requests(state)
         judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}
         if judged != state.judged:
-            writes += self._judgement(state, judged, stamp)
-        if not writes:
+            more, told = self._judgement(state, judged, stamp)
+            writes += more
+            lines += told
+        firings = [*of_systems(state.judged, judged), *of_notes(decision.notes, state.notes, state.intents)]
+        return _Commission(tuple(compares), tuple(writes), tuple(lines), tuple(firings))
+
+    async def _commit(self, commission: _Commission) -> None:
+        if not commission.writes:
             return
-        if not isinstance(await self._seat.store.transact(compares, writes), Conflict):
-            self._seat.fire([*of_systems(state.judged, judged), *of_notes(decision.notes, state.notes, state.intents)])
+        if not isinstance(await self._seat.store.transact(commission.compares, commission.writes), Conflict):
+            for line in commission.lines:
+                self._seat.log("info", line)
+            self._seat.fire(commission.firings)
         self.wake.set()
         self._commits += 1
         if self._commits % _TRIM_EVERY == 0:
             await self._trim_events()
 
-    def _freezes(self, state: State, decision: Decision, stamp: int) -> list[Write]:
+    def _freezes(self, state: State, decision: Decision, stamp: int) -> _Told:
         writes: list[Write] = []
         for place, mark in enumerate(decision.freezes):
             if mark.frozen == (mark.system in state.frozen):
@@ -243,10 +333,11 @@ class Coordinator:
                 self._seat.clock.wall(), kind, mark.system, "", mark.system, mark.by, mark.reason, state.revision
             )
             writes.append(Put(event_key(stamp, 400 + place), encode(event)))
-        return writes
+        return writes, []
 
-    def _notes(self, state: State, decision: Decision, stamp: int) -> list[Write]:
+    def _notes(self, state: State, decision: Decision, stamp: int) -> _Told:
         writes: list[Write] = []
+        lines: list[str] = []
         for place, note in enumerate(decision.notes):
             before = state.notes.get(note.group, Note(note.group))
             if _steady(note) == _steady(before):
@@ -259,18 +350,19 @@ class Coordinator:
                     self._seat.clock.wall(), note.code, text, group, reason=note.remedy, revision=state.revision
                 )
                 writes.append(Put(event_key(stamp, 500 + place), encode(event)))
-                self._seat.log("info", f"{note.group}: {text}")
-        return writes
+                lines.append(f"{note.group}: {text}")
+        return writes, lines
 
-    def _judgement(self, state: State, judged: dict[str, str], stamp: int) -> list[Write]:
+    def _judgement(self, state: State, judged: dict[str, str], stamp: int) -> _Told:
         writes: list[Write] = [Put(JUDGED, encode(judged))]
+        lines: list[str] = []
         for place, (name, life) in enumerate(judged.items()):
             if state.judged.get(name) != life:
                 text = f"{name} is {life}"
                 event = Event(self._seat.clock.wall(), "system", text, system=name, revision=state.revision)
                 writes.append(Put(event_key(stamp, 800 + place), encode(event)))
-                self._seat.log("info", text)
-        return writes
+                lines.append(text)
+        return writes, lines
 
     def _surplus_requests(self, state: State) -> list[Write]:
         finished = [

@@ -33,7 +33,7 @@ from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
-from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, State, encode
+from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, ConfigRecord, State, encode
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
@@ -102,6 +102,7 @@ class SystemDaemon:
         self._settings, self._parts, self._link, self._incarnation = settings, parts, link, incarnation
         self._session = self._clock.token()
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
+        self._config_record: ConfigRecord | None = None
         self._deadline, self._sequence, self._lease = Deadline(), 0, 0
         named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         environment = {**settings.environment, **named}
@@ -122,7 +123,7 @@ class SystemDaemon:
             user=settings.user,
             fire=self._engine.triggers.fire,
         )  # fmt: skip
-        self._coordinator = Coordinator(seat, self._membership)
+        self._coordinator = Coordinator(seat, self._membership, lambda: self._state)
         self._own = OwnKeys(parts.store)
         self._publisher = Publisher(
             settings.name, self._engine, self._own, self._clock, settings.lease_ttl_s, parts.chronicle
@@ -223,6 +224,8 @@ class SystemDaemon:
         self._membership.restart(self._clock.monotonic())
         async with asyncio.timeout(self._settings.lease_ttl_s):
             self._state = State.of(await store.read(ROOT))
+        for name in self._state.heartbeats:
+            self._observe(SYSTEMS + name)
         await self._digest()
         async for changes in store.watch(ROOT, self._state.revision):
             for change in changes:
@@ -261,13 +264,12 @@ class SystemDaemon:
 
     async def _take_configuration(self) -> None:
         record = self._state.config
-        if record is None:
+        if record is None or record is self._config_record:
             return
         text = json.dumps(dict(record.files), sort_keys=True)
-        if text == self._config_files:
-            return
-        await self._configure(build(record.files))
-        self._config_files = text
+        if text != self._config_files:
+            await self._configure(build(record.files))
+        self._config_files, self._config_record = text, record
         self._machine.keep("config.json", text)
 
     async def _restore_configuration(self) -> None:

@@ -2,7 +2,8 @@
 
 The store's lease timers are not asked: after a change of its leader they start anew. A system is dead when nothing
 new was seen of it for its time to live and a margin; by then its guard, which counts from the start of the same
-renewal, has killed everything. Pure: the clock is an argument.
+renewal, has killed everything. Whoever acts on it takes in the store's newest heartbeats first. Pure: the clock is an
+argument.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ class Membership:
         self._left: dict[str, tuple[str, Departure]] = {}
 
     def restart(self, now: float) -> None:
-        """Begin anew after a time without sight of the store: silence of our own making proves nothing."""
+        """Begin anew after a time without sight of the store: that a system was never heard of proves nothing yet.
+
+        What was heard stays: a heartbeat that the store shows unchanged has not been renewed meanwhile, so the guard
+        of its system counts from then, however long this observer could not look.
+        """
         self._since = now
-        self._signs = {
-            name: _Sign(sign.incarnation, sign.session, sign.sequence, now, False) for name, sign in self._signs.items()
-        }
 
     def observe(self, beat: Heartbeat, now: float) -> None:
         """Take in a heartbeat; only a new session or a higher sequence is a sign of life."""

@@ -135,9 +135,11 @@ class _Facts:
 
 @dataclass(slots=True)
 class State:
-    """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes."""
+    """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes;
+    ``substance`` is that of the last change of anything but a heartbeat."""
 
     revision: int = 0
+    substance: int = 0
     config: ConfigRecord | None = None
     writable: bool = False
     coordinator: CoordinatorRecord | None = None
@@ -170,6 +172,8 @@ class State:
         """Take in one key's new value."""
         self.revision = max(self.revision, entry.revision)
         self.revisions[key] = entry.revision
+        if not key.startswith(SYSTEMS):
+            self.substance = max(self.substance, entry.revision)
         if key == CONFIG:
             self.config = _known(entry.value, ConfigRecord)
         elif key == WRITABLE:
@@ -205,6 +209,8 @@ class State:
         """Forget a deleted key."""
         self.revision = max(self.revision, revision)
         self.revisions.pop(key, None)
+        if not key.startswith(SYSTEMS):
+            self.substance = max(self.substance, revision)
         name = key.rpartition("/")[2]
         if key == COORDINATOR:
             self.coordinator = None
