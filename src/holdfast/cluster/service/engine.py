@@ -166,6 +166,11 @@ class GroupEngine:
                 )
         return self._agreed
 
+    def forget(self) -> None:
+        """Wait for no trigger any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
     async def _ask(self, firing: Firing, serial: int) -> None:
         refusal = await self._engine.triggers.agree(firing)
         if serial == self._asked:
@@ -215,7 +220,9 @@ class Engine:
 
     async def drop(self, name: str) -> None:
         """Stop looking after a group; its resources stay as they are."""
-        self.groups.pop(name, None)
+        dropped = self.groups.pop(name, None)
+        if dropped is not None:
+            dropped.forget()
         for task in self._tasks.pop(name, []):
             task.cancel()
             await asyncio.wait([task])
