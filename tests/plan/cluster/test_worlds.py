@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from world import World
 
-from holdfast.cluster.model.facts import CleanReason, RequestState, ResourceFact, ResourceState
-from holdfast.cluster.plan.status import group_flags
+from holdfast.cluster.model.facts import CleanReason, Phase, RequestState, ResourceFact, ResourceState, Wanted
+from holdfast.cluster.plan.status import group_flags, intent_state, resource_flags
 
 HERE = Path(__file__).parent
 
@@ -165,3 +165,21 @@ def test_whatever_people_ask_and_systems_suffer_it_comes_to_rest_with_one_owner(
         world.settle()
         for _ in range(10):
             something(world, rng)
+
+
+def test_what_a_resource_waits_for_is_said_in_words() -> None:
+    down, up = ResourceFact(ResourceState.OFFLINE, probed=True), ResourceFact(ResourceState.ONLINE, probed=True)
+    assert intent_state(down, Wanted.ONLINE) == "waiting for children online"
+    assert intent_state(down, Wanted.OFFLINE) == "not waiting"
+    assert intent_state(replace(down, phase=Phase.STARTING), Wanted.ONLINE) == "waiting to go online"
+    assert intent_state(replace(up, phase=Phase.STOPPING), Wanted.OFFLINE) == "waiting to go offline"
+    assert intent_state(replace(down, faulted=True), Wanted.ONLINE) == "not waiting"
+
+
+def test_the_flags_of_a_resource() -> None:
+    up = ResourceFact(ResourceState.ONLINE, probed=True)
+    assert resource_flags(replace(up, timed_out=True)) == ("ONLINE", "MONITOR TIMEDOUT")
+    assert resource_flags(replace(up, clean_failing=True)) == ("ONLINE", "UNABLE TO OFFLINE")
+    assert resource_flags(replace(up, admin_wait=CleanReason.OFFLINE_HUNG)) == ("ONLINE", "ADMIN_WAIT")
+    assert resource_flags(replace(up, phase=Phase.CLEANING, restarts=1)) == ("ONLINE", "RESTARTING")
+    assert resource_flags(ResourceFact()) == ("OFFLINE", "STATE UNKNOWN")

@@ -99,7 +99,9 @@ def _resource_states(session: Session, group: Group, name: str) -> Iterator[Row]
     for system, flags in resource_report(session.state, group, name).systems.items():
         fact = living_fact(session.state, group.name, system)
         known = fact.resources.get(name) if fact else None
-        yield Row("IState", system, intent_state(known))
+        intent = session.state.intent_on(group, system)
+        goal = intent.wanted if intent is not None and intent.owner == system else None
+        yield Row("IState", system, intent_state(known, goal))
         yield Row("State", system, "|".join(flags))
 
 
