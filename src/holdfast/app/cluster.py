@@ -73,7 +73,7 @@ def with_store(
     async def run() -> Result:
         opened = open_store(url)
         try:
-            return await work(opened, who_asks(identity_of(url)) if named else "")
+            return await work(opened, await _who(opened, url) if named else "")
         except Unavailable as error:
             remedy = f"{error.remedy or 'see that it runs'}; the store is named by --store or HOLDFAST_STORE"
             raise Unavailable(error.message, remedy) from error
@@ -81,6 +81,13 @@ def with_store(
             await opened.close()
 
     return asyncio.run(run())
+
+
+async def _who(store: Store, url: str) -> str:
+    """Who asks: the user that they logged in as, else who they are."""
+    from holdfast.app.login import acting_as, login_file
+
+    return (await acting_as(store) if login_file().is_file() else "") or who_asks(identity_of(url))
 
 
 def read_state(store: str) -> State:

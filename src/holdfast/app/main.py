@@ -58,6 +58,8 @@ DIALECTS = {
             "haclus",
             "hahb",
             "hauser",
+            "halogin",
+            "hatrigger",
             "hamsg",
             "hastart",
             "hastop",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.config.files import load
 from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.records import ROOT, State
+from holdfast.cluster.service.triggers import Triggers
 from holdfast.dialects.vcs.commands import run
 from holdfast.dialects.vcs.session import Host, VcsWire
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Entry, Store
 
+TRIGGERS = "/etc/holdfast/triggers"
+_TRIGGER_LIMIT_S = 60.0
 _EARLY_S = 2.0
 """A guard that is still there after so long has accepted its file."""
 REASON = "HOLDFAST_REASON"
@@ -35,7 +38,18 @@ def vcs_main(name: str, arguments: list[str]) -> int:
 def vcs_wire() -> VcsWire:
     """Return what the commands work with; the store is the one that the environment names."""
     host = this_host()
-    return VcsWire(lambda: read_state(""), _submit, load, _edit, _writable, _follow, lambda: start(host), host)
+    return VcsWire(
+        lambda: read_state(""),
+        _submit,
+        load,
+        _edit,
+        _writable,
+        _follow,
+        lambda: start(host),
+        _login,
+        lambda name, arguments: _trigger(host, name, arguments),
+        host,
+    )
 
 
 def _submit(request: Request, wait_s: float) -> Request:
@@ -55,6 +69,24 @@ def _writable(wish: bool) -> bool:
     from holdfast.app.configuration import set_writable
 
     return with_store("", lambda opened, by: set_writable(opened, by, wish))
+
+
+def _trigger(host: Host, name: str, arguments: Sequence[str]) -> tuple[int, int]:
+    programs = Triggers(Path(host.triggers), {}, lambda _level, _text: None).programs(name)
+    for program in programs:
+        try:
+            code = subprocess.run([program, *arguments], timeout=_TRIGGER_LIMIT_S, check=False).returncode
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HoldfastError(f"{program} cannot be run: {error}", "see that it can be executed and ends") from error
+        if code:
+            return len(programs), code
+    return len(programs), 0
+
+
+def _login(user: str, password: str) -> str:
+    from holdfast.app.login import log_in
+
+    return with_store("", lambda opened, _by: log_in(opened, user, password), named=False)
 
 
 def _follow(look: Callable[[State], None]) -> None:
@@ -104,4 +136,5 @@ def this_host() -> Host:
         table = {}
     name = str(table.get("name") or socket.gethostname().partition(".")[0])
     looked_at = f"HOLDFAST_SYSTEM_CONFIG ({file or 'not set'})"
-    return Host(name, file if table else "", str(table.get("log_directory", "")), looked_at)
+    triggers = str(table.get("triggers") or TRIGGERS)
+    return Host(name, file if table else "", str(table.get("log_directory", "")), triggers, looked_at)

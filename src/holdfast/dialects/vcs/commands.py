@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.dialects.vcs import changes, engine, groups, hacf, messages, resources, status, systems, users
+from holdfast.dialects.vcs import changes, engine, groups, hacf, messages, resources, status, systems, trigger, users
 from holdfast.dialects.vcs.session import Form, VcsWire, run_form
 
 FORMS: dict[str, dict[str, Form]] = {
@@ -18,7 +18,9 @@ FORMS: dict[str, dict[str, Form]] = {
     "hahb": systems.HEARTBEAT_FORMS,
     "haconf": changes.FORMS,
     "hauser": users.FORMS,
+    "halogin": users.LOGIN_FORMS,
     "hacf": hacf.FORMS,
+    "hatrigger": trigger.FORMS,
     "hamsg": messages.FORMS,
     "hastart": engine.START_FORMS,
     "hastop": engine.STOP_FORMS,

@@ -32,6 +32,7 @@ class Host:
     system: str = ""
     config_file: str = ""
     log_directory: str = ""
+    triggers: str = ""
     looked_at: str = ""
 
 
@@ -39,7 +40,8 @@ class Host:
 class VcsWire:
     """What the composition root binds: read the state, put a request, check a configuration directory, change what is
     committed, open or close it (True when that changed anything), follow the state until somebody interrupts, start
-    this machine's system (and say what was done)."""
+    this machine's system (and say what was done), act as a user (with an empty name as oneself again),
+    run a trigger (how many programs, and the exit code of the first that failed)."""
 
     state: Callable[[], State]
     submit: Callable[[Request, float], Request]
@@ -48,6 +50,8 @@ class VcsWire:
     writable: Callable[[bool], bool] = _unbound
     follow: Callable[[Callable[[State], None]], None] = _unbound
     start: Callable[[], str] = _unbound
+    login: Callable[[str, str], str] = _unbound
+    trigger: Callable[[str, Sequence[str]], tuple[int, int]] = _unbound
     local: Host = field(default_factory=Host)
 
 
@@ -152,7 +156,7 @@ class Session:
 
 
 Form = Callable[[Session, Words], list[str] | None]
-_WITHOUT_STATE = ("hacf", "hamsg", "hastart")
+_WITHOUT_STATE = ("hacf", "hamsg", "hastart", "hatrigger")
 _NAMELESS = re.compile(r"'([^']+)'")
 
 

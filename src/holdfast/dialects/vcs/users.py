@@ -7,8 +7,6 @@ What is kept of it is a slow salted digest. A user of this machine, or of a cert
 from __future__ import annotations
 
 import getpass
-import hashlib
-import os
 import sys
 
 from holdfast.cluster.config.amend import Change
@@ -17,18 +15,9 @@ from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.plan.privileges import ROLES, roles, users
 from holdfast.dialects.vcs.session import Form, Session, UsageError, Words
 from holdfast.kernel.errors import Refusal, Refused
+from holdfast.runtime.password import digest
 
-_ROUNDS = 200_000
 _HEADING = f"{'#User':<16} {'Privilege':<22} Object"
-
-
-def digest(password: str, salt: bytes = b"") -> str:
-    """Return what is kept of a password; an empty one gives nothing, so that it never fits."""
-    if not password:
-        return ""
-    salt = salt or os.urandom(8)
-    made = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ROUNDS)
-    return f"p{salt.hex()}{made.hex()}"
 
 
 def _password() -> str:
@@ -143,6 +132,23 @@ def _display(session: Session, words: Words) -> list[str]:
     rows = [(user, *one) for user in asked for one in _privileges(session.configuration, user)]
     return [_HEADING, *(f"{user:<16} {role:<22} {about}" for user, role, about in rows)]
 
+
+def _login(session: Session, words: Words) -> list[str]:
+    if len(words.plain) < 2:
+        raise UsageError("CLUSTER USER")
+    cluster, user = words.plain[:2]
+    if cluster != session.configuration.name:
+        reason = f"this cluster is {session.configuration.name}, not {cluster!r}"
+        raise Refused(Refusal("no-cluster", reason, "name the cluster you are in"))
+    return [session.wire.login(user, _password())]
+
+
+def _logout(session: Session, _words: Words) -> list[str]:
+    return [session.wire.login("", "")]
+
+
+LOGIN_FORMS: dict[str, Form] = {"": _login, "endallsessions": _logout}
+"""Forms of ``halogin``."""
 
 FORMS: dict[str, Form] = {
     "add": _add,
