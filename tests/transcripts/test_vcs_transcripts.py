@@ -78,7 +78,11 @@ def play(path: Path, wire: VcsWire, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.txt")), ids=lambda path: path.stem)
 def test_transcript(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HERE)
-    play(path, VcsWire(known_state, submit, load, writable=lambda _wish: True), capsys)
+    play(
+        path,
+        VcsWire(known_state, submit, load, writable=lambda _wish: True, follow=lambda look: look(known_state())),
+        capsys,
+    )
 
 
 @pytest.mark.parametrize("path", sorted(SEED.glob("*.txt")), ids=lambda path: path.stem)

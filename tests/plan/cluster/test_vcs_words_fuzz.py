@@ -72,7 +72,8 @@ def test_any_words_are_answered_or_refused(lines: list[tuple[tuple[str, str], li
     held = Committed()
     wire = VcsWire(
         held.state, submit, lambda _path: build(held.files), held.change, lambda _wish: True,
-        lambda look: look(held.state()), lambda: "", Host("a"),
+        lambda look: look(held.state()), lambda: "", lambda _user, _password: "", lambda _name, _arguments: (0, 0),
+        Host("a"),
     )  # fmt: skip
     for (name, form), words in lines:
         before, commits = dict(held.files), held.commits
