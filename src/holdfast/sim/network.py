@@ -187,14 +187,23 @@ class RemoteStore:
 
     async def _news(self) -> None:
         """Wait for a later commit; after a while without one, look whether the roads are still open."""
-        done, _ = await asyncio.wait([self._network.next_news(self._host)], timeout=STREAM_LIMIT_S)
-        if not done and not (self._network.back[self._host].open and self._network.there[self._host].open):
+        news = self._network.next_news(self._host)
+        limit = self._network.loop.call_later(STREAM_LIMIT_S, _settle, news, None, None)
+        try:
+            await news
+        finally:
+            limit.cancel()
+        waited = self._network.loop.now >= limit.when()
+        if waited and not (self._network.back[self._host].open and self._network.there[self._host].open):
             raise Unavailable("the stream of changes broke")
 
     async def _ask(self, work: Callable[[], Result]) -> Result:
+        """Wait on the answer itself, so that after a pause nothing comes between it and what is made of it."""
         answer: asyncio.Future[Result] = self._network.loop.create_future()
+        late = Unavailable("the store does not answer")
+        limit = self._network.loop.call_later(CALL_LIMIT_S, _settle, answer, None, late)
         self._network.call(self._host, work, answer)
         try:
-            return await asyncio.wait_for(answer, CALL_LIMIT_S)
-        except TimeoutError as error:
-            raise Unavailable("the store does not answer") from error
+            return await answer
+        finally:
+            limit.cancel()

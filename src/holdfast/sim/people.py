@@ -58,18 +58,18 @@ class People:
                 await self._work_on_the_cable()
                 continue
             request = self._wish()
-            await self._ask(request, self._chance.choice((0.0, 20.0)))
+            await self.ask(request, self._chance.choice((0.0, 20.0)))
 
     async def _work_on_the_cable(self) -> None:
         """Freeze a group, pull its system's cable, and unfreeze before the cable is back: the guard still spares it."""
         name = self._chance.choice(sorted(self._configuration.groups))
-        await self._ask(Request("", "group.freeze", name), 10.0)
+        await self.ask(Request("", "group.freeze", name), 10.0)
         await asyncio.sleep(3.0)
         intent = (await self._client.state()).intents.get(name)
         if intent is not None and intent.owner:
             self.pull_cable(intent.owner, self._chance.uniform(15, 45))
             await asyncio.sleep(self._chance.uniform(0.1, 12))
-        await self._ask(Request("", "group.unfreeze", name), 10.0)
+        await self.ask(Request("", "group.unfreeze", name), 10.0)
 
     def _wish(self) -> Request:
         operation = self._chance.choices([name for name, _ in _WISHES], [weight for _, weight in _WISHES])[0]
@@ -81,7 +81,8 @@ class People:
             options = {"mode": self._chance.choice(("on", "off")), "for_s": f"{self._chance.uniform(10, 60):.0f}"}
         return Request("", operation, group.name, resource, system, options)
 
-    async def _ask(self, request: Request, wait_s: float) -> None:
+    async def ask(self, request: Request, wait_s: float) -> None:
+        """Ask for one thing, and hear what becomes of it."""
         self.asked += 1
         what = f"{request.operation} {request.group} {request.resource} {request.system}"
         self._timeline.note(DESK, f"asks {what}")
@@ -98,7 +99,7 @@ class People:
             with contextlib.suppress(Unavailable):
                 state = await self._client.state()
                 for request in self._remedies(state):
-                    await self._ask(request, 0.0)
+                    await self.ask(request, 0.0)
                 for name, host in self._hosts.items():
                     if not host.up and name not in state.confirmed and self._owes(state, name):
                         with contextlib.suppress(Refused):

@@ -10,8 +10,10 @@ import random
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.plan.decide import decide
@@ -57,16 +59,17 @@ class Report:
 
 
 class Run:
-    """Builds the world of ``seed``. ``faulty_s`` is how long things go wrong."""
+    """Builds the world of ``seed``. ``faulty_s`` is how long things go wrong; ``text`` is a main.cf that chance did not
+    write."""
 
-    def __init__(self, seed: int, faulty_s: float, echo: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int, faulty_s: float, echo: Callable[[str], None] | None = None, text: str = "") -> None:
         self.chance = random.Random(seed)
         self.loop = SimLoop()
         self.timeline = Timeline(self.loop.time, echo)
         self.report, self._faulty_s = Report(seed), faulty_s
-        names = systems(self.chance)
-        self._text = main_cf(self.chance, names)
+        self._text = text or main_cf(self.chance, systems(self.chance))
         self.configuration = build({"main.cf": self._text})
+        names = tuple(self.configuration.systems)
         self.timing = self.chance.choice(TIMINGS)
         self.network = Network(self.loop, self.chance, (*names, DESK))
         self.plant = Plant(self.loop, self.chance, self.network, self.timeline)
@@ -124,27 +127,28 @@ class Run:
     def tell(self) -> Report:
         """Run it to the end and return what became of it."""
         self.timeline.note("world", f"seed {self.report.seed}, {', '.join(self.hosts)}, {self.timing}")
-        enabled = gc.isenabled()
-        gc.disable()
         try:
-            self._in_desk(self.people.load(self._text))
-            for host in self.hosts.values():
-                self.loop.call_later(self.chance.uniform(0.0, 3.0), host.boot)
-            self.loop.run_until(CALM_S)
+            self.begin()
             self._trouble()
             self._peace()
         finally:
-            self._close()
-            if enabled:
-                gc.enable()
+            self.close()
         return self.report
 
-    def _in_desk(self, work: object) -> None:
+    def begin(self) -> None:
+        """Load the configuration, boot the hosts, and let them start what is to run."""
+        self.in_desk(self.people.load(self._text))
+        for host in self.hosts.values():
+            self.loop.call_later(self.chance.uniform(0.0, 3.0), host.boot)
+        self.loop.run_until(CALM_S)
+
+    def in_desk(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let a person begin something."""
         self._desk.run(self.loop.create_task, work)
 
     def _trouble(self) -> None:
         stage = Stage(self.loop, self.chance, self.network, self.hosts, self._later)
-        self._in_desk(self.people.meddle(every_s=25.0))
+        self.in_desk(self.people.meddle(every_s=25.0))
         mean_s = self.chance.choice((4.0, 8.0, 15.0))
         while not self.loop.halt and self.loop.now < self._faults_until:
             self.loop.run_until(min(self.loop.now + self.chance.expovariate(1 / mean_s), self._faults_until))
@@ -173,7 +177,7 @@ class Run:
         self._people_process = Process(DESK)
         self._desk = inside(self._people_process)
         self._heal()
-        self._in_desk(self.people.set_right())
+        self.in_desk(self.people.set_right())
         began, rested = self.loop.now, 0.0
         while not self.loop.halt:
             self.loop.run_until(self.loop.now + _LOOK_EVERY_S)
@@ -203,9 +207,8 @@ class Run:
             if not host.up and host.name != stay_down:
                 host.boot()
 
-    def _close(self) -> None:
-        """End the story. What is left unfinished is thrown away in silence, and only now, so that no late tidying up
-        of a dead process gets into the story."""
+    def close(self) -> None:
+        """End the story."""
         report, loop = self.report, self.loop
         report.simulated_s, report.handled, report.digest = loop.now, loop.handled, self.timeline.digest
         report.asked, report.decisions = self.people.asked, self.checker.decisions
@@ -214,13 +217,25 @@ class Run:
         loop.close()
 
 
-def run(seed: int, faulty_s: float = FAULTY_S, echo: Callable[[str], None] | None = None) -> Report:
-    """Tell the story of ``seed``; ``echo`` gets each line of the timeline."""
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Throw away what stories leave unfinished only after they were told, and in silence: no late tidying up of a dead
+    process may get into a story."""
     heard, sys.unraisablehook = sys.unraisablehook, lambda _about: None
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        report = Run(seed, faulty_s, echo).tell()
-        gc.collect()
-        return report
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            yield
+            gc.collect()
     finally:
         sys.unraisablehook = heard
+        if enabled:
+            gc.enable()
+
+
+def run(seed: int, faulty_s: float = FAULTY_S, echo: Callable[[str], None] | None = None) -> Report:
+    """Tell the story of ``seed``; ``echo`` gets each line of the timeline."""
+    with undisturbed():
+        return Run(seed, faulty_s, echo).tell()

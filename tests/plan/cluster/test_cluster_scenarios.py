@@ -17,6 +17,7 @@ import pytest
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import (
+    SPARED,
     CleanReason,
     Evidence,
     EvidenceKind,
@@ -118,6 +119,7 @@ def intent_of(scenario: dict[str, Any]) -> Intent:
         maintenance_until=scenario.get("maintenance_until", 0.0),
         overrides=wishes,
         accept_data_loss=scenario.get("accept_data_loss", False),
+        spared=scenario.get("spared", SPARED if scenario.get("frozen", False) else 0),
     )
 
 

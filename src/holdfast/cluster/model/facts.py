@@ -72,7 +72,7 @@ class ResourceFact:
     """One resource on one system. ``restarts`` counts local restarts since it was last stable; ``keeps`` says that it
     is never taken offline, so that the group may be offline while it is online. ``timed_out``: the last monitor ran out
     of time. ``admin_wait``: why an administrator must look (ManageFaults NONE, or clean was given up). ``intentional``:
-    it was stopped on purpose from outside."""
+    it was stopped on purpose from outside. ``broken``: it is there and does not work, so nothing may stand on it."""
 
     state: ResourceState = ResourceState.UNKNOWN
     phase: Phase = Phase.IDLE
@@ -85,6 +85,7 @@ class ResourceFact:
     timed_out: bool = False
     admin_wait: CleanReason | None = None
     intentional: bool = False
+    broken: bool = False
 
     @property
     def settled_offline(self) -> bool:
@@ -127,6 +128,10 @@ class Wanted(Enum):
     OFFLINE = "offline"
 
 
+SPARED = -1
+"""Of ``Intent.spared``: the group is frozen, so that its owner's guard may spare it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """What was decided for a group. ``owner`` in ``incarnation`` may run it, and only with ``evidence``.
@@ -138,7 +143,9 @@ class Intent:
     own, that of the part ``at`` it. ``loose`` names resources that go offline although what needs them is online;
     ``nopre`` skips the preonline trigger; ``cause`` is the system whose fault moved the group, empty when it was a
     person or nobody. ``retries`` counts how often the group was started again in place (OnlineRetryLimit), the last
-    time at ``retried_at`` (wall-clock seconds).
+    time at ``retried_at`` (wall-clock seconds). ``spared`` is :data:`SPARED` while a
+    freeze may keep the guard from killing the group, and after it the serial from which on the owner must report that
+    the guard looks after it again.
     """
 
     group: str
@@ -163,6 +170,7 @@ class Intent:
     cause: str = ""
     retries: int = 0
     retried_at: float = 0.0
+    spared: int = 0
 
     @property
     def unit(self) -> str:

@@ -60,6 +60,9 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
             return Proof(refusal=_unproven(owner, f"the fence did not confirm: {refusal.reason}"))
     if last is not None and not last.guarded:
         return Proof(refusal=_unproven(owner, "the group was frozen there, so its guard spared it"))
+    if intent.spared and (last is None or last.incarnation != incarnation or last.serial < intent.spared):
+        told = f"the group was frozen, and {owner} has not reported since that its guard looks after it again"
+        return Proof(refusal=_unproven(owner, told))
     silent_s = view.system(owner).silent_s
     text = (
         f"nothing was heard of {owner} for {silent_s:.1f} s by the observer's clock; the deadline at which its guard "

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Confirmation, Intent, Life, Request, ResourceFact, ResourceState, Wanted
+from holdfast.cluster.model.facts import (
+    SPARED,
+    Confirmation,
+    Intent,
+    Life,
+    Request,
+    ResourceFact,
+    ResourceState,
+    Wanted,
+)
 from holdfast.cluster.plan.outcome import Outcome, done, finish, option, refuse
 from holdfast.cluster.plan.status import counted
 from holdfast.cluster.plan.view import View
@@ -19,7 +28,8 @@ def freeze(view: View, group: Group, intent: Intent, request: Request) -> Outcom
     frozen = request.operation == "group.freeze"
     if intent.frozen == frozen:
         return Outcome(request=done(request))
-    changed = replace(intent, frozen=frozen, serial=intent.serial + 1)
+    spared = SPARED if frozen or group.flag("Frozen") else intent.serial + 1
+    changed = replace(intent, frozen=frozen, serial=intent.serial + 1, spared=spared)
     return finish(view, request, changed, request.operation.partition(".")[2], f"{group.unit}")
 
 

@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Departure, Evidence, EvidenceKind, GroupFact, Intent, Life, Note, Wanted
+from holdfast.cluster.model.facts import (
+    SPARED,
+    Departure,
+    Evidence,
+    EvidenceKind,
+    GroupFact,
+    Intent,
+    Life,
+    Note,
+    Wanted,
+)
 from holdfast.cluster.plan.dependencies import displaced, dragging, ground, in_the_way, objection
 from holdfast.cluster.plan.evidence import data_current, takeover
 from holdfast.cluster.plan.local import faulted_critically, propagates, stopped_on_purpose
@@ -31,6 +41,9 @@ def decide_group(view: View, group: Group) -> Decision:
         return _change(view, ended, "maintenance-ended", "maintenance has passed its deadline")
     if intent.frozen or group.flag("Frozen"):
         return _frozen(view, group, intent)
+    if intent.spared == SPARED:
+        thawed = replace(intent, spared=intent.serial + 1, serial=intent.serial + 1)
+        return _change(view, thawed, "thawed", f"{group.name} is frozen no longer")
     if intent.in_maintenance:
         left_s = intent.maintenance_until - view.now
         return _note(group, "maintenance", f"in maintenance for another {left_s:.0f} s")
@@ -51,6 +64,9 @@ def decide_group(view: View, group: Group) -> Decision:
 
 def _frozen(view: View, group: Group, intent: Intent) -> Decision:
     owner = view.system(intent.owner)
+    if intent.owner and intent.spared != SPARED:
+        spared = replace(intent, spared=SPARED, serial=intent.serial + 1)
+        return _change(view, spared, "frozen", f"{group.name} is frozen by its configuration")
     if intent.owner and owner.life is Life.ALIVE and owner.incarnation != intent.incarnation:
         fact = view.fact(group.name, intent.owner)
         if fact is not None and fact.probed:
@@ -376,7 +392,7 @@ def _give(
     given = replace(
         intent, owner=target, incarnation=incarnation, wanted=Wanted.ONLINE, serial=intent.serial + 1,
         evidence=evidence, following="", reason=reason, overrides={}, accept_data_loss=False, kept_down="",
-        ground=ground(view, group), loose=(), retries=0,
+        ground=ground(view, group), loose=(), retries=0, spared=0,
     )  # fmt: skip
     passed = "".join(f"; not {name}: {why}" for name, why in (rejected or {}).items())
     text = f"{group.name} goes to {target}: {reason}; evidence: {evidence.kind.value}, {evidence.text}{passed}"

@@ -225,7 +225,7 @@ def _may_start(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bo
 
 def _up(group: Group, name: str, facts: Mapping[str, ResourceFact]) -> bool:
     fact = facts.get(name, ResourceFact())
-    return fact.state is ResourceState.ONLINE and fact.phase is Phase.IDLE
+    return fact.state is ResourceState.ONLINE and fact.phase is Phase.IDLE and not fact.broken
 
 
 def _may_stop(group: Group, name: str, facts: Mapping[str, ResourceFact], loose: bool = False) -> bool:

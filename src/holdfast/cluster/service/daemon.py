@@ -113,6 +113,7 @@ class SystemDaemon:
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
+        self._guard_told = False
         self._errands = Errands(
             settings.name, self._engine, parts.store, self._denial, lambda how: self._departing.stop(how)
         )
@@ -248,9 +249,9 @@ class SystemDaemon:
         here = ("", self._settings.name)
         frozen = {intent.group for intent in self._state.intents.values() if intent.frozen and intent.at in here}
         frozen |= {name for name, group in self._configuration.groups.items() if group.flag("Frozen")}
-        if frozenset(frozen) != self._frozen:
+        if frozenset(frozen) != self._frozen or not self._guard_told:
             await self._link.frozen(sorted(frozen))
-            self._frozen = frozenset(frozen)
+            self._frozen, self._guard_told = frozenset(frozen), True
             self._machine.keep("frozen", "\n".join(sorted(frozen)))
         for name, group in self._engine.groups.items():
             intent = self._state.intent_on(group.group, self._settings.name)
@@ -302,7 +303,7 @@ class SystemDaemon:
             if last is None and self._engine.swept:
                 last = await self._own_fact(name)
             engine = self._engine.adopt(group, self._workloads[name], last)
-            engine.guarded = name not in self._frozen
+            engine.guarded = self._guard_told and name not in self._frozen
             engine.take(self._state.intent_on(group, self._settings.name))
             self._engine.changed(name)
         self._configuration = configuration

@@ -143,8 +143,8 @@ class Worker:
     def _interval_s(self) -> float:
         if not self.fact.probed:
             return 1.0
-        online = self.fact.state is ResourceState.ONLINE
-        return float(max(1, self._do.limit("MonitorInterval" if online else "OfflineMonitorInterval")))
+        offline = self.fact.state is ResourceState.OFFLINE
+        return float(max(1, self._do.limit("OfflineMonitorInterval" if offline else "MonitorInterval")))
 
     @staticmethod
     def _now() -> float:
@@ -198,7 +198,7 @@ class Worker:
         self._set(
             state=result.state, faulted=faulted, detail=detail, timed_out=False,
             probed=self.fact.probed or result.state is not ResourceState.UNKNOWN,
-            intentional=self.fact.intentional and not online,
+            intentional=self.fact.intentional and not online, broken=result.broken,
         )  # fmt: skip
 
     # --- orders
@@ -216,8 +216,9 @@ class Worker:
             return
         self._counters = replace(self._counters, tolerated=0, retries=0, troubled_at=self._now())
         self._set(
-            state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="", intentional=False, timed_out=False
-        )
+            state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="", intentional=False, timed_out=False,
+            broken=False,
+        )  # fmt: skip
 
     async def _started(self) -> Failure | None:
         """Run online in a task of its own, so that it can be abandoned; return what went wrong."""
@@ -242,11 +243,14 @@ class Worker:
             await self._clean(trouble.reason, trouble.text)
             return
         self._counters = Counters()
-        self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="", timed_out=False)
+        self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="", timed_out=False, broken=False)
 
     # --- clean
 
     async def _clean(self, reason: CleanReason, detail: str, abandoned: bool = False) -> None:
+        if self._around.hands_off():
+            self._leave_alone(detail)
+            return
         if not self._around.manages_faults():
             await self._wait_for_admin(reason, detail)
             return
@@ -260,9 +264,14 @@ class Worker:
                 return
             await asyncio.sleep(_CLEAN_PAUSES_S[min(attempt - 1, len(_CLEAN_PAUSES_S) - 1)])
             if self._around.hands_off():
-                self._set(phase=Phase.IDLE)
+                self._leave_alone(detail)
                 return
         self._after_clean(reason, detail, abandoned)
+
+    def _leave_alone(self, detail: str) -> None:
+        """The group was frozen meanwhile: nothing more is done, and what is there now the next monitor says."""
+        self._set(phase=Phase.IDLE, state=ResourceState.UNKNOWN, clean_failing=False, detail=detail)
+        self._event.set()
 
     def _after_clean(self, reason: CleanReason, detail: str, abandoned: bool) -> None:
         sequel, self._counters = after_clean(self.resource, reason, self._counters, abandoned, self._system)
@@ -270,7 +279,7 @@ class Worker:
         self._around.log("warning" if faulted else "info", f"{self.resource.name} cleaned: {sequel.value}")
         self._set(
             state=ResourceState.OFFLINE, phase=Phase.IDLE, clean_failing=False, faulted=faulted, detail=detail,
-            probed=True, restarts=self._counters.restarts, timed_out=False,
+            probed=True, restarts=self._counters.restarts, timed_out=False, broken=False,
         )  # fmt: skip
 
     async def _wait_for_admin(self, reason: CleanReason, detail: str) -> None:

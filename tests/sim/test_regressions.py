@@ -1,0 +1,161 @@
+"""What the simulation found once, told again as short stories: each with one cluster, one mishap and its promise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.cluster.config.builder import build
+from holdfast.cluster.model.facts import Heartbeat, Life, Request
+from holdfast.cluster.service.coordinator import Coordinator, Seat
+from holdfast.cluster.service.machine import Clock
+from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.records import SYSTEMS, encode
+from holdfast.sim.run import Run, undisturbed
+from holdfast.sim.services import Level, Trouble
+from holdfast.sim.shape import TYPES, Timing
+from holdfast.store.drivers.memory import MemoryStore
+from holdfast.store.port import Put, Snapshot
+
+MAIN_CF = (
+    TYPES
+    + """
+cluster story ( )
+system hosta ( )
+system hostb ( )
+system hostc ( )
+group ga (
+    SystemList = { hosta = 0, hostb = 1 }
+    AutoStartList = { hosta }
+    )
+    Thing ga0 ( )
+    Thing ga1 ( )
+    ga1 requires ga0
+"""
+)
+TIMING = Timing(1.0, 4.0, 0.6)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with undisturbed():
+        yield
+
+
+class Story:
+    """A cluster that has come up: ``ga`` runs on hosta."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.run = Run(seed, 0.0, text=MAIN_CF)
+        self.run.timing = TIMING
+        self.run.begin()
+        self.hosts, self.loop = self.run.hosts, self.run.loop
+        assert self.hosts["hosta"].services.running("ga") == ["ga0", "ga1"]
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; every promise must hold."""
+        self.loop.run_until(self.loop.now + seconds)
+        assert not self.run.report.violation, "\n".join(self.run.timeline.last(40))
+
+    def ask(self, operation: str, system: str = "") -> None:
+        """A person asks for something about the group."""
+        self.run.in_desk(self.run.people.ask(Request("", operation, "ga", system=system), 0.0))
+
+    def trouble(self, kind: Trouble, seconds: float, system: str = "hosta") -> None:
+        """The service ``ga0`` suffers for a while."""
+        self.hosts[system].services.table["ga", "ga0"].troubles[kind] = self.loop.now + seconds
+
+    def fault(self, system: str = "hosta") -> None:
+        """The service ``ga0`` dies."""
+        self.hosts[system].services.put("ga", "ga0", Level.DOWN, "it died", lost=True)
+
+
+class HeldUp(MemoryStore):
+    """A store whose answers lie unread for ten seconds, as when their reader is stopped."""
+
+    now = 0.0
+
+    async def read(self, prefix: str) -> Snapshot:
+        snapshot = await super().read(prefix)
+        self.now += 10.0
+        return snapshot
+
+
+def test_a_coordinator_that_was_stopped_while_it_asked_does_not_judge_by_the_old_answer() -> None:
+    async def tell() -> Life:
+        store = HeldUp()
+        configuration = build({"main.cf": MAIN_CF})
+        clock = Clock(monotonic=lambda: store.now)
+        eyes = Membership(TIMING.lease_ttl_s, TIMING.margin_s, 0.0)
+        coordinator = Coordinator(Seat("hosta", "s", store, clock=clock), eyes)
+        for sequence in (1, 2):
+            beat = Heartbeat("hostb", "1-b", "b", sequence)
+            await store.transact([], [Put(SYSTEMS + "hostb", encode(beat))])
+            eyes.observe(beat, store.now)
+        await coordinator.round(configuration)
+        return coordinator.views["hostb"].life
+
+    assert asyncio.run(tell()) is Life.ALIVE
+
+
+def test_a_start_that_a_dead_daemon_left_running_does_not_succeed_behind_the_next_ones_back() -> None:
+    story = Story()
+    story.ask("group.offline")
+    story.wait(5.0)
+    story.trouble(Trouble.SLOW_ONLINE, 4.0)
+    story.ask("group.online", "hosta")
+    story.wait(2.0)
+    daemon = story.hosts["hosta"].daemon
+    assert daemon is not None
+    daemon.kill()
+    story.wait(3.0)
+    story.ask("group.switch", "hostb")
+    story.wait(60.0)
+    assert story.run.checker.active("ga") == ["hostb"]
+
+
+def test_a_daemon_restarted_without_the_store_does_not_run_in_circles() -> None:
+    story = Story()
+    story.trouble(Trouble.SLOW_ONLINE, 30.0)
+    story.fault()
+    daemon = story.hosts["hosta"].daemon
+    assert daemon is not None
+    story.hosts["hosta"].events()
+    story.wait(1.0)
+    daemon.kill()
+    story.run.network.change_leader(3.0)
+    story.wait(20.0)
+
+
+def test_a_daemon_without_the_store_does_not_wake_ever_more_often() -> None:
+    story = Story()
+    for road in (story.run.network.there["hosta"], story.run.network.back["hosta"]):
+        story.run.network.cut(road)
+    story.wait(20.0)
+    for name in ("hostb", "hostc"):
+        story.hosts[name].lose_power()
+    counts = []
+    for _ in range(2):
+        before = story.loop.handled
+        story.wait(20.0)
+        counts.append(story.loop.handled - before)
+        story.wait(60.0)
+    assert counts[1] < 1.5 * counts[0]
+
+
+@pytest.mark.parametrize("trouble", [Trouble.SLOW_ONLINE, Trouble.FAILING_CLEAN])
+def test_a_group_that_is_frozen_in_the_middle_of_a_start_is_left_alone_and_goes_on_later(trouble: Trouble) -> None:
+    story = Story()
+    story.ask("group.offline")
+    story.wait(5.0)
+    for kind in (Trouble.SLOW_ONLINE, trouble):
+        story.trouble(kind, 50.0)
+    story.ask("group.online", "hosta")
+    story.wait(3.0 if trouble is Trouble.SLOW_ONLINE else 18.0)
+    story.ask("group.freeze")
+    story.wait(60.0)
+    story.ask("group.unfreeze")
+    story.wait(40.0)
+    assert story.run.checker.active("ga")
