@@ -99,15 +99,17 @@ def submit(store: str, request: Request, wait_s: float) -> Request:
     """Put a request and wait as asked; resource requests find their group, and their system if none is named."""
 
     async def work(client: ClusterClient) -> Request:
-        return await client.ask(await _complete(client, request), wait_s)
+        if request.operation.startswith("resource."):
+            return await client.ask(complete(await client.state(), request), wait_s)
+        return await client.ask(request, wait_s)
 
     return with_client(store, work)
 
 
-async def _complete(client: ClusterClient, request: Request) -> Request:
+def complete(state: State, request: Request) -> Request:
+    """Return a request about a resource with its group, and for an errand with its system if none is named."""
     if not request.operation.startswith("resource."):
         return request
-    state = await client.state()
     group = configuration_of(state).group_of(request.resource)
     if group is None:
         raise Refused(Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list"))

@@ -6,14 +6,10 @@ pay for the web console.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from holdfast.kernel.errors import HoldfastError
-
+TYPE_CHECKING = False  # typing itself costs a third of what an answer at the daemon's door does
 if TYPE_CHECKING:
     from holdfast.cli.frame import LazyGroup
 
@@ -75,7 +71,7 @@ DIALECTS = {
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; a first word or program name that is a dialect's command runs that dialect."""
     arguments = sys.argv if argv is None else argv
-    name = Path(arguments[0]).name
+    name = os.path.basename(arguments[0])
     if name in DIALECTS:
         return _run_dialect(name, arguments[1:])
     if len(arguments) > 1 and arguments[1] in DIALECTS:
@@ -84,6 +80,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run_dialect(name: str, arguments: list[str]) -> int:
+    from holdfast.app.knock import COMMANDS, knock
+
+    answered = knock(name, arguments) if name in COMMANDS else None
+    return _run_here(name, arguments) if answered is None else answered
+
+
+def _run_here(name: str, arguments: list[str]) -> int:
+    import importlib
+
+    from holdfast.kernel.errors import HoldfastError
+
     module, _, function = DIALECTS[name].partition(":")
     try:
         code = int(getattr(importlib.import_module(module), function)(name, arguments))

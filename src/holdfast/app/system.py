@@ -7,6 +7,7 @@
     name = "hosta"                           # this system's name in main.cf
     store = "embedded:///var/lib/holdfast/cluster.db"
     run_directory = "/run/holdfast/hosta"
+    socket = "/run/holdfast/control.sock"    # where commands of this machine knock; default: in run_directory
     heartbeat_interval_s = 0.5
     lease_ttl_s = 3.0
     margin_s = 0.5
@@ -53,6 +54,7 @@ from holdfast.cluster.agents.registry import BUILT_IN, Agents
 from holdfast.cluster.agents.systemd import ON_EXPIRY
 from holdfast.cluster.ports import Agent
 from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
+from holdfast.cluster.service.door import Door
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.cluster.service.meters import Meters
@@ -68,8 +70,8 @@ _NAME = re.compile(r"\w[\w.-]*")
 _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
-    "isolation", "process_scope", "log", "log_directory", "triggers", "environment", "agents", "plugins", "settings",
-    "guard",
+    "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
+    "settings", "guard",
 )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ class SystemFile:
     plugins: Mapping[str, Any] = field(default_factory=dict)
     free: Mapping[str, Any] = field(default_factory=dict)
     log_directory: str = ""
+    socket: Path = Path()
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -108,6 +111,7 @@ def read_system_file(path: Path) -> SystemFile:
     return SystemFile(
         path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
+        socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
     )  # fmt: skip
 
 
@@ -245,6 +249,7 @@ def _chronicle(file: SystemFile) -> EngineLog | None:
 
 
 async def _run(file: SystemFile) -> None:
+    from holdfast.app.door import clerk
     from holdfast.app.store import open_store
 
     descriptor = os.environ.get(GUARD_FD)
@@ -253,8 +258,9 @@ async def _run(file: SystemFile) -> None:
     link = GuardLink(socket.socket(fileno=int(descriptor)))
     store = open_store(file.store)
     fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
+    door = Door(file.socket, clerk(file.store, file.path))
     devices, standings = _plug(file, "devices"), _plug(file, "standings")
-    parts = Parts(store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file))
+    parts = Parts(store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file), door=door)
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:
         await daemon.run()

@@ -26,6 +26,7 @@ from holdfast.cluster.plan.view import Decision, View
 from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.departing import Departing, Stoppable
+from holdfast.cluster.service.door import Door, Hall
 from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.machine import Machine, ThisMachine
@@ -69,6 +70,7 @@ class Parts:
     meters: Meters | None = None
     planner: Callable[[View], Decision] = decide
     chronicle: Chronicle | None = None
+    door: Door | None = None
 
 
 class Home(Commands, Protocol):
@@ -149,7 +151,7 @@ class SystemDaemon:
         duties = [
             persist("heartbeat", self._beat, self.log), persist("store", self._follow, self.log),
             persist("coordinator", self._coordinate, self.log), persist("engine", self._work, self.log),
-            self._departing.run(), self._engine.triggers.run(),
+            self._departing.run(), self._engine.triggers.run(), *self._doors(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
             ),
@@ -165,6 +167,11 @@ class SystemDaemon:
             await asyncio.gather(*tasks, return_exceptions=True)
             for name in list(self._engine.groups):
                 await self._engine.drop(name)
+
+    def _doors(self) -> list[Awaitable[None]]:
+        door = self._parts.door
+        hall = Hall(lambda: self._state if self._leased() else None, self._parts.store, self.log)
+        return [] if door is None else [door.keep(hall)]
 
     # --- the sign of life
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from holdfast.dialects.vcs import changes, engine, groups, hacf, messages, resources, status, systems, trigger, users
 from holdfast.dialects.vcs.session import Form, VcsWire, run_form
@@ -28,6 +30,8 @@ FORMS: dict[str, dict[str, Form]] = {
 """Command → its forms."""
 
 
-def run(name: str, arguments: Sequence[str], wire: VcsWire) -> int:
-    """Run one VCS command; return its exit code."""
-    return run_form(name, FORMS[name], wire, arguments)
+def run(
+    name: str, arguments: Sequence[str], wire: VcsWire, out: TextIO | None = None, err: TextIO | None = None
+) -> int:
+    """Run one VCS command, printing to ``out`` and ``err`` (this process's own by default); return its exit code."""
+    return run_form(name, FORMS[name], wire, arguments, out or sys.stdout, err or sys.stderr)

@@ -6,11 +6,10 @@ The dialect only parses and prints. It reads the same reports as the native comm
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.model.configuration import Configuration, Group
@@ -160,7 +159,9 @@ _WITHOUT_STATE = ("hacf", "hamsg", "hastart", "hatrigger")
 _NAMELESS = re.compile(r"'([^']+)'")
 
 
-def run_form(name: str, forms: Mapping[str, Form], wire: VcsWire, arguments: Sequence[str]) -> int:
+def run_form(
+    name: str, forms: Mapping[str, Form], wire: VcsWire, arguments: Sequence[str], out: TextIO, err: TextIO
+) -> int:
     """Parse, run the form, print; return the exit code: 0 done, 1 refused or wrong usage."""
     session, words = None, None
     try:
@@ -174,13 +175,13 @@ def run_form(name: str, forms: Mapping[str, Form], wire: VcsWire, arguments: Seq
             words = _own_cluster(session, words)
         lines = form(session, words)
     except UsageError as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        err.write(f"{name}: {error}\n")
         return 1
     except Refused as refused:
-        sys.stderr.write(refusal_text(refused.refusal, arguments) + "\n")
+        err.write(refusal_text(refused.refusal, arguments) + "\n")
         return 1
     if lines:
-        sys.stdout.write("\n".join(lines) + "\n")
+        out.write("\n".join(lines) + "\n")
     return 0
 
 
