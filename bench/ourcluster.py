@@ -84,7 +84,7 @@ class Ours:
         for word, value in words.items():
             text = text.replace(word, value)
         main_cf.write_text(text)
-        load = self.command(self.nodes[0], "cluster", "load", str(main_cf), "--store", self.store)
+        load = self.command(self.nodes[0], "cluster", "load", str(main_cf))
         wait_for(lambda: subprocess.run(load, capture_output=True, check=False).returncode == 0, "a configuration", 60)
 
     def boot(self, node: Node) -> None:
@@ -119,13 +119,18 @@ class Ours:
 
     def command(self, node: Node, *words: str) -> list[str]:
         """The command line that runs ``holdfast WORDS`` on a node."""
-        return node.command("env", f"HOLDFAST_STORE={self.store}", *HOLDFAST, *words)
+        settings = (
+            "HOLDFAST_SOCKET=/run/bench/holdfast/control.sock",
+            f"HOLDFAST_SYSTEM_CONFIG={node.directory}/system.toml",
+        )
+        return node.command("env", *settings, *HOLDFAST, *words)
 
     def owner(self) -> str:
         """The node on which the group is online, as the cluster says."""
         for node in self.nodes:
             if Path(f"/proc/{node.pid}").exists():
-                told = node.run(*self.command(node, "hagrp", "-state", "grp")[9:], quiet=True)
+                words = self.command(node, "hagrp", "-state", "grp")
+                told = subprocess.run(words, capture_output=True, text=True, check=False).stdout
                 return next((line.split()[2] for line in told.splitlines() if "|ONLINE|" in line), "")
         return ""
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from holdfast.app.cluster import complete
 from holdfast.app.knock import COMMANDS
-from holdfast.app.vcs import complete
 from holdfast.cluster.model.facts import Request
 from holdfast.cluster.plan.privileges import governed, roles
 from holdfast.cluster.service.client import configuration_of

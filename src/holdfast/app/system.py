@@ -260,7 +260,9 @@ async def _run(file: SystemFile) -> None:
     fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
     door = Door(file.socket, clerk(file.store, file.path))
     devices, standings = _plug(file, "devices"), _plug(file, "standings")
-    parts = Parts(store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file), door=door)
+    parts = Parts(
+        store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file), door=door
+    )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:
         await daemon.run()

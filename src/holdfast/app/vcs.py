@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from holdfast.app.cluster import complete, read_state, submit, with_store
+from holdfast.app.cluster import read_state, submit, with_store
 from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.config.files import load
 from holdfast.cluster.model.facts import Request
