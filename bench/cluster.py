@@ -122,12 +122,14 @@ def service_start(side: Side) -> float:
     """Milliseconds that the service itself needs from its start to its first answer; median of nine."""
     node = side.other(side.owner())
     script = (
-        "import socket, subprocess, sys, time\n"
+        "import os, socket, subprocess, sys, tempfile, time\n"
+        "pidfile = os.path.join(tempfile.mkdtemp(), 'pid')\n"
         "began = time.monotonic()\n"
-        f"subprocess.run([sys.executable, '-S', '-E', {str(HTTPD)!r}, '127.0.0.9', '{PORT}', '/tmp/start.pid'])\n"
+        f"subprocess.run([sys.executable, '-S', '-E', {str(HTTPD)!r}, '127.0.0.9', '{PORT}', pidfile])\n"
         f"socket.create_connection(('127.0.0.9', {PORT}), 1).close()\n"
         "print(time.monotonic() - began)\n"
-        "import os\nos.kill(int(open('/tmp/start.pid').read()), 9)\n"
+        "while not os.path.exists(pidfile): time.sleep(0.01)\n"
+        "os.kill(int(open(pidfile).read()), 9)\n"
     )
     figures = [float(node.run(sys.executable, "-c", script)) * 1000 for _ in range(RUNS)]
     return statistics.median(figures)
