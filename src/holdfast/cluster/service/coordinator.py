@@ -110,6 +110,7 @@ class Coordinator:
         self._seat, self._membership, self._mirror = seat, membership, mirror
         self._seen: tuple[object, ...] = ()
         self._look_again, self._answered = 0.0, 0
+        self._committed, self._committed_at = 0, 0.0
         self._answers: dict[Ask, tuple[float, Answer]] = {}
         self._asking: dict[Ask, asyncio.Task[None]] = {}
         self._commits = 0
@@ -120,6 +121,8 @@ class Coordinator:
     async def round(self, configuration: Configuration) -> None:
         """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
         state = self._mirror()
+        if state.revision < self._committed and self._seat.clock.monotonic() < self._committed_at + _LAG_LIMIT_S:
+            return  # the watch has yet to show what was committed last, and wakes this one then
         self._judge(state, configuration, self._seat.clock.monotonic())
         if not self._leads(state):
             if self._seat_is_free(state):
@@ -313,7 +316,9 @@ class Coordinator:
     async def _commit(self, commission: _Commission) -> None:
         if not commission.writes:
             return
-        if not isinstance(await self._seat.store.transact(commission.compares, commission.writes), Conflict):
+        done = await self._seat.store.transact(commission.compares, commission.writes)
+        if not isinstance(done, Conflict):
+            self._committed, self._committed_at = done.revision, self._seat.clock.monotonic()
             for line in commission.lines:
                 self._seat.log("info", line)
             self._seat.fire(commission.firings)
