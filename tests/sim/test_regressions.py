@@ -8,11 +8,24 @@ from collections.abc import Iterator
 import pytest
 
 from holdfast.cluster.config.builder import build
-from holdfast.cluster.model.facts import Heartbeat, Life, Request
+from holdfast.cluster.model.facts import (
+    CoordinatorRecord,
+    Evidence,
+    EvidenceKind,
+    GroupFact,
+    Heartbeat,
+    Intent,
+    Life,
+    Request,
+    ResourceFact,
+    ResourceState,
+    Wanted,
+)
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
-from holdfast.cluster.service.records import SYSTEMS, encode
+from holdfast.cluster.service.records import COORDINATOR, FACTS, GROUPS, ROOT, SYSTEMS, State, encode
+from holdfast.kernel.errors import Refusal
 from holdfast.sim.run import Run, undisturbed
 from holdfast.sim.services import Level, Trouble
 from holdfast.sim.shape import TYPES, Timing
@@ -83,21 +96,50 @@ class HeldUp(MemoryStore):
         return snapshot
 
 
-def test_a_coordinator_that_was_stopped_while_it_asked_does_not_judge_by_the_old_answer() -> None:
-    async def tell() -> Life:
-        store = HeldUp()
-        configuration = build({"main.cf": MAIN_CF})
-        clock = Clock(monotonic=lambda: store.now)
-        eyes = Membership(TIMING.lease_ttl_s, TIMING.margin_s, 0.0)
-        coordinator = Coordinator(Seat("hosta", "s", store, clock=clock), eyes)
-        for sequence in (1, 2):
-            beat = Heartbeat("hostb", "1-b", "b", sequence)
-            await store.transact([], [Put(SYSTEMS + "hostb", encode(beat))])
-            eyes.observe(beat, store.now)
-        await coordinator.round(configuration)
-        return coordinator.views["hostb"].life
+class Revoking:
+    """A fence that remembers whom it cut off."""
 
-    assert asyncio.run(tell()) is Life.ALIVE
+    def __init__(self) -> None:
+        self.cut_off: list[str] = []
+
+    async def fence(self, system: str, incarnation: str, group: str) -> Evidence | Refusal:
+        self.cut_off.append(system)
+        return Evidence(EvidenceKind.FENCED, "revoked", system, incarnation)
+
+    async def admit(self, system: str, incarnation: str, group: str) -> Refusal | None:
+        return None
+
+
+async def held_up_while_it_asked(fence: Revoking, leads: bool) -> Life:
+    """``hosta`` decides about ``hostb``, which lives; between question and answer of its store ten seconds pass."""
+    store, mirror = HeldUp(), State()
+    eyes = Membership(TIMING.lease_ttl_s, TIMING.margin_s, 0.0)
+    seat = Seat("hosta", "s", store, {"*": fence}, clock=Clock(monotonic=lambda: store.now))
+    coordinator = Coordinator(seat, eyes, lambda: mirror)
+    for sequence in (1, 2):
+        await store.transact([], [Put(SYSTEMS + "hostb", encode(Heartbeat("hostb", "1-b", "b", sequence)))])
+        eyes.observe(Heartbeat("hostb", "1-b", "b", sequence), store.now)
+    if leads:
+        await store.transact([], [Put(GROUPS + "ga", encode(Intent("ga", "hostb", "1-b", Wanted.ONLINE)))])
+        await store.transact([], [Put(COORDINATOR, encode(CoordinatorRecord("hosta", "s", 1)))])
+        down = ResourceFact(ResourceState.OFFLINE, probed=True)
+        fact = GroupFact("ga", "hosta", "1-a", resources={"ga0": down, "ga1": down})
+        await store.transact([], [Put(FACTS + "hosta/ga", encode(fact))])
+        mirror = State.of(await store.read(ROOT))
+        for sequence in (1, 2):
+            eyes.observe(Heartbeat("hosta", "1-a", "s", sequence), store.now)
+        await store.transact([], [Put(SYSTEMS + "hostb", encode(Heartbeat("hostb", "1-b", "b", 3)))])
+        mirror.revision += 1
+    await coordinator.round(build({"main.cf": MAIN_CF}))
+    await asyncio.sleep(0)
+    return coordinator.views["hostb"].life
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_coordinator_that_was_held_up_calls_nobody_dead_and_fences_nobody(leads: bool) -> None:
+    fence = Revoking()
+    assert asyncio.run(held_up_while_it_asked(fence, leads)) is Life.ALIVE
+    assert fence.cut_off == []
 
 
 def test_a_start_that_a_dead_daemon_left_running_does_not_succeed_behind_the_next_ones_back() -> None:

@@ -32,13 +32,13 @@ from holdfast.sim.services import Level, Services
 from holdfast.sim.shape import TIMINGS, main_cf, systems
 from holdfast.sim.timeline import Timeline
 
-FAULTY_S = 200.0
+FAULTY_S = 140.0
 """How long things go wrong."""
 CALM_S = 12.0
 """How long after the start the first fault comes."""
 REST_LIMIT_S = 240.0
 """How long after the last fault every group must be at rest."""
-_REST_FOR_S = 12.0
+_REST_FOR_S = 8.0
 _LOOK_EVERY_S = 1.0
 
 
@@ -148,8 +148,8 @@ class Run:
 
     def _trouble(self) -> None:
         stage = Stage(self.loop, self.chance, self.network, self.hosts, self._later)
-        self.in_desk(self.people.meddle(every_s=25.0))
-        mean_s = self.chance.choice((4.0, 8.0, 15.0))
+        self.in_desk(self.people.meddle(every_s=16.0))
+        mean_s = self.chance.choice((3.0, 6.0, 10.0))
         while not self.loop.halt and self.loop.now < self._faults_until:
             self.loop.run_until(min(self.loop.now + self.chance.expovariate(1 / mean_s), self._faults_until))
             if self.loop.halt or self.loop.now >= self._faults_until:

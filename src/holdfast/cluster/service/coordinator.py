@@ -119,7 +119,10 @@ class Coordinator:
         self.views: dict[str, SystemView] = {}
 
     async def round(self, configuration: Configuration) -> None:
-        """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached."""
+        """Look once, decide once, commit once. Raises ``Unavailable`` when the store cannot be reached.
+
+        Nothing leaves this process, neither a commit nor a question to a fence, before the newest signs of life are in.
+        """
         state = self._mirror()
         if state.revision < self._committed and self._seat.clock.monotonic() < self._committed_at + _LAG_LIMIT_S:
             return  # the watch has yet to show what was committed last, and wakes this one then
@@ -132,7 +135,8 @@ class Coordinator:
         if seen == self._seen and self._seat.clock.monotonic() < self._look_again:
             return
         decision = self._decide(state, configuration)
-        if not self._commission(state, decision).writes:
+        unasked = any(ask not in self._asking for ask in decision.asks)
+        if not unasked and not self._commission(state, decision).writes:
             self._seen = seen
             return
         asked = self._seat.clock.monotonic()
@@ -141,6 +145,7 @@ class Coordinator:
         if self._sight(state) != seen:
             decision = self._decide(state, configuration)
         self._seen = ()
+        self._ask(decision.asks)
         await self._commit(self._commission(state, decision))
 
     def _judge(self, state: State, configuration: Configuration, at: float) -> None:
@@ -163,7 +168,6 @@ class Coordinator:
         self._seat.fire(due)
         now = self._seat.clock.monotonic()
         self._look_again = now + max(_LOOK_AGAIN_S, _LOOK_SHARE * (now - began))
-        self._ask(decision.asks)
         return decision
 
     def _sight(self, state: State) -> tuple[object, ...]:
