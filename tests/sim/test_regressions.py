@@ -201,3 +201,15 @@ def test_a_group_that_is_frozen_in_the_middle_of_a_start_is_left_alone_and_goes_
     story.ask("group.unfreeze")
     story.wait(40.0)
     assert story.run.checker.active("ga")
+
+
+def test_an_order_that_waited_for_a_monitor_is_dropped_when_the_group_was_frozen_meanwhile() -> None:
+    story = Story()
+    for name in ("ga0", "ga1"):
+        story.hosts["hosta"].services.table["ga", name].troubles[Trouble.HUNG_MONITOR] = story.loop.now + 20.0
+    story.wait(7.0)
+    story.ask("group.offline")
+    story.wait(0.5)
+    story.ask("group.freeze")
+    story.wait(30.0)
+    assert story.run.checker.active("ga") == ["hosta"]

@@ -236,6 +236,9 @@ class Worker:
 
     async def _go_offline(self) -> None:
         async with self._around.threads:
+            if self._around.hands_off():  # frozen while the order waited for a monitor to end
+                self._set(phase=Phase.IDLE)
+                return
             self._around.log("info", f"offline {self.resource.name}")
             trouble = await self._do.offline()
         if trouble is not None:
