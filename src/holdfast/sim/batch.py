@@ -79,5 +79,5 @@ def _count(seeds: range, faulty_s: float, jobs: int) -> int:
     for report in sorted(broken, key=lambda each: each.seed)[:_SHOWN]:
         print(f"\nseed {report.seed}: {report.violation}")
         print("\n".join(f"  {line}" for line in report.lines[-25:]))
-        print(f"  the whole story: python -m holdfast.sim --seed {report.seed}")
+        print(f"  the whole story: python -m holdfast.sim --seed {report.seed} --faulty {faulty_s:g}")
     return 1 if broken else 0

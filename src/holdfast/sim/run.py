@@ -196,7 +196,8 @@ class Run:
         stay_down = self.chance.choice(sorted(self.hosts)) if self.chance.random() < 0.3 else ""
         for host in self.hosts.values():
             for (group, name), service in host.services.table.items():
-                service.troubles.clear()
+                for kind, until in service.troubles.items():  # when a lie was told last is still of interest
+                    service.troubles[kind] = min(until, self.loop.now)
                 if service.resource.persistent:
                     host.services.put(group, name, Level.UP, "it is back for good")
             if host.paused:
