@@ -295,6 +295,7 @@ _CHANGES = (
 def wire() -> Wire:
     """Return the handlers of every operation of the cluster domain."""
     from holdfast.app.edits import handlers as edit_handlers  # which stands on this module
+    from holdfast.app.system_setup import handlers as setup_handlers
 
     return Wire(
         {
@@ -312,6 +313,7 @@ def wire() -> Wire:
             "cluster events": _cluster_events,
             "cluster audit": _cluster_audit,
             **edit_handlers(),
+            **setup_handlers(),
             "type list": _type_list,
             "type import": _type_import,
             "fence confirm": _fence_confirm,

@@ -5,7 +5,7 @@
   query parameter ``identity`` or the environment variable ``HOLDFAST_IDENTITY``
 * ``etcd://10.77.9.1:2379,10.77.9.2:2379,10.77.9.3:2379`` – an etcd cluster over mutual TLS, identity as above. A path
   is the root of the keys (``holdfast``); ``peer`` is the name that every member proves (``store:etcd``), or ``address``
-  when their certificates name the addresses of the URL
+  when their certificates name the addresses of the URL; with ``discover=yes`` the members say who the others are
 * ``memory:`` – for trials within one process
 
 Every short command opens one store: only the driver that the URL names is imported.
@@ -116,7 +116,9 @@ def _open_etcd(parts: SplitResult) -> Store:
     peer = parse_qs(parts.query).get("peer", [ETCD_NAME])[0]
     name = "" if peer == "address" else host_label(peer)
     root = parts.path.strip("/") or "holdfast"
-    return EtcdStore(_members_of(parts), Tls(identity.ca, identity.cert, identity.key, name), f"{root}/")
+    discover = parse_qs(parts.query).get("discover", ["no"])[0] == "yes"
+    tls = Tls(identity.ca, identity.cert, identity.key, name)
+    return EtcdStore(_members_of(parts), tls, f"{root}/", discover=discover)
 
 
 def store_commands() -> click.Group:

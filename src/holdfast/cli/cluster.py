@@ -36,6 +36,8 @@ class Wire:
 
 _STORE_HELP = "The cluster's store; default: the store that HOLDFAST_SYSTEM_CONFIG names."
 _REASON = Param("reason", "Why; it is recorded with your name.", default="")
+_STORELESS = ("cluster verify", "cluster token", "cluster join", "cluster leave")
+"""These need no store, or know it from this machine's own files."""
 _NAMED = {"group": "group", "resource": "resource", "system": "system", "to": "system"}
 """Parameter → kind of the names that complete it."""
 
@@ -62,7 +64,7 @@ def _command(operation: Operation, wire: Wire) -> click.Command:
         answer = wire.handlers[operation.name](store, found)
         emit(answer.value, as_json, answer.text)
 
-    hidden = operation.name == "cluster verify" or operation.noun == "type"
+    hidden = operation.name in _STORELESS or operation.noun == "type"
     params = [_param(param, wire.names) for param in operation.params]
     if operation.changes and not any(param.name == "reason" for param in operation.params):
         params.append(_param(_REASON, wire.names))

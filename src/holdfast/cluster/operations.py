@@ -291,6 +291,47 @@ EDITS: tuple[Operation, ...] = (
 """One change of the configuration each, as a transaction of its own; the last shows them."""
 
 
+_ROOT = Param("root", "Directory below which all files lie.", default="/")
+_LIFETIME = Param("lifetime", "How many seconds the token that it prints lives.", kind="float", default=3600.0)
+
+SETUP: tuple[Operation, ...] = (
+    Operation(
+        "cluster init", "Make a cluster with this machine as its first system; print how the next one joins.",
+        (
+            Param("name", "The cluster's name.", required=True), _system("This system's name.", required=True),
+            Param("address", "The address under which other systems reach this one.", required=True),
+            Param("etcd", "Keep the cluster's state in etcd, with a member on each system.", "bool"),
+            Param("config", "A main.cf to begin with, or its directory; default: one without groups."),
+            _LIFETIME, _ROOT,
+        ),
+        ("holdfast cluster init --name payroll --system hosta --address 10.0.0.1 --etcd",),
+    ),
+    Operation(
+        "cluster token", "Make another token, for one further system, and print how it joins.", (_LIFETIME, _ROOT),
+        ("holdfast cluster token --lifetime 600",),
+    ),
+    Operation(
+        "cluster join", "Make this machine a system of the cluster that is at the given address.",
+        (
+            Param("at", "The address of the first system.", required=True, positional=True),
+            Param("token", "What holdfast cluster init or token printed.", required=True),
+            _system("This system's name.", required=True),
+            Param("address", "The address under which other systems reach this one.", required=True), _ROOT,
+        ),
+        ("holdfast cluster join 10.0.0.1 --token hB3...9f --system hostb --address 10.0.0.2",),
+    ),
+    Operation(
+        "cluster leave", "Take this system out of its cluster: its groups go elsewhere, its keys are destroyed.",
+        (
+            Param("wait", "Wait up to so many seconds until its groups are elsewhere.", kind="float", default=120.0),
+            Param("force", "Also the last system, or the one that holds the authority.", "bool"), _ROOT,
+        ),
+        ("holdfast cluster leave",),
+    ),
+)  # fmt: skip
+"""What makes a machine a system of a cluster, and what ends that."""
+
+
 def of_noun(noun: str) -> tuple[Operation, ...]:
     """Return the operations of ``noun`` in the order of the table."""
-    return tuple(operation for operation in (*OPERATIONS, *EDITS) if operation.noun == noun)
+    return tuple(operation for operation in (*OPERATIONS, *EDITS, *SETUP) if operation.noun == noun)

@@ -44,12 +44,18 @@ _LEASE_BITS = 62
 
 
 class EtcdStore:
-    """A :class:`~holdfast.store.port.Store` in the etcd whose members listen at ``addresses`` (``host:port``)."""
+    """A :class:`~holdfast.store.port.Store` in the etcd whose members listen at ``addresses`` (``host:port``).
+    With ``discover`` these are only the first to be asked: they say who the members are."""
 
     def __init__(
-        self, addresses: Sequence[str], tls: Tls, root: str = "holdfast/", call_timeout_s: float = CALL_TIMEOUT_S
+        self,
+        addresses: Sequence[str],
+        tls: Tls,
+        root: str = "holdfast/",
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        discover: bool = False,
     ) -> None:
-        self._members = Members(addresses, tls, call_timeout_s)
+        self._members = Members(addresses, tls, call_timeout_s, discover)
         self._root = root.encode()
 
     async def read(self, prefix: str) -> Snapshot:

@@ -12,6 +12,7 @@ Members of another cluster, and a history that has gone back (a member restored 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from holdfast.store.drivers import etcd_wire as wire
 
 HEARD_S = 0.5
 PAUSE_S = 0.05
+FIRST_LEARN_S, LEARN_S = 2.0, 30.0
+"""With discovery the members are asked for after so long, and again each time so long has passed."""
 LEAST_SHARE_S = 0.2
 _METADATA = (("hasleader", "true"),)
 _REMEDY = "see that a majority of its members runs and that the network reaches them"
@@ -127,8 +130,10 @@ def _refused(code: str, text: str, remedy: str) -> Refused:
 class Members:
     """Asks one of several members. Belongs to the event loop that uses it first; close it there."""
 
-    def __init__(self, addresses: Sequence[str], tls: Tls, limit_s: float) -> None:
+    def __init__(self, addresses: Sequence[str], tls: Tls, limit_s: float, discover: bool = False) -> None:
         self.limit_s = limit_s
+        self._discovers, self._learnt = discover, float("-inf")
+        self._learning: asyncio.Task[None] | None = None
         self._addresses, self._tls = tuple(addresses), tls
         self._members: list[Member] = []
         self._turn = 0
@@ -193,6 +198,9 @@ class Members:
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
         for member in self._members:
             await member.channel.close()
 
@@ -203,13 +211,39 @@ class Members:
                 member = self.current
                 try:
                     async with self._left_unless_answered(member):
-                        return await member.ask(method, request, self.share_s)
+                        answer = await member.ask(method, request, self.share_s)
+                        self._learn_in_time(member)
+                        return answer
                 except Unanswered as error:
                     reached = reached or error.waits or member.channel.get_state() is grpc.ChannelConnectivity.READY
                     said = f"{member.address}: {error}"
             if not reached:
                 raise Unavailable(f"{self} cannot be reached: {said}", _REMEDY)
             await asyncio.sleep(PAUSE_S)
+
+    def _learn_in_time(self, member: Member) -> None:
+        """Now and then ask who the members are: some have come and gone since this process was told."""
+        now = asyncio.get_running_loop().time()
+        self._learnt = max(self._learnt, now - LEARN_S + FIRST_LEARN_S)
+        if self._discovers and now - self._learnt > LEARN_S:
+            self._learnt = now
+            self._learning = asyncio.ensure_future(self._learn(member))
+
+    async def _learn(self, member: Member) -> None:
+        with contextlib.suppress(Unanswered, HoldfastError):
+            found = wire.members_answer(await member.ask(wire.MEMBER_LIST, b"", self.share_s))
+            await self.replace([one.address for one in found if one.client_url and not one.learner])
+
+    async def replace(self, addresses: Sequence[str]) -> None:
+        """Ask these members from now on. One that is asked just now is kept until it is left."""
+        asked = self.current
+        kept = [one for one in self._members if one.address in addresses or one is asked]
+        gone = [one for one in self._members if one not in kept]
+        known = {one.address for one in kept}
+        self._members = kept + [Member(one, self._connect(one)) for one in addresses if one not in known]
+        self._addresses, self._turn = tuple(one.address for one in self._members), self._members.index(asked)
+        for one in gone:
+            await one.channel.close(grace=self.limit_s)
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:

@@ -20,6 +20,10 @@ GRANT = "/etcdserverpb.Lease/LeaseGrant"
 REVOKE = "/etcdserverpb.Lease/LeaseRevoke"
 KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
 TIME_TO_LIVE = "/etcdserverpb.Lease/LeaseTimeToLive"
+MEMBER_LIST = "/etcdserverpb.Cluster/MemberList"
+MEMBER_ADD = "/etcdserverpb.Cluster/MemberAdd"
+MEMBER_REMOVE = "/etcdserverpb.Cluster/MemberRemove"
+MEMBER_PROMOTE = "/etcdserverpb.Cluster/MemberPromote"
 
 _EQUAL_MOD_REVISION = 2
 _DELETED = 1
@@ -260,3 +264,30 @@ def _key_value(message: bytes, deleted: bool = False) -> KeyValue:
     found = dict(fields(message))
     revision, lease = _integer(found.get(3, 0)), _integer(found.get(6, 0))
     return KeyValue(_message(found.get(1, b"")), _message(found.get(5, b"")), revision, lease, deleted)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """One member; ``name`` and ``client_url`` are empty until it was started for the first time."""
+
+    id: int
+    name: str
+    peer_url: str
+    client_url: str
+    learner: bool
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it, as HOST:PORT."""
+        return self.client_url.rpartition("//")[2]
+
+
+def members_answer(message: bytes) -> tuple[EtcdMember, ...]:
+    """Return the members of the cluster."""
+    return tuple(_member(_message(value)) for field, value in fields(message) if field == 2)
+
+
+def _member(message: bytes) -> EtcdMember:
+    found = dict(fields(message))
+    name, peer, client = (_message(found.get(field, b"")).decode() for field in (2, 3, 4))
+    return EtcdMember(_integer(found.get(1, 0)), name, peer, client, bool(found.get(5)))
