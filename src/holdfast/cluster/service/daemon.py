@@ -19,6 +19,7 @@ from typing import Protocol
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request
+from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
 from holdfast.cluster.plan.deadline import Deadline
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.privileges import denial
@@ -48,9 +49,9 @@ class Settings:
 
     name: str
     run_directory: Path
-    heartbeat_interval_s: float = 0.5
-    lease_ttl_s: float = 3.0
-    margin_s: float = 0.5
+    heartbeat_interval_s: float = HEARTBEAT_INTERVAL_S
+    lease_ttl_s: float = LEASE_TTL_S
+    margin_s: float = MARGIN_S
     whole_system: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
