@@ -205,8 +205,11 @@ def _resource_state(store: str, values: Mapping[str, Any]) -> Answer:
 def _system_list(store: str, _values: Mapping[str, Any]) -> Answer:
     state = read_state(store)
     reports = [system_report(state, name) for name in configuration_of(state).systems]
-    rows = [(one.name, one.state, "yes" if one.coordinator else "", " ".join(one.owns)) for one in reports]
-    return Answer(reports, table(("system", "state", "coordinates", "owns"), rows))
+    rows = [
+        (one.name, one.state, "yes" if one.coordinator else "", one.version or "-", " ".join(one.owns))
+        for one in reports
+    ]
+    return Answer(reports, table(("system", "state", "coordinates", "version", "owns"), rows))
 
 
 def _system_state(store: str, values: Mapping[str, Any]) -> Answer:

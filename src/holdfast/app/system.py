@@ -137,6 +137,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
             ON_EXPIRY: str(_guard(table, path)["on_expiry"]),
         },
         triggers=Path(str(table.get("triggers", TRIGGERS))),
+        version=holdfast.__version__,
     )
 
 

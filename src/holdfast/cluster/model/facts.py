@@ -240,7 +240,8 @@ class Confirmation:
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What a system writes each interval. ``session`` changes with each start of the daemon; ``available`` is what it
-    measured to be free: CPU in processors, Mem and Swap in MiB."""
+    measured to be free: CPU in processors, Mem and Swap in MiB; ``protocol`` is that of the records, ``version`` that
+    of the software."""
 
     system: str
     incarnation: str
@@ -249,15 +250,18 @@ class Heartbeat:
     state: str = "RUNNING"
     mode: str = ""
     available: Mapping[str, float] = field(default_factory=dict)
+    protocol: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorRecord:
-    """Who decides. ``epoch`` grows with each change."""
+    """Who decides. ``epoch`` grows with each change; ``protocol`` is what every system had reached by then."""
 
     system: str
     session: str
     epoch: int
+    protocol: int = 0
 
 
 class RequestState(Enum):

@@ -26,6 +26,7 @@ from holdfast.cluster.model.facts import (
     Standing,
     SystemView,
 )
+from holdfast.cluster.model.protocol import PROTOCOL, may_coordinate, reached_by
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.roster import Roster
@@ -115,6 +116,7 @@ class Coordinator:
         self._asking: dict[Ask, asyncio.Task[None]] = {}
         self._commits = 0
         self._above: dict[str, float] = {}
+        self._understood = True
         self.wake = asyncio.Event()
         self.views: dict[str, SystemView] = {}
 
@@ -200,10 +202,28 @@ class Coordinator:
         record = state.coordinator
         if record is None:
             return True
+        if not self._understands_all(state):
+            return False
         beat = state.heartbeats.get(record.system)
         same_daemon = beat is not None and beat.session == record.session
         life = self.views.get(record.system, SystemView(record.system, Life.DEAD)).life
+        if same_daemon and beat is not None and beat.protocol < PROTOCOL:
+            return True  # an older planner leaves the seat to a newer one
         return not ((same_daemon and life is not Life.DEAD) or (beat is None and life is Life.UNCERTAIN))
+
+    def _understands_all(self, state: State) -> bool:
+        """Whether this planner is as new as every living one, and as what may stand in the store."""
+        living = [
+            beat.protocol for name, beat in state.heartbeats.items()
+            if name in self.views and self.views[name].life is Life.ALIVE
+        ]  # fmt: skip
+        reached = state.coordinator.protocol if state.coordinator is not None else 0
+        good = may_coordinate(PROTOCOL, living, reached)
+        if not good and self._understood:
+            text = f"a newer version speaks protocol {max((reached, *living))}, this one {PROTOCOL}"
+            self._seat.log("warning", f"does not coordinate: {text}; upgrade this system")
+        self._understood = good
+        return good
 
     async def _take_seat(self, configuration: Configuration) -> None:
         asked = self._seat.clock.monotonic()
@@ -215,7 +235,10 @@ class Coordinator:
         if not self._seat_is_free(state):
             return
         epoch = 1 if state.coordinator is None else state.coordinator.epoch + 1
-        mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch)
+        before = 0 if state.coordinator is None else state.coordinator.protocol
+        beats = [state.heartbeats.get(name) for name in configuration.systems]
+        reached = reached_by((0 if beat is None else beat.protocol for beat in beats), before)
+        mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch, reached)
         text = f"{self._seat.system} coordinates in epoch {epoch}"
         event = Event(self._seat.clock.wall(), "coordinator", text, system=self._seat.system, revision=state.revision)
         compare = Compare(COORDINATOR, state.revisions.get(COORDINATOR, 0))

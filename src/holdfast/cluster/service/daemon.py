@@ -19,6 +19,7 @@ from typing import Protocol
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import GroupFact, Heartbeat, Intent, Request
+from holdfast.cluster.model.protocol import PROTOCOL
 from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
 from holdfast.cluster.plan.deadline import Deadline
 from holdfast.cluster.plan.decide import decide
@@ -57,6 +58,7 @@ class Settings:
     user: str = ""
     """As whom it runs."""
     triggers: Path | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,12 @@ class SystemDaemon:
         self._sequence += 1
         state, mode = self._departing.state, self._departing.mode
         lasting = bool(mode)  # how it left must be known to those who start later
-        beat = encode(Heartbeat(name, self._incarnation, self._session, self._sequence, state, mode, self._measured()))
+        beat = encode(
+            Heartbeat(
+                name, self._incarnation, self._session, self._sequence, state, mode, self._measured(), PROTOCOL,
+                self._settings.version,
+            )
+        )  # fmt: skip
         for _ in range(_ATTEMPTS):
             if not self._lease:
                 self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Intent, Note, Wanted
+from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Heartbeat, Intent, Note, Wanted
 from holdfast.cluster.plan.status import autodisabled, group_flags, resource_flags
 from holdfast.cluster.service.records import State
 
@@ -61,6 +61,10 @@ class SystemReport:
     owns: tuple[str, ...]
     frozen: bool = False
     """A person froze it until further notice (TFrozen)."""
+    version: str = ""
+    """Of the software that runs there."""
+    protocol: int = 0
+    """Of the records that it writes and reads."""
 
 
 def living_fact(state: State, group: str, system: str) -> GroupFact | None:
@@ -133,7 +137,10 @@ def system_report(state: State, name: str) -> SystemReport:
         word = beat.state
     leads = state.coordinator is not None and beat is not None and state.coordinator.session == beat.session
     owns = tuple(intent.group for _, intent in sorted(state.intents.items()) if intent.owner == name)
-    return SystemReport(name, word, "" if beat is None else beat.incarnation, leads, owns, name in state.frozen)
+    beat = beat or Heartbeat(name, "", "", 0)
+    return SystemReport(
+        name, word, beat.incarnation, leads, owns, name in state.frozen, beat.version, beat.protocol
+    )  # fmt: skip
 
 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, ...]]:
