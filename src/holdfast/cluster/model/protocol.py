@@ -16,9 +16,9 @@ PROTOCOL = 1
 """What this version speaks. Versions that did not say so spoke 0."""
 
 
-def may_coordinate(mine: int, living: Iterable[int], reached: int) -> bool:
-    """Whether a planner of protocol ``mine`` may decide beside living systems, when all had ``reached`` one before."""
-    return mine >= max((reached, *living))
+def needed_by(living: Iterable[int], reached: int) -> int:
+    """Return the protocol that a planner must speak at least, beside living systems, when all had ``reached`` one."""
+    return max((reached, *living))
 
 
 def reached_by(systems: Iterable[int], before: int) -> int:

@@ -26,7 +26,7 @@ from holdfast.cluster.model.facts import (
     Standing,
     SystemView,
 )
-from holdfast.cluster.model.protocol import PROTOCOL, may_coordinate, reached_by
+from holdfast.cluster.model.protocol import PROTOCOL, needed_by, reached_by
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.roster import Roster
@@ -212,18 +212,12 @@ class Coordinator:
         return not ((same_daemon and life is not Life.DEAD) or (beat is None and life is Life.UNCERTAIN))
 
     def _understands_all(self, state: State) -> bool:
-        """Whether this planner is as new as every living one, and as what may stand in the store."""
-        living = [
-            beat.protocol for name, beat in state.heartbeats.items()
-            if name in self.views and self.views[name].life is Life.ALIVE
-        ]  # fmt: skip
-        reached = state.coordinator.protocol if state.coordinator is not None else 0
-        good = may_coordinate(PROTOCOL, living, reached)
-        if not good and self._understood:
-            text = f"a newer version speaks protocol {max((reached, *living))}, this one {PROTOCOL}"
-            self._seat.log("warning", f"does not coordinate: {text}; upgrade this system")
-        self._understood = good
-        return good
+        newest = _newest_protocol(state, self.views)
+        if newest > PROTOCOL and self._understood:
+            text = f"a newer version speaks protocol {newest}, this one {PROTOCOL}: upgrade this system"
+            self._seat.log("warning", f"does not coordinate: {text}")
+        self._understood = newest <= PROTOCOL
+        return self._understood
 
     async def _take_seat(self, configuration: Configuration) -> None:
         asked = self._seat.clock.monotonic()
@@ -235,9 +229,7 @@ class Coordinator:
         if not self._seat_is_free(state):
             return
         epoch = 1 if state.coordinator is None else state.coordinator.epoch + 1
-        before = 0 if state.coordinator is None else state.coordinator.protocol
-        beats = [state.heartbeats.get(name) for name in configuration.systems]
-        reached = reached_by((0 if beat is None else beat.protocol for beat in beats), before)
+        reached = _reached(state, configuration)
         mine = CoordinatorRecord(self._seat.system, self._seat.session, epoch, reached)
         text = f"{self._seat.system} coordinates in epoch {epoch}"
         event = Event(self._seat.clock.wall(), "coordinator", text, system=self._seat.system, revision=state.revision)
@@ -423,3 +415,17 @@ def _steady(note: Note) -> Note:
 def finished(request: Request) -> bool:
     """Whether nothing more will happen to a request."""
     return request.state in (RequestState.DONE, RequestState.REFUSED)
+
+
+def _newest_protocol(state: State, views: Mapping[str, SystemView]) -> int:
+    """The protocol that a planner must understand: that of every living system, and of what may stand in the store."""
+    living = (
+        beat.protocol for name, beat in state.heartbeats.items() if name in views and views[name].life is Life.ALIVE
+    )
+    return needed_by(living, 0 if state.coordinator is None else state.coordinator.protocol)
+
+
+def _reached(state: State, configuration: Configuration) -> int:
+    beats = [state.heartbeats.get(name) for name in configuration.systems]
+    before = 0 if state.coordinator is None else state.coordinator.protocol
+    return reached_by((0 if beat is None else beat.protocol for beat in beats), before)
