@@ -200,10 +200,8 @@ class Coordinator:
 
     def _seat_is_free(self, state: State) -> bool:
         record = state.coordinator
-        if record is None:
-            return True
-        if not self._understands_all(state):
-            return False
+        if record is None or not self._understands_all(state):
+            return record is None
         beat = state.heartbeats.get(record.system)
         same_daemon = beat is not None and beat.session == record.session
         life = self.views.get(record.system, SystemView(record.system, Life.DEAD)).life
@@ -214,8 +212,7 @@ class Coordinator:
     def _understands_all(self, state: State) -> bool:
         newest = _newest_protocol(state, self.views)
         if newest > PROTOCOL and self._understood:
-            text = f"a newer version speaks protocol {newest}, this one {PROTOCOL}: upgrade this system"
-            self._seat.log("warning", f"does not coordinate: {text}")
+            self._seat.log("warning", f"does not coordinate: protocol {newest} is spoken here, {PROTOCOL} by this one")
         self._understood = newest <= PROTOCOL
         return self._understood
 
