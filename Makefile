@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 util-linux etcd-server
+DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 nftables util-linux etcd-server
 PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping
 AGENTS := resource-agents kmod nginx-light postgresql iputils-ping libxml2-utils
 
@@ -43,6 +43,11 @@ bench-cluster bench-decision: peer-packages
 
 bench-%: $(BIN)/.test packages
 	$(BIN)/python -m bench.$(subst -,_,$*)
+
+# Faults in a row on three systems with three etcd members in namespaces, as root: make chaos FAULTS=200 SEED=7
+FAULTS ?= 200
+chaos: $(BIN)/.test packages
+	$(BIN)/python -m bench.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 docs: $(BIN)/.docs
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

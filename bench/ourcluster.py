@@ -67,7 +67,8 @@ class Ours:
     def start(self) -> None:
         """Make identities, boot every node, load the configuration, wait until the group is online."""
         create_authority(self.directory / "ca")
-        save_identity(issue(self.directory / "ca", "store:etcd"), self.directory / "etcd")
+        member = issue(self.directory / "ca", "store:etcd", [node.address for node in self.nodes])
+        save_identity(member, self.directory / "etcd")
         save_identity(issue(self.directory / "ca", "client:bench"), self.directory / "client")
         self.net.make()
         for node in self.nodes:
@@ -96,24 +97,27 @@ class Ours:
             f'log = "{node.directory}/system.log"\n{self.settings}\n'
         )
         node.start(
-            INIT.replace("@ETCD@", self._etcd(node)).replace("@HOLDFAST@", " ".join(HOLDFAST))
+            INIT.replace("@ETCD@", self.etcd_line(node)).replace("@HOLDFAST@", " ".join(HOLDFAST))
             .replace("@D@", str(node.directory))
         )  # fmt: skip
 
-    def _etcd(self, node: Node) -> str:
+    def etcd_line(self, node: Node) -> str:
+        """The shell's line that runs a node's etcd member."""
         data = node.directory / "etcd"
         known = data.exists()
-        members = ",".join(f"{one.name}=http://{one.address}:2380" for one in self.nodes)
+        members = ",".join(f"{one.name}=https://{one.address}:2380" for one in self.nodes)
         tls = self.directory / "etcd"
         words = [
             "etcd", "--name", node.name, "--data-dir", str(data), "--logger", "zap", "--log-level", "error",
             "--listen-client-urls", f"https://{node.address}:2379",
             "--advertise-client-urls", f"https://{node.address}:2379",
-            "--listen-peer-urls", f"http://{node.address}:2380",
-            "--initial-advertise-peer-urls", f"http://{node.address}:2380",
+            "--listen-peer-urls", f"https://{node.address}:2380",
+            "--initial-advertise-peer-urls", f"https://{node.address}:2380",
             "--initial-cluster", members, "--initial-cluster-state", "existing" if known else "new",
             "--cert-file", str(tls / "cert.pem"), "--key-file", str(tls / "key.pem"),
             "--trusted-ca-file", str(tls / "ca.pem"), "--client-cert-auth",
+            "--peer-cert-file", str(tls / "cert.pem"), "--peer-key-file", str(tls / "key.pem"),
+            "--peer-trusted-ca-file", str(tls / "ca.pem"), "--peer-client-cert-auth",
         ]  # fmt: skip
         return " ".join(words) + f" >>{node.directory}/etcd.log 2>&1"
 

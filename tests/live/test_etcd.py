@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from clusterlab import Cluster, apps
+from clusterlab import apps
+from etcdcluster import EtcdCluster
 from etcdlab import EtcdLab, EtcdMember, free_ports, needs_etcd
 
 from holdfast.app.store import check_store, open_store
@@ -446,19 +447,6 @@ def test_members_that_die_and_hang_lose_no_write_and_no_event(three: EtcdLab, rn
 
 
 # --- the cluster over it
-
-
-class EtcdCluster(Cluster):
-    """Two systems whose store is an etcd of three members."""
-
-    def __init__(self, directory: Path, lab: EtcdLab) -> None:
-        self.etcd = lab
-        super().__init__(directory, "auto" if os.geteuid() == 0 else "marker")
-        self.ttl_s = 3.0
-
-    def load(self, main_cf: str) -> None:
-        self.url = self.etcd.url
-        super().load(main_cf)
 
 
 @pytest.fixture
