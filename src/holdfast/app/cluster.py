@@ -122,23 +122,27 @@ def complete(state: State, request: Request) -> Request:
     return Request("", request.operation, group.name, request.resource, system, request.options)
 
 
+def request_of(operation: str, values: Mapping[str, Any]) -> Request:
+    """Return the request that an operation's parameters make. Raises ``InputError``."""
+    options = {
+        "mode": str(values.get("mode") or ""),
+        "for_s": str(values.get("for") or 600.0),
+        **{name: "1" if values.get(name) else "" for name in _FLAGS},
+        "reason": str(values.get("reason") or ""),
+        "name": str(values.get("name") or ""),
+        "arguments": "\n".join(values.get("arguments") or ()),
+    }
+    if operation == "group.maintenance" and options["mode"] not in ("on", "off"):
+        raise InputError(f"maintenance is on or off, not {options['mode']!r}", remedy="write on or off")
+    return Request(
+        "", operation, str(values.get("group") or ""), str(values.get("resource") or ""),
+        str(values.get("system") or values.get("to") or ""), {key: text for key, text in options.items() if text},
+    )  # fmt: skip
+
+
 def _change(operation: str) -> Callable[[str, Mapping[str, Any]], Answer]:
     def run(store: str, values: Mapping[str, Any]) -> Answer:
-        options = {
-            "mode": str(values.get("mode") or ""),
-            "for_s": str(values.get("for") or 600.0),
-            **{name: "1" if values.get(name) else "" for name in _FLAGS},
-            "reason": str(values.get("reason") or ""),
-            "name": str(values.get("name") or ""),
-            "arguments": "\n".join(values.get("arguments") or ()),
-        }
-        if operation == "group.maintenance" and options["mode"] not in ("on", "off"):
-            raise InputError(f"maintenance is on or off, not {options['mode']!r}", remedy="write on or off")
-        request = Request(
-            "", operation, str(values.get("group") or ""), str(values.get("resource") or ""),
-            str(values.get("system") or values.get("to") or ""), {key: text for key, text in options.items() if text},
-        )  # fmt: skip
-        done = submit(store, request, float(values.get("wait") or 0.0))
+        done = submit(store, request_of(operation, values), float(values.get("wait") or 0.0))
         return Answer(done, done.output or f"{operation.replace('.', ' ')}: {done.state.value}")
 
     return run

@@ -61,7 +61,7 @@ def _wire(desk: Desk, reason: str) -> VcsWire:
         options = {**request.options, "reason": reason} if reason else request.options
         return desk.ask(complete(desk.state, replace(request, options=options)), wait_s)
 
-    return VcsWire(lambda: desk.state, submit, _not_here, _not_here, _not_here, _not_here, _not_here)
+    return VcsWire(lambda: desk.state, submit, _not_here, _not_here, _not_here, _not_here, _not_here, _not_here)
 
 
 def _of_this_cluster(knock: Knock, store: str, config: Path) -> bool:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from holdfast.app.cluster import read_state, submit, with_store
 from holdfast.cluster.config.edit import Draft
@@ -22,6 +23,10 @@ from holdfast.dialects.vcs.commands import run
 from holdfast.dialects.vcs.session import Host, VcsWire
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Entry, Store
+
+if TYPE_CHECKING:  # a command that asks for no forecast does not pay for the planner
+    from holdfast.cluster.plan.forecast import Forecast
+
 
 TRIGGERS = "/etc/holdfast/triggers"
 _TRIGGER_LIMIT_S = 60.0
@@ -48,6 +53,7 @@ def vcs_wire() -> VcsWire:
         lambda: start(host),
         _login,
         lambda name, arguments: _trigger(host, name, arguments),
+        _forecast,
         host,
     )
 
@@ -87,6 +93,12 @@ def _login(user: str, password: str) -> str:
     from holdfast.app.login import log_in
 
     return with_store("", lambda opened, _by: log_in(opened, user, password), named=False)
+
+
+def _forecast(state: State, group: str) -> Forecast:
+    from holdfast.app.forecasts import failover
+
+    return failover(state, group)
 
 
 def _follow(look: Callable[[State], None]) -> None:

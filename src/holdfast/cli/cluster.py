@@ -52,13 +52,29 @@ def render(
     """Return the click group of ``noun`` with one command per operation (of the table, if none), and ``extra``."""
     group = click.Group(noun, help=summary)
     for operation in operations or of_noun(noun):
-        group.add_command(_command(operation, wire))
-    for command in extra:
-        group.add_command(command)
+        group.add_command(command(operation, wire))
+    for one in extra:
+        group.add_command(one)
     return group
 
 
-def _command(operation: Operation, wire: Wire) -> click.Command:
+def parsed(operation: Operation, words: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of an operation as ``words`` give them. Raises ``click.UsageError``."""
+    found: dict[str, Any] = {}
+
+    def take(_store: str, values: Mapping[str, Any]) -> Answer:
+        found.update(values)
+        return Answer(None, "")
+
+    command(operation, Wire({operation.name: take})).main(
+        list(words), prog_name=f"holdfast {operation.name}", standalone_mode=False
+    )
+    return found
+
+
+def command(operation: Operation, wire: Wire) -> click.Command:
+    """Return the click command of one operation."""
+
     def run(store: str, as_json: bool, **values: Any) -> None:
         found = {name.removesuffix("_"): value for name, value in values.items()}
         answer = wire.handlers[operation.name](store, found)

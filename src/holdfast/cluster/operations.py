@@ -177,6 +177,23 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast cluster events --limit 20",), changes=False,
     ),
     Operation(
+        "plan", "Show what would happen and why, step by step, before it happens; nothing is changed.",
+        (
+            Param("lose", "A system that is lost; may be repeated.", "list"),
+            Param("lose_site", "A zone of SystemZones whose systems are lost.", "list"),
+            Param("lose_array", "An array, as LocalStorageImageID names it, that is lost.", "list"),
+            Param("fault", "A resource that faults for good, RESOURCE or RESOURCE@SYSTEM.", "list"),
+            Param("do", "A command to carry out first, in quotation marks; may be repeated.", "list"),
+            Param("config", "A main.cf, or its directory, that is applied first.", default=""),
+            Param("assume", "fence-confirms, fence-refuses, data-current or data-unknown.", "list"),
+        ),
+        (
+            "holdfast plan --lose hosta", "holdfast plan --lose-site 0 --assume data-unknown",
+            "holdfast plan --do 'group switch web --to hostb'",
+        ),
+        changes=False,
+    ),
+    Operation(
         "type list", "List the resource types that come with Holdfast, and the OCF agents installed here.", (),
         ("holdfast type list",), changes=False,
     ),

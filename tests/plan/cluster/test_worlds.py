@@ -82,7 +82,7 @@ def test_worlds(scenario: dict[str, Any]) -> None:
     for where, flags in scenario.get("flags", {}).items():
         name, _, system = where.partition("@")
         group = world.configuration.groups[name]
-        fact = world.view().fact(name, system)
+        fact = world.picture().fact(name, system)
         assert "|".join(group_flags(group, fact, world.intents.get(group.on(system).unit), system)) == flags
 
 

@@ -396,11 +396,12 @@ def _give(
     )  # fmt: skip
     passed = "".join(f"; not {name}: {why}" for name, why in (rejected or {}).items())
     text = f"{group.name} goes to {target}: {reason}; evidence: {evidence.kind.value}, {evidence.text}{passed}"
-    return _change(view, given, "placed", text)
+    return _change(view, given, "placed", text, rejected)
 
 
-def _change(view: View, intent: Intent, kind: str, text: str) -> Decision:
-    return Decision(changes=(Change(replace(intent, epoch=view.epoch), kind, text),), notes=(Note(intent.unit),))
+def _change(view: View, intent: Intent, kind: str, text: str, rejected: Mapping[str, str] | None = None) -> Decision:
+    change = Change(replace(intent, epoch=view.epoch), kind, text, rejected=dict(rejected or {}))
+    return Decision(changes=(change,), notes=(Note(intent.unit),))
 
 
 def _note(group: Group, code: str, text: str, remedy: str = "", rejected: Mapping[str, str] | None = None) -> Decision:

@@ -101,12 +101,13 @@ def _any_online(fact: GroupFact | None, group: Group) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new intent and the event that tells of it."""
+    """A new intent, the event that tells of it, and why each other system was passed over."""
 
     intent: Intent
     kind: str
     text: str
     by: str = ""
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

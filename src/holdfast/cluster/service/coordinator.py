@@ -35,6 +35,7 @@ from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
+from holdfast.cluster.service.picture import frozen_systems, picture
 from holdfast.cluster.service.records import (
     AUDIT,
     AUDIT_LIMIT,
@@ -151,10 +152,7 @@ class Coordinator:
         await self._commit(self._commission(state, decision))
 
     def _judge(self, state: State, configuration: Configuration, at: float) -> None:
-        frozen = {
-            name: name in state.frozen or str(values.get("Frozen", name) or "0") != "0"
-            for name, values in configuration.systems.items()
-        }
+        frozen = frozen_systems(state, configuration)
         judged = self._membership.judge(configuration.systems, at, frozen)
         beats = state.heartbeats
         self.views = {
@@ -241,29 +239,15 @@ class Coordinator:
         self._answers = {
             ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S[ask.kind]
         }
-        facts = {
-            key: fact
-            for key, fact in state.facts.items()
-            if key[1] in self.views and fact.incarnation == self.views[key[1]].incarnation
-        }
         assert state.coordinator is not None
-        open_states = (RequestState.PENDING, RequestState.ACCEPTED)
-        return View(
-            configuration=configuration,
-            systems=self.views,
-            intents=state.intents,
-            facts=facts,
-            last_facts=state.facts,
-            requests=tuple(request for _, request in sorted(state.requests.items()) if request.state in open_states),
-            answers={ask: answer for ask, (_, answer) in self._answers.items()},
-            fenced=frozenset(name for name in configuration.groups if self._seat.fence(name) is not None),
-            confirmed={
-                name: (word.incarnation, f"{word.by or 'a person'} confirmed that {name} is dead: {word.reason}")
-                for name, word in state.confirmed.items()
-            },
-            now=self._seat.clock.wall(),
-            epoch=state.coordinator.epoch,
-            trusted=frozenset(filter(None, [self._seat.user])),
+        return picture(
+            state,
+            configuration,
+            self.views,
+            self._seat.clock.wall(),
+            {ask: answer for ask, (_, answer) in self._answers.items()},
+            (name for name in configuration.groups if self._seat.fence(name) is not None),
+            filter(None, [self._seat.user]),
         )
 
     def _ask(self, asks: tuple[Ask, ...]) -> None:

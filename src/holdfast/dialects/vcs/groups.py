@@ -43,6 +43,21 @@ def _resources(session: Session, words: Words) -> list[str]:
     return list(session.group(_named(words)).resources)
 
 
+def _forecast(session: Session, words: Words) -> list[str]:
+    group = session.group(_named(words))
+    found = session.wire.forecast(session.state, group.name)
+    ending = next(one for one in found.endings if one.group == group.name)
+    lines = [layout.FORECAST_HEADING, layout.forecast(group.name, ending.before, ending.after)]
+    if words.has("verbose"):
+        for step in found.steps:
+            if step.group == group.name and step.kind not in ("online", "offline"):
+                lines.append(f"  {step.text}")
+                lines += (
+                    [] if step.kind == "placed" else [f"  not {name}: {why}" for name, why in step.rejected.items()]
+                )
+    return lines
+
+
 def _dependencies(session: Session, words: Words) -> list[str]:
     if words.first():
         session.group(words.first())
@@ -114,6 +129,7 @@ FORMS: dict[str, Form] = {
     "resources": _resources,
     "dep": _dependencies,
     "wait": queries.wait(KIND),
+    "forecast": _forecast,
     "switch": request("group.switch", "to", ("any",), must=True),
     "online": request("group.online", "sys", ("any", "force", "nopre", "propagate")),
     "offline": request("group.offline", "sys", ("any", "force", "ifprobed", "propagate")),

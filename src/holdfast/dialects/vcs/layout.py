@@ -111,6 +111,14 @@ def notice(code: str, names: Sequence[str]) -> str:
     return f"VCS {severity} V-16-1-{number} {text.format(parent=parent, child=child)}"
 
 
+FORECAST_HEADING = "#Group       OnlineNow     FailoverTarget"
+
+
+def forecast(group: str, before: Sequence[str], after: Sequence[str]) -> str:
+    """Return the line of a group: where it is, and where it would be if its system were lost (both [K])."""
+    return f"{group:<12} {' '.join(before) or '-':<13} {' '.join(after) or '-'}"
+
+
 def four(first: str, attribute: str, system: str, value: str) -> str:
     """A row of ``-state`` and ``-display`` of groups and resources."""
     return f"{first:<12} {attribute:<21} {system:<10} {value}".rstrip()

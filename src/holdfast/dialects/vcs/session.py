@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.model.configuration import Configuration, Group
@@ -18,6 +18,9 @@ from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.dialects.vcs.layout import ABSENT, message
 from holdfast.kernel.errors import Refusal, Refused
+
+if TYPE_CHECKING:  # a command that asks for no forecast does not pay for the planner
+    from holdfast.cluster.plan.forecast import Forecast
 
 
 def _unbound(*_anything: Any) -> NoReturn:
@@ -40,7 +43,8 @@ class VcsWire:
     """What the composition root binds: read the state, put a request, check a configuration directory, change what is
     committed, open or close it (True when that changed anything), follow the state until somebody interrupts, start
     this machine's system (and say what was done), act as a user (with an empty name as oneself again),
-    run a trigger (how many programs, and the exit code of the first that failed)."""
+    run a trigger (how many programs, and the exit code of the first that failed), foresee what becomes of a group whose
+    system is lost."""
 
     state: Callable[[], State]
     submit: Callable[[Request, float], Request]
@@ -51,6 +55,7 @@ class VcsWire:
     start: Callable[[], str] = _unbound
     login: Callable[[str, str], str] = _unbound
     trigger: Callable[[str, Sequence[str]], tuple[int, int]] = _unbound
+    forecast: Callable[[State, str], Forecast] = _unbound
     local: Host = field(default_factory=Host)
 
 
