@@ -116,13 +116,17 @@ def test_init_join_join_and_leave_with_a_group_that_moves(machines: Machines, tm
     assert "token is not known" in refused.stderr
 
     first = machines.nodes["n1"].address
-    for name, token in (("n2", made["token"]), ("n3", again["token"])):
+    (tmp_path / "token").touch(0o600)
+    (tmp_path / "token").write_text(again["token"] + "\n")
+    for name, token in (("n2", made["token"]), ("n3", f"@{tmp_path}/token")):
         machines.set_up(name, "join", first, "--token", token)
     machines.set_up("n2", "join", first, "--token", made["token"])  # the same system again: nothing changes
     machines.until("n3", ("system", "list"), running({"n1", "n2", "n3"}))
     thief = ("--system", "n9", "--address", machines.nodes["n2"].address, "--root", str(tmp_path / "thief"))
     refused = machines.run("n2", "cluster", "join", first, "--token", made["token"], *thief)
     assert "another system has used it" in refused.stderr
+    machines.ask("n2", "cluster", "leave", "--root", str(tmp_path / "thief"))
+    assert not (tmp_path / "thief/etc/holdfast/cluster.json").exists(), "one that was never admitted just forgets"
     for name in ("n2", "n3"):
         assert not list(machines.root(name).rglob("ca.key")), "the authority's key stays where it was made"
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from holdfast.app.cluster import read_state, with_store
 from holdfast.app.configuration import edited
@@ -25,6 +26,7 @@ from holdfast.app.hostfiles import (
     ENROLMENT_PORT,
     Places,
     Standing,
+    host_port,
     keep_standing,
     known_standing,
     system_toml,
@@ -49,7 +51,7 @@ def etcd_of(places: Places, addresses: tuple[str, ...]) -> EtcdCluster:
     """Return the etcd cluster whose members run on ``addresses``, asked as this system."""
     mine = Identity.load(places.identity("system"))
     tls = Tls(mine.ca, mine.cert, mine.key, host_label(ETCD_NAME))
-    return EtcdCluster([f"{one}:{CLIENT_PORT}" for one in addresses], tls)
+    return EtcdCluster([host_port(one, CLIENT_PORT) for one in addresses], tls)
 
 
 class Enroller:
@@ -97,12 +99,13 @@ class Enroller:
             reason = f"{name} is a member of etcd at {twin.peer_url}"
             raise Refused(Refusal("system-exists", reason, "choose another name, or let that one leave first"))
         etcd.add(newcomer.peer_url, _ADD_LIMIT_S)
-        members = (*(one for one in self._standing.members if one != address), address)
-        self._standing = replace(self._standing, members=members)
+        there = [urlsplit(one.client_url).hostname or "" for one in found if one.client_url]
+        others = tuple(one for one in there if one not in (address, self._standing.address))
+        self._standing = replace(self._standing, members=(self._standing.address, *others, address))
         keep_standing(self._places, self._standing)
         write(self._places.system_toml, system_toml(self._places, self._standing))
-        others = [f"{one.name}={one.peer_url}" for one in found if one.name and one.peer_url != newcomer.peer_url]
-        return [*others, f"{name}={newcomer.peer_url}"]
+        initial = [f"{one.name}={one.peer_url}" for one in found if one.name and one.peer_url != newcomer.peer_url]
+        return [*initial, f"{name}={newcomer.peer_url}"]
 
     def _add_system(self, name: str) -> None:
         url = self._places.store_url(self._standing)

@@ -20,6 +20,11 @@ HEARTBEAT_MS, ELECTION_MS = 100, 1000
 ETCD, SYSTEM = "holdfast-etcd.service", "holdfast-system.service"
 
 
+def host_port(address: str, port: int) -> str:
+    """Return HOST:PORT, with brackets around an IPv6 address."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What this machine is in which cluster. ``store`` names another store than an etcd member of its own."""
@@ -40,7 +45,7 @@ class Standing:
     @property
     def peer_url(self) -> str:
         """Where other etcd members reach the one of this machine."""
-        return f"https://{self.address}:{PEER_PORT}"
+        return f"https://{host_port(self.address, PEER_PORT)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +112,8 @@ class Places:
         """Return the store's URL for this system: its own member first, the others found by asking."""
         if standing.store:
             return standing.store
-        hosts = ",".join(f"{_bracketed(one)}:{CLIENT_PORT}" for one in standing.members or (standing.address,))
+        hosts = ",".join(host_port(one, CLIENT_PORT) for one in standing.members or (standing.address,))
         return f"etcd://{hosts}?identity={self.identity('system')}&discover=yes"
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def known_standing(places: Places) -> Standing | None:
@@ -187,7 +188,7 @@ def system_toml(places: Places, standing: Standing) -> str:
 
 def etcd_env(places: Places, standing: Standing, initial: Sequence[str]) -> str:
     """Return etcd's settings: TLS for clients and for peers, and only members of this cluster may be peers."""
-    client, host = f"https://{_bracketed(standing.address)}:{CLIENT_PORT}", places.identity("etcd")
+    client, host = f"https://{host_port(standing.address, CLIENT_PORT)}", places.identity("etcd")
     values = {
         "NAME": standing.system, "DATA_DIR": places.etcd_data, "LOGGER": "zap", "LOG_LEVEL": "warn",
         "LISTEN_CLIENT_URLS": client, "ADVERTISE_CLIENT_URLS": client,

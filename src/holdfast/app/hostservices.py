@@ -70,7 +70,11 @@ class HostServices:
         """Stop a service, and see that it does not start at the next boot."""
         if self._systemd:
             _systemctl("disable", "--now", unit)
-            return
+        else:
+            self.stop_beside(unit)
+
+    def stop_beside(self, unit: str) -> None:
+        """Stop what was started without systemd, if it runs. Raises ``HoldfastError`` when it does not end."""
         pid, end = self.pid(unit), time.monotonic() + _STOP_LIMIT_S.get(unit, 10.0)
         if pid:
             os.kill(pid, signal.SIGTERM)

@@ -42,7 +42,7 @@ from holdfast.cluster.service.records import CONFIG, State
 from holdfast.kernel.errors import InputError, Refusal, Refused
 from holdfast.runtime import enrolment
 from holdfast.runtime.identity import Identity, save_identity
-from holdfast.runtime.secretfile import write_secret
+from holdfast.runtime.secretfile import read_secret, write_secret
 from holdfast.store.port import Store
 
 Values = Mapping[str, Any]
@@ -157,7 +157,10 @@ def join(_store: str, values: Values) -> Answer:
     """Make this machine a system of the cluster whose enrolment server runs at the address that is given."""
     places, address = _places(values), _address(values)
     host, port = str(values["at"]), ENROLMENT_PORT
-    secret, fingerprint = enrolment.split_token(str(values["token"]))
+    given_token = str(values["token"])
+    if given_token.startswith("@"):  # others of this machine can read the words of a command
+        given_token = read_secret(Path(given_token[1:])).decode(errors="replace").strip()
+    secret, fingerprint = enrolment.split_token(given_token)
     wished = Standing("", str(values["system"]), address, members=(address,))
     standing = insist_same_or_new(places, wished)
     authority = enrolment.authority_at(host, port, fingerprint)
@@ -213,21 +216,22 @@ def leave(_store: str, values: Values) -> Answer:
         raise Refused(Refusal("no-standing", "this machine is in no cluster", "holdfast cluster join makes it one"))
     url, system = places.store_url(standing), standing.system
     others = tuple(one for one in standing.members if one != standing.address)
-    if standing.etcd and not others and not values.get("force"):
+    admitted = (places.identity("system") / "cert.pem").exists()
+    if admitted and standing.etcd and not others and not values.get("force"):
         reason = f"{system} is the last system: its data is the cluster's only copy"
         raise Refused(Refusal("last-system", reason, "to destroy the cluster: holdfast cluster leave --force"))
     if standing.founder and others and not values.get("force"):
         reason = f"{system} holds the cluster's authority; without it nobody can join any more"
         raise Refused(Refusal("holds-authority", reason, f"keep a copy of {places.authority}, then use --force"))
     services = HostServices(places)
-    if others or standing.store:
+    if admitted and (others or standing.store):
         _withdraw(url, system, float(values.get("wait") or 120.0), services)
-    services.stop(SYSTEM)
-    services.stop(_ENROLLER)
-    if standing.etcd:
-        if others:
+    services.stop_beside(_ENROLLER)
+    for unit in (SYSTEM, ETCD):
+        if unit == ETCD and admitted and standing.etcd and others:
             etcd_of(places, others).remove(standing.peer_url)
-        services.stop(ETCD)
+        if (places.units / unit).exists():
+            services.stop(unit)
     _forget(places)
     return Answer({"cluster": standing.cluster, "system": system}, f"{system} has left cluster {standing.cluster}")
 

@@ -331,7 +331,7 @@ SETUP: tuple[Operation, ...] = (
         "cluster join", "Make this machine a system of the cluster that is at the given address.",
         (
             Param("at", "The address of the first system.", required=True, positional=True),
-            Param("token", "What holdfast cluster init or token printed.", required=True),
+            Param("token", "As init or token printed it, or @FILE, of mode 600, that holds it.", required=True),
             _system("This system's name.", required=True),
             Param("address", "The address under which other systems reach this one.", required=True), _ROOT,
         ),
