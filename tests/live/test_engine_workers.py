@@ -58,3 +58,25 @@ def test_a_device_that_goes_between_two_questions_is_offline(
     given = {"Device": "dum0", "Address": "10.77.0.10", "PrefixLen": "24"}
     context = AgentContext("r", "web", "alpha", "1-a", given, Alone(), tmp_path)
     assert asyncio.run(agent.monitor(context)).state is ResourceState.OFFLINE
+
+
+def test_a_group_is_let_go_of_although_something_happens_at_that_moment(tmp_path: Path) -> None:
+    """The event that a worker sleeps for and the end of its work come at once; both orders, many times."""
+    main = f"{TYPES}\nsystem alpha\ngroup web ( SystemList = {{ alpha }} )\nPhantom r ( )\n"
+    group = build({"main.cf": main}).groups["web"]
+
+    async def play() -> None:
+        given = Engines("alpha", "1-a", Agents({"Phantom": Phantom()}), tmp_path)
+        engine = Engine(given, lambda _level, _text: None, swept=True, leased=lambda: True)
+        for _ in range(20):
+            worker = engine.adopt(group, Alone(), None).workers["r"]
+            while not worker.fact.probed:
+                await asyncio.sleep(0)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            worker.probe()
+            await asyncio.sleep(0)
+            async with asyncio.timeout(WAIT_S):
+                await engine.drop("web")
+
+    asyncio.run(play())

@@ -29,6 +29,11 @@ LONG_S = 600.0
 Result = TypeVar("Result")
 
 
+async def _bounded(call: Awaitable[Result]) -> Result:
+    async with asyncio.timeout(20):
+        return await call
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Keys, leases and history as a dictionary, a set and a list; the driver must agree after every call."""
 
@@ -48,7 +53,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.root = f"{uuid.uuid4().hex}/"
 
     def wait(self, call: Awaitable[Result]) -> Result:
-        return self.loop.run_until_complete(asyncio.wait_for(call, 20))
+        return self.loop.run_until_complete(_bounded(call))
 
     def open(self) -> Store:
         return EmbeddedStore(Path(self.place.name) / "store.db")

@@ -171,6 +171,7 @@ class SimLink:
 
         self._guard.post(reply)
         try:
-            return await asyncio.wait_for(answer, _REPLY_LIMIT_S)
+            async with asyncio.timeout(_REPLY_LIMIT_S):
+                return await answer
         except TimeoutError as error:
             raise Unavailable("the guard does not answer") from error

@@ -75,7 +75,8 @@ class Alone:
                 return CommandResult(_FOUND_NO_PROGRAM, stderr=str(error))
             code, late = -int(signal.SIGKILL), True
             try:
-                code, late = await asyncio.wait_for(child.wait(), timeout_s), False
+                async with asyncio.timeout(timeout_s):
+                    code, late = await child.wait(), False
             except TimeoutError:
                 pass
             finally:

@@ -40,7 +40,8 @@ class Process(AgentBase):
         environment = {**context.environment, "HOLDFAST_RESOURCE": context.resource}
         process = await context.commands.spawn(words, environment, _user(context), log)
         with contextlib.suppress(TimeoutError):
-            code = await asyncio.wait_for(process.wait(), _FIRST_LOOK_S)
+            async with asyncio.timeout(_FIRST_LOOK_S):
+                code = await process.wait()
             if code != 0:
                 raise HoldfastError(f"{words[0]} ended at once with {code}", f"see {log}")
         return 0.0

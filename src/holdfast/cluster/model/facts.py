@@ -177,6 +177,16 @@ class Intent:
         """The name that it is kept under: that of the group, or ``GROUP@SYSTEM`` for a part of a parallel group."""
         return f"{self.group}@{self.at}" if self.at else self.group
 
+    def outlived(self, fact: GroupFact) -> bool:
+        """Whether the group was given away on the proof that ``fact``'s system, in that life, runs nothing any more.
+
+        A word of that life that the network delivers late says nothing of what runs now.
+        """
+        proof = self.evidence
+        if proof is None or proof.kind in (EvidenceKind.FIRST_START, EvidenceKind.OFFLINE_CONFIRMED):
+            return False
+        return (proof.system, proof.incarnation) == (fact.system, fact.incarnation)
+
     @property
     def in_maintenance(self) -> bool:
         """Whether the engine keeps its hands off until a person or the deadline ends it."""

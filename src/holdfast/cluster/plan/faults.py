@@ -68,8 +68,9 @@ def conf_interval_s(resource: Resource, system: str = "") -> float:
 
 def patience_s(resource: Resource, limit: str, system: str = "") -> float:
     """Return how long a resource may take to reach its state after online or offline has returned: OnlineWaitLimit or
-    OfflineWaitLimit monitor intervals."""
-    return max(PATIENCE_S, float(resource.number(limit, system) * resource.number("MonitorInterval", system)))
+    OfflineWaitLimit monitor intervals, but no longer than the entry point itself was given."""
+    waits = float(resource.number(limit, system) * resource.number("MonitorInterval", system))
+    return max(PATIENCE_S, min(waits, float(resource.number(limit.replace("WaitLimit", "Timeout"), system))))
 
 
 def judge(

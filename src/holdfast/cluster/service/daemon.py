@@ -359,7 +359,8 @@ class SystemDaemon:
                 async with asyncio.timeout(self._settings.lease_ttl_s * 2):
                     await self._coordinator.round(self._configuration)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._coordinator.wake.wait(), self._settings.heartbeat_interval_s / 2)
+                async with asyncio.timeout(self._settings.heartbeat_interval_s / 2):
+                    await self._coordinator.wake.wait()
             self._coordinator.wake.clear()
 
 

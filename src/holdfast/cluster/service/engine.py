@@ -21,6 +21,8 @@ from holdfast.cluster.ports import Agent, AgentContext, BlockDevices, CommandRes
 from holdfast.cluster.service.triggers import Triggers
 from holdfast.cluster.service.worker import Surroundings, Worker
 
+_DROP_AGAIN_S = 0.2
+
 
 @dataclass(frozen=True)
 class Engines:
@@ -223,9 +225,12 @@ class Engine:
         dropped = self.groups.pop(name, None)
         if dropped is not None:
             dropped.forget()
-        for task in self._tasks.pop(name, []):
-            task.cancel()
-            await asyncio.wait([task])
+        tasks = self._tasks.pop(name, [])
+        while tasks := [task for task in tasks if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            # Again and again: a library that swallows one cancellation must not keep the daemon from going on.
+            await asyncio.wait(tasks, timeout=_DROP_AGAIN_S)
 
     def check_tasks(self) -> None:
         """Raise what made a worker end: no resource may be left without one."""

@@ -105,7 +105,8 @@ class GuardLink:
         self._waiting[key] = future
         self._packets.send(message)
         try:
-            return await asyncio.wait_for(future, _REPLY_LIMIT_S)
+            async with asyncio.timeout(_REPLY_LIMIT_S):
+                return await future
         except TimeoutError as error:
             raise Unavailable("the guard does not answer") from error
 
@@ -167,7 +168,8 @@ class Workload:
             os.lseek(files[0], 0, os.SEEK_SET)
             process = await self._start(command, files, env, user, cwd)
             try:
-                code, late = await asyncio.wait_for(process.wait(), timeout_s), False
+                async with asyncio.timeout(timeout_s):
+                    code, late = await process.wait(), False
             except TimeoutError:
                 code, late = -int(signal.SIGKILL), True
                 await process.kill()
@@ -232,7 +234,8 @@ class Workload:
         future = self._exits[request]
         try:
             await _readable(pidfd)
-            return await asyncio.wait_for(asyncio.shield(future), _REPLY_LIMIT_S)
+            async with asyncio.timeout(_REPLY_LIMIT_S):
+                return await asyncio.shield(future)
         except TimeoutError:
             return -int(signal.SIGKILL)
         finally:
@@ -303,7 +306,8 @@ class Workload:
             self._exits[name] = loop.create_future()
         try:
             self._packets.send({**message, "id": name}, descriptors)
-            reply, descriptor = await asyncio.wait_for(future, _REPLY_LIMIT_S)
+            async with asyncio.timeout(_REPLY_LIMIT_S):
+                reply, descriptor = await future
         except (TimeoutError, Unavailable) as error:
             self._exits.pop(name, None)
             raise Unavailable(f"the workload does not answer: {error}") from error

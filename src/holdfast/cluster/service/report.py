@@ -72,6 +72,9 @@ def living_fact(state: State, group: str, system: str) -> GroupFact | None:
     fact, beat = state.facts.get((group, system)), state.heartbeats.get(system)
     if fact is None or beat is None or beat.incarnation != fact.incarnation:
         return None
+    intent = state.intents.get(group)
+    if intent is not None and intent.outlived(fact):
+        return None
     return None if state.judged.get(system) in ("dead", "left") else fact
 
 

@@ -131,7 +131,8 @@ class Worker:
                 self._around.changed()
                 if self._order is None:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._event.wait(), self._interval_s())
+                        async with asyncio.timeout(self._interval_s()):
+                            await self._event.wait()
                 self._event.clear()
         finally:
             self._do.drop_watchers()

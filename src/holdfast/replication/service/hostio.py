@@ -177,7 +177,8 @@ class HostIO:
             await flush_local(self._mirror, volume)
         else:
             try:
-                await asyncio.wait_for(self._flush_once(volume), COOL_EVERY_S * 5)
+                async with asyncio.timeout(COOL_EVERY_S * 5):
+                    await self._flush_once(volume)
             except (HostRefused, TimeoutError):
                 return
         if volume in machine.logs:
