@@ -105,7 +105,8 @@ def stands(world: World, link: str, happened: list[str]) -> None:
     if app and link in ("online local firm", "online local hard"):
         assert app == db, story
     if app and db and link == "online local soft":
-        assert app == db, story
+        barred = any(fact.faulted for fact in world.facts["app", db[0]].values())  # it cannot follow there
+        assert app == db or barred, story
     if app and link == "online global firm":
         assert db, story
     if app and link == "online remote firm":
