@@ -172,9 +172,11 @@ class Chaos:
         return pids
 
     def _spawn(self, node: Node, line: str) -> None:
+        """Run a line in the background of a node. Its parent must be inside: one outside that is stopped with its child
+        would not reap it, and the node could not end."""
         with (node.directory / "init.log").open("ab") as log:
-            words = node.command("sh", "-c", f"exec {line}")
-            subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            words = node.command("sh", "-c", f"{{ {line}; }} &")
+            subprocess.run(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, check=True)
 
     # --- one fault
 
@@ -215,7 +217,7 @@ class Chaos:
 def chaos(faults: int, seed: int, directory: Path) -> Report:
     """Run ``faults`` faults in ``directory`` and return what was found."""
     cluster = Ours(directory)
-    watch, told = Watch(), directory / "acknowledged"
+    watch, told, writer = Watch(), directory / "acknowledged", None
     try:
         cluster.start()
         made, prober = Chaos(cluster, seed), Prober(cluster.net)
@@ -235,6 +237,8 @@ def chaos(faults: int, seed: int, directory: Path) -> Report:
         made.report.looks, made.report.violations = watch.looks, made.report.violations + watch.twice[:5]
         return made.report
     finally:
+        if writer is not None:
+            writer.kill()
         cluster.stop()
 
 
