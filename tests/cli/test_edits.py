@@ -74,3 +74,41 @@ def test_what_cannot_be_is_refused(
     assert says in capsys.readouterr().err
     assert run("cluster", "dump") == 0
     assert (capsys.readouterr().out == before) == (code != 0)
+
+
+LAMP = 'type Lamp (\n\tstatic str AgentDirectory = "/opt/lamp"\n\tstatic str ArgList[] = { Colour }\n\tstr Colour = red\n\t)\n'
+
+
+def test_a_type_file_is_taken_in_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "LampTypes.cf"
+    file.write_text(LAMP)
+    assert run("type", "import", str(file), "--reason", "lamps") == 0
+    assert run("group", "add", "hall", "--on", "hosta") == 0
+    assert run("resource", "add", "lamp", "Lamp", "hall", "--set", "Colour=blue") == 0
+    file.write_text(LAMP.replace("str Colour = red", "str Colour = red\n\tint Watts = 40"))
+    assert run("type", "import", str(file)) == 0
+    assert run("resource", "modify", "lamp", "Watts", "60") == 0
+    capsys.readouterr()
+    assert run("cluster", "dump") == 0
+    text = capsys.readouterr().out
+    assert text.index('include "types.cf"') < text.index('include "LampTypes.cf"') < text.index("cluster shop")
+    assert "Watts = 60" in text
+
+
+def test_a_type_file_that_is_wrong_or_takes_away_what_is_used_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "LampTypes.cf"
+    file.write_text(LAMP)
+    assert run("type", "import", str(file)) == 0
+    assert run("group", "add", "hall", "--on", "hosta") == 0
+    assert run("resource", "add", "lamp", "Lamp", "hall", "--set", "Colour=blue") == 0
+    run("cluster", "dump")
+    before = capsys.readouterr().out
+    for wrong in ("type (", LAMP.replace("str Colour = red", "str Size"), "type Chair ( )\n"):
+        file.write_text(wrong)
+        assert run("type", "import", str(file)) == 1
+    said = capsys.readouterr().err
+    assert "LampTypes.cf:1:6" in said
+    run("cluster", "dump")
+    assert capsys.readouterr().out in before

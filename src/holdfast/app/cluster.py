@@ -270,9 +270,12 @@ def _type_list(_store: str, _values: Mapping[str, Any]) -> Answer:
     return Answer({"types": sorted(BUILT_IN), "ocf": agents}, table(("type or agent", "how to use it"), rows))
 
 
-def _type_import(_store: str, values: Mapping[str, Any]) -> Answer:
+def _type_import(store: str, values: Mapping[str, Any]) -> Answer:
+    from holdfast.app.configuration import import_types
     from holdfast.cluster.agents import ocf_metadata
 
+    if values["name"].endswith(".cf"):
+        return import_types(store, Path(values["name"]), str(values.get("reason") or ""))
     name = ocf_metadata.parse_name(values["name"])
     found = ocf_metadata.read(name, os.environ.get("OCF_ROOT", ocf_metadata.OCF_ROOT))
     text = ocf_metadata.type_block(name, found)

@@ -23,7 +23,7 @@ from holdfast.cli.frame import table
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.config.difference import Difference, differences
 from holdfast.cluster.config.edit import Draft, Edited, edit
-from holdfast.cluster.config.files import read_files
+from holdfast.cluster.config.files import including, read_files
 from holdfast.cluster.config.history import ConfigurationStore, Loaded
 from holdfast.cluster.model.configuration import Configuration, Group
 from holdfast.cluster.model.facts import Event, Wanted
@@ -32,6 +32,7 @@ from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import GROUPS, ROOT, WRITABLE, State, audit, encode, event_key
 from holdfast.cluster.service.report import group_report, resource_report
 from holdfast.kernel.errors import InputError, Refusal, Refused
+from holdfast.runtime.textfile import read_text
 from holdfast.store.port import Compare, Delete, Put, Store
 
 _STANDING = frozenset(("ONLINE", "PARTIAL", "STARTING", "STOPPING"))
@@ -230,6 +231,21 @@ def _history(store: str, _values: Mapping[str, Any]) -> Answer:
 
 def _when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at)) if at else "-"
+
+
+def import_types(store: str, path: Path, reason: str) -> Answer:
+    """Commit the configuration with the type file ``path`` included; one of that name is replaced."""
+    text = read_text(path)
+
+    async def work(opened: Store, by: str) -> tuple[int, tuple[Difference, ...]]:
+        seen = await ConfigurationStore(opened, by).current()
+        main = including(seen.files.get("main.cf", ""), path.name)
+        files = {**seen.files, path.name: text, "main.cf": main}
+        done, _, found = await change(opened, by, files, reason or f"types of {path.name}")
+        return done, found
+
+    done, found = with_store(store, work)
+    return Answer(_document(done, found), f"revision {done}: {summary(found)}")
 
 
 def load(store: str, files: Mapping[str, str]) -> Configuration:

@@ -198,9 +198,15 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast type list",), changes=False,
     ),
     Operation(
-        "type import", "Print a type block made from the metadata of an OCF agent installed here.",
-        (Param("name", "ocf:PROVIDER:AGENT.", required=True, positional=True),),
-        ("holdfast type import ocf:heartbeat:IPaddr2 > IPaddr2Types.cf",), changes=False,
+        "type import",
+        "Take a type file into the configuration, or print a type block made of an OCF agent installed here.",
+        (
+            Param("name", "A file such as MetroMirrorTypes.cf, or ocf:PROVIDER:AGENT.", required=True, positional=True),
+        ),
+        (
+            "holdfast type import MetroMirrorTypes.cf",
+            "holdfast type import ocf:heartbeat:IPaddr2 > IPaddr2Types.cf",
+        ),
     ),
     Operation(
         "fence confirm", "Give your word that a silent system is dead and can do no harm.",

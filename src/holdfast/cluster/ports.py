@@ -5,7 +5,7 @@ Every port is small and async. Composition roots choose the implementations; the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -161,6 +161,8 @@ class AgentContext:
     run_directory: Path
     devices: BlockDevices | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    look: Callable[[str, str], ResourceState | None] = lambda _resource, _system: None
+    """What is known of another resource on a system; None when nobody can say."""
 
     def text(self, name: str) -> str:
         """Return attribute ``name`` as text; a missing one is empty."""

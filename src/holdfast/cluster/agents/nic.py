@@ -3,7 +3,7 @@
 The kernel says over netlink whether the device is up and has a carrier; a device that keeps no operational state
 (loopback, dummy) counts as working when it is up. With NetworkHosts one of them must answer a ping as well, which
 finds what a carrier cannot: a switch that forwards nothing. One answer is enough, so that a host that is down for its
-own reasons takes no service with it.
+own reasons takes no service with it. MultiNICB is the same for several devices, of which one is enough.
 """
 
 from __future__ import annotations
@@ -33,6 +33,22 @@ class NIC(Persistent):
         trouble = await asyncio.to_thread(_trouble, device) or await _unanswered(context, device)
         state = ResourceState.OFFLINE if trouble else ResourceState.ONLINE
         return MonitorResult(state, 0 if trouble else 100, trouble, watch_addresses=True)
+
+
+class MultiNICB(Persistent):
+    """Attributes Device (an association: device → its place, as in VCS), NetworkHosts. Online while one works."""
+
+    async def monitor(self, context: AgentContext) -> MonitorResult:
+        """Look at every device; the hosts are asked over those that the kernel calls good."""
+        devices = context.names("Device")
+        if not devices:
+            raise InputError(f"{context.resource} has no Device", remedy="set Device = { eth0 = 0, eth1 = 1 }")
+        found = await asyncio.gather(*(asyncio.to_thread(_trouble, device) for device in devices))
+        told = [trouble or await _unanswered(context, device) for device, trouble in zip(devices, found, strict=True)]
+        working = sum(not trouble for trouble in told)
+        detail = "; ".join(filter(None, told))
+        state = ResourceState.ONLINE if working else ResourceState.OFFLINE
+        return MonitorResult(state, 100 * working // len(devices), detail, watch_addresses=True)
 
 
 def _trouble(device: str) -> str:

@@ -204,10 +204,14 @@ def _name(context: AgentContext, where: str) -> AgentName:
 
 
 def _params(context: AgentContext) -> Mapping[str, str]:
-    """Return the agent's parameters: what is given in Params, and the attributes of an imported type that are set."""
+    """Return the agent's parameters: what is given in Params, and the attributes of an imported type that are set,
+    under the names that the type's OcfParameters give them."""
     params: dict[str, str] = {}
     if context.text("AgentFile"):
         params = {name: text for name in context.names("ArgList") if (text := context.text(name))}
+    named = context.attributes.get("OcfParameters")
+    if isinstance(named, Mapping):
+        params = {theirs: text for ours, theirs in named.items() if (text := context.text(ours))}
     given = context.attributes.get("Params")
     return {**params, **given} if isinstance(given, Mapping) else params
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from holdfast.cluster.agents.absent import Absent
 from holdfast.cluster.agents.application import Application
 from holdfast.cluster.agents.fileonoff import FileOnOff
 from holdfast.cluster.agents.files import ElifNone, FileNone, FileOnOnly, Phantom
@@ -16,15 +17,19 @@ from holdfast.cluster.agents.foreign import Foreign
 from holdfast.cluster.agents.ip import IP
 from holdfast.cluster.agents.lsb import LSB
 from holdfast.cluster.agents.mount import Mount
-from holdfast.cluster.agents.nic import NIC
+from holdfast.cluster.agents.nic import NIC, MultiNICB
 from holdfast.cluster.agents.ocf import OCF
 from holdfast.cluster.agents.process import Process
+from holdfast.cluster.agents.proxy import Proxy
 from holdfast.cluster.agents.script import Script
 from holdfast.cluster.agents.systemd import Systemd
 from holdfast.cluster.ports import Agent
 
+_VXVM = ("Veritas Volume Manager", "use LVMVolumeGroup and LVMLogicalVolume, or a script agent in AgentDirectory")
+
 BUILT_IN: dict[str, Callable[[], Agent]] = {
     "Application": Application,
+    "DiskGroup": lambda: Absent(*_VXVM),
     "ElifNone": ElifNone,
     "FileNone": FileNone,
     "FileOnOff": FileOnOff,
@@ -32,12 +37,15 @@ BUILT_IN: dict[str, Callable[[], Agent]] = {
     "IP": IP,
     "LSB": LSB,
     "Mount": Mount,
+    "MultiNICB": MultiNICB,
     "NIC": NIC,
     "OCF": OCF,
     "Phantom": Phantom,
     "Process": Process,
+    "Proxy": Proxy,
     "Script": Script,
     "Systemd": Systemd,
+    "Volume": lambda: Absent(*_VXVM),
 }
 """Type name → factory."""
 

@@ -56,6 +56,16 @@ def load(path: Path) -> Configuration:
     return build_trees(_read(path)[1])
 
 
+def including(main: str, name: str) -> str:
+    """Return the text of main.cf with an include of ``name``, after those that it has already."""
+    line = f'include "{name}"'
+    lines = main.splitlines()
+    if line in (one.strip() for one in lines):
+        return main
+    last = max((place for place, one in enumerate(lines, 1) if one.startswith("include ")), default=0)
+    return "\n".join([*lines[:last], line, *lines[last:]]) + "\n"
+
+
 def _text(path: Path) -> str:
     if path.is_file() and path.stat().st_size > _FILE_LIMIT_BYTES:
         raise InputError("the file is larger than 4 MiB", file=str(path), remedy="is it a configuration file?")

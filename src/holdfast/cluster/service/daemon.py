@@ -37,6 +37,7 @@ from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, ConfigRecord, State, encode
+from holdfast.cluster.service.report import said_of
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
@@ -113,7 +114,7 @@ class SystemDaemon:
         environment = {**settings.environment, **named}
         given = Engines(
             settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment,
-            settings.triggers,
+            settings.triggers, lambda resource, system: said_of(self._state, self._configuration, resource, system),
         )  # fmt: skip
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}

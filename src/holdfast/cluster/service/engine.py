@@ -35,6 +35,8 @@ class Engines:
     devices: BlockDevices | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     triggers: Path | None = None
+    elsewhere: Callable[[str, str], ResourceState | None] = lambda _resource, _system: None
+    """What another system said of a resource of its own; None when it is silent."""
 
 
 class GroupEngine:
@@ -76,6 +78,7 @@ class GroupEngine:
             run_directory=self._given.run_directory / "resources",
             devices=self._given.devices,
             environment=self._given.environment,
+            look=self._engine.look,
         )
 
     def _look_below(self, name: str) -> None:
@@ -258,6 +261,16 @@ class Engine:
             for worker in group.workers.values():
                 if (mounts and worker.watches_mounts) or (addresses and worker.watches_addresses):
                     worker.probe()
+
+    def look(self, resource: str, system: str) -> ResourceState | None:
+        """Return the state of a resource of any group: on this system as its worker knows it, else as was last said."""
+        if system != self._given.system:
+            return self._given.elsewhere(resource, system)
+        for group in self.groups.values():
+            if resource in group.workers:
+                fact = group.workers[resource].fact
+                return fact.state if fact.probed else None
+        return None
 
     async def action(self, group: str, resource: str, name: str, arguments: list[str]) -> CommandResult:
         """Carry out an action on a resource of this system."""

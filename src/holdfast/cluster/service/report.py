@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Heartbeat, Intent, Note, Wanted
+from holdfast.cluster.model.configuration import Configuration, Group
+from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Heartbeat, Intent, Note, ResourceState, Wanted
 from holdfast.cluster.plan.status import autodisabled, group_flags, resource_flags
 from holdfast.cluster.service.records import State
 
@@ -76,6 +76,14 @@ def living_fact(state: State, group: str, system: str) -> GroupFact | None:
     if intent is not None and intent.outlived(fact):
         return None
     return None if state.judged.get(system) in ("dead", "left") else fact
+
+
+def said_of(state: State, configuration: Configuration, resource: str, system: str) -> ResourceState | None:
+    """Return what ``system`` last said of a resource; None when it said nothing, or is not known to live."""
+    group = configuration.group_of(resource)
+    fact = None if group is None else living_fact(state, group.name, system)
+    found = None if fact is None or state.judged.get(system) != "alive" else fact.resources.get(resource)
+    return found.state if found is not None and found.probed else None
 
 
 def group_report(state: State, group: Group) -> GroupReport:
