@@ -76,7 +76,12 @@ def test_what_cannot_be_is_refused(
     assert (capsys.readouterr().out == before) == (code != 0)
 
 
-LAMP = 'type Lamp (\n\tstatic str AgentDirectory = "/opt/lamp"\n\tstatic str ArgList[] = { Colour }\n\tstr Colour = red\n\t)\n'
+LAMP = """type Lamp (
+	static str AgentDirectory = "/opt/lamp"
+	static str ArgList[] = { Colour }
+	str Colour = red
+	)
+"""
 
 
 def test_a_type_file_is_taken_in_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
