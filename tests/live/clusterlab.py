@@ -68,10 +68,14 @@ class Cluster:
                 f'name = "{name}"\nstore = "{self.url}"\nrun_directory = "{self.directory}/run-{name}"\n'
                 f"heartbeat_interval_s = 0.2\nlease_ttl_s = {self.ttl_s}\nmargin_s = 0.3\n"
                 f'isolation = "{self.isolation}"\nlog = "{self.directory}/{name}.log"\n'
-                f'triggers = "{self.directory}/triggers"\n'
+                f'triggers = "{self.directory}/triggers"\n{self.more()}'
             )
             command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(path)]
             self.guards[name] = subprocess.Popen(command, start_new_session=True)
+
+    def more(self) -> str:
+        """What else stands in a system's file."""
+        return ""
 
     def ask(self, what):  # type: ignore[no-untyped-def]
         async def run():  # type: ignore[no-untyped-def]

@@ -25,6 +25,7 @@ from holdfast.cli.frame import table
 from holdfast.cluster.config.files import load, read_files
 from holdfast.cluster.config.writer import dump
 from holdfast.cluster.model.facts import Request
+from holdfast.cluster.model.widearea import RemoteCluster
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
@@ -126,12 +127,16 @@ def request_of(operation: str, values: Mapping[str, Any]) -> Request:
     """Return the request that an operation's parameters make. Raises ``InputError``."""
     options = {
         "mode": str(values.get("mode") or ""),
+        "cluster": str(values.get("cluster") or ""),
+        "kind": str(values.get("kind") or ""),
         "for_s": str(values.get("for") or 600.0),
         **{name: "1" if values.get(name) else "" for name in _FLAGS},
         "reason": str(values.get("reason") or ""),
         "name": str(values.get("name") or ""),
         "arguments": "\n".join(values.get("arguments") or ()),
     }
+    if operation == "group.authority" and options["mode"] not in ("take", "release"):
+        raise InputError(f"the authority is taken or released, not {options['mode']!r}", remedy="write take or release")
     if operation == "group.maintenance" and options["mode"] not in ("on", "off"):
         raise InputError(f"maintenance is on or off, not {options['mode']!r}", remedy="write on or off")
     return Request(
@@ -230,6 +235,29 @@ def _cluster_state(store: str, values: Mapping[str, Any]) -> Answer:
     return Answer({"systems": systems.value, "groups": groups.value}, f"{systems.text}\n\n{groups.text}")
 
 
+def _cluster_remotes(store: str, _values: Mapping[str, Any]) -> Answer:
+    state = read_state(store)
+    found = [state.remotes.get(name, RemoteCluster(name)) for name in configuration_of(state).remote_clusters]
+    rows: list[tuple[str, ...]] = []
+    for one in found:
+        beats = " ".join(f"{kind}={word}" for kind, word in one.heartbeats.items())
+        declared = state.declared.get(one.name)
+        rows.append((one.name, one.state.value, beats or "-", "-" if declared is None else declared.kind))
+    lines = [table(("cluster", "state", "heartbeats", "declared"), rows)]
+    shared = [
+        (name, one.name, "1" if group.authority.held else "0", _flags(group.systems))
+        for one in found
+        for name, group in (one.summary.groups.items() if one.summary else ())
+    ]
+    if shared:
+        lines += ["", table(("group", "cluster", "authority", "state"), shared)]
+    return Answer(found, "\n".join(lines))
+
+
+def _flags(systems: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={flags}" for name, flags in systems.items())
+
+
 def _cluster_verify(_store: str, values: Mapping[str, Any]) -> Answer:
     found = load(Path(values["path"]))
     counts = {"cluster": found.name, "systems": len(found.systems), "groups": len(found.groups)}
@@ -292,13 +320,14 @@ def _fence_confirm(store: str, values: Mapping[str, Any]) -> Answer:
 
 _FLAGS = (
     "force", "accept_data_loss", "propagate", "nopre", "ifprobed", "fault", "parentprop", "ignoreparent", "evacuate",
+    "failover",
 )  # fmt: skip
 
 _CHANGES = (
     "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
     "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
     "resource action", "resource offprop", "group flush", "group clearadminwait", "group autoenable", "system freeze",
-    "system unfreeze", "system stop",
+    "system unfreeze", "system stop", "group authority", "cluster declare",
 )  # fmt: skip
 
 
@@ -317,6 +346,7 @@ def wire() -> Wire:
             "system list": _system_list,
             "system state": _system_state,
             "cluster state": _cluster_state,
+            "cluster remotes": _cluster_remotes,
             "cluster verify": _cluster_verify,
             "cluster load": _cluster_load,
             "cluster dump": _cluster_dump,

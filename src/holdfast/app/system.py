@@ -30,6 +30,10 @@
     [plugins.fences]                         # group (or "*") = factory of a Fence
     "VCS_Cluster" = "module:factory"
 
+    [wide_area]                              # only with global groups: where the connector listens, and as whom
+    listen = "10.0.0.1:14155"
+    identity = "/etc/holdfast/cluster.tls"   # of cluster:NAME
+
     [settings]                               # free; given to the factories
 """
 
@@ -59,8 +63,10 @@ from holdfast.cluster.service.door import Door
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.cluster.service.meters import Meters
+from holdfast.cluster.service.wac import WideArea
 from holdfast.dialects.vcs.enginelog import EngineLog
 from holdfast.kernel.errors import InputError
+from holdfast.runtime.identity import client_context, host_label, server_context
 from holdfast.runtime.peer import user_name
 from holdfast.runtime.textfile import choice_in, number_in, read_toml
 
@@ -72,7 +78,7 @@ _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
-    "settings", "guard",
+    "settings", "guard", "wide_area",
 )  # fmt: skip
 
 
@@ -90,6 +96,7 @@ class SystemFile:
     free: Mapping[str, Any] = field(default_factory=dict)
     log_directory: str = ""
     socket: Path = Path()
+    wide_area: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -113,6 +120,7 @@ def read_system_file(path: Path) -> SystemFile:
         path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
         socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
+        wide_area=_wide_area(table, path),
     )  # fmt: skip
 
 
@@ -152,6 +160,15 @@ def _guard(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
             raise InputError("reboot_command is a list of words", file=str(path), remedy=f"write {_REBOOT!r}")
         guard["reboot_command"] = command
     return {**guard, **_section(table, "guard", path)}
+
+
+def _wide_area(table: Mapping[str, Any], path: Path) -> Mapping[str, str]:
+    section = {str(name): str(value) for name, value in _section(table, "wide_area", path).items()}
+    if section and set(section) != {"listen", "identity"}:
+        raise InputError("[wide_area] has listen and identity", file=str(path), remedy='listen = "ADDRESS:14155"')
+    if section:
+        section["identity"] = str(path.parent / section["identity"])
+    return section
 
 
 def _section(table: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
@@ -250,6 +267,13 @@ def _chronicle(file: SystemFile) -> EngineLog | None:
     return EngineLog(Path(file.log_directory), file.settings.name) if file.log_directory else None
 
 
+def _connector(file: SystemFile) -> WideArea | None:
+    if not file.wide_area:
+        return None
+    identity = Path(file.wide_area["identity"])
+    return WideArea(file.wide_area["listen"], server_context(identity), client_context(identity), host_label)
+
+
 async def _run(file: SystemFile) -> None:
     from holdfast.app.door import clerk
     from holdfast.app.store import open_store
@@ -261,9 +285,18 @@ async def _run(file: SystemFile) -> None:
     store = open_store(file.store)
     fences = {group: load(name)(file.free) for group, name in file.plugins.get("fences", {}).items()}
     door = Door(file.socket, clerk(file.store, file.path))
+    wide_area = _connector(file)
     devices, standings = _plug(file, "devices"), _plug(file, "standings")
     parts = Parts(
-        store, agents_of(file.agents), devices, fences, standings, Meters(), chronicle=_chronicle(file), door=door
+        store,
+        agents_of(file.agents),
+        devices,
+        fences,
+        standings,
+        Meters(),
+        chronicle=_chronicle(file),
+        door=door,
+        wide_area=wide_area,
     )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:

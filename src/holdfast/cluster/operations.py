@@ -41,8 +41,11 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "group switch", "Move a group to another system.",
-        (_GROUP, Param("to", "The system that is to get it; default: the best one."), _WAIT),
-        ("holdfast group switch VCS_Cluster --to hostb --wait 60",),
+        (
+            _GROUP, Param("to", "The system that is to get it; default: the best one."),
+            Param("cluster", "The remote cluster that is to get it, with the authority."), _WAIT,
+        ),
+        ("holdfast group switch VCS_Cluster --to hostb --wait 60", "holdfast group switch web --cluster london"),
     ),
     Operation(
         "group freeze", "Stop planning and acting for a group; its services stay as they are.", (_GROUP,),
@@ -95,6 +98,14 @@ OPERATIONS: tuple[Operation, ...] = (
             Param("reason", "Why; it is recorded with your name.", required=True), _WAIT,
         ),
         ("holdfast group takeover VCS_Cluster --system hostc --accept-data-loss --reason 'site 1 burned down'",),
+    ),
+    Operation(
+        "group authority", "Decide as a person whether this cluster may run a global group.",
+        (
+            _GROUP, Param("mode", "take or release.", required=True, positional=True),
+            Param("reason", "Why; it is recorded with your name.", default=""),
+        ),
+        ("holdfast group authority web take --reason 'it does not run in london'",),
     ),
     Operation(
         "resource list", "List the resources of all groups or of one.", (Param("group", "Only of this group."),),
@@ -167,6 +178,19 @@ OPERATIONS: tuple[Operation, ...] = (
         "cluster load", "Check a main.cf and commit it to the store.",
         (Param("path", "main.cf or its directory.", required=True, positional=True),),
         ("holdfast cluster load examples/two-sites --store embedded:///var/lib/holdfast/cluster.db",),
+    ),
+    Operation("cluster remotes", "Show the remote clusters, their heartbeats and the groups shared with them.", (),
+              changes=False, examples=("holdfast cluster remotes",)),
+    Operation(
+        "cluster declare", "Say what became of a remote cluster that is silent.",
+        (
+            Param("cluster", "Its name.", required=True, positional=True),
+            Param("kind", "disaster, outage, disconnect or replica.", required=True, positional=True),
+            Param("failover", "Take over the groups of which it holds the authority.", "bool"),
+            Param("accept_data_loss", "Although the data here is not recorded as current.", "bool"),
+            Param("reason", "Why; it is recorded with your name.", default=""),
+        ),
+        ("holdfast cluster declare london disaster --failover --reason 'the site burned down'",),
     ),
     Operation("cluster state", "Show systems, groups and what is being waited for.", (), changes=False,
               examples=("holdfast cluster state",)),

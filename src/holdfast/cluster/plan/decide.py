@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Confirmation, Freeze, Note, Request, RequestState
+from holdfast.cluster.model.facts import Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
+from holdfast.cluster.plan.outcome import Outcome
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.requests import answer, progress
 from holdfast.cluster.plan.roster import Roster
-from holdfast.cluster.plan.view import Ask, Change, Decision, View
+from holdfast.cluster.plan.view import Ask, Decision, View
 
 _DEAD_ENDS = frozenset(
     (
@@ -39,7 +40,8 @@ def decide(view: View) -> Decision:
     said = _answers(view, roster)
     changes, outcomes, asks = list(said.changes), list(said.outcomes), list(said.asks)
     notes: list[Note] = []
-    touched = {change.intent.unit for change in changes}
+    authorities = list(said.authorities)
+    touched = {change.intent.unit for change in changes} | {one.group for one in authorities}
     answered = {one.id for one in outcomes}
     for unit in view.configuration.units:
         if unit.unit in touched:
@@ -53,19 +55,29 @@ def decide(view: View) -> Decision:
             roster.put(change.intent)
             touched.add(change.intent.unit)
         asks.extend(part.asks)
+        authorities.extend(part.authorities)
         notes.extend(part.notes if part.notes or part.asks else (Note(unit.unit),))
-    return Decision(tuple(changes), tuple(notes), tuple(outcomes), tuple(asks), said.freezes, said.words)
+    return Decision(
+        tuple(changes),
+        tuple(notes),
+        tuple(outcomes),
+        tuple(asks),
+        said.freezes,
+        said.words,
+        tuple(authorities),
+        said.declarations,
+    )
 
 
 def _answers(view: View, roster: Roster) -> Decision:
     """Answer what people ask, one request after another; a group that one has changed is left for the next picture."""
-    changes: list[Change] = []
     outcomes: list[Request] = []
     asks: list[Ask] = []
-    freezes: list[Freeze] = []
-    words: list[Confirmation] = []
+    given: list[Outcome] = []
     touched: set[str] = set()
     for request in view.requests:
+        if request.options.get("at") not in (None, "", view.configuration.name):
+            continue  # another cluster answers it
         if request.state is RequestState.ACCEPTED and request.serial:
             finished = progress(view, request)
             if finished is not None:
@@ -85,14 +97,21 @@ def _answers(view: View, roster: Roster) -> Decision:
         if any(change.intent.group in touched for change in outcome.changes):
             continue
         for change in outcome.changes:
-            changes.append(change)
             touched.add(change.intent.group)
             roster.put(change.intent)
-        freezes.extend(outcome.freezes)
-        words.extend(outcome.words)
+        touched.update(one.group for one in outcome.authorities)
+        given.append(outcome)
         if outcome.request is not None and outcome.request != request:
             outcomes.append(outcome.request)
-    return Decision(tuple(changes), (), tuple(outcomes), tuple(asks), tuple(freezes), tuple(words))
+    return Decision(
+        changes=tuple(change for one in given for change in one.changes),
+        outcomes=tuple(outcomes),
+        asks=tuple(asks),
+        freezes=tuple(mark for one in given for mark in one.freezes),
+        words=tuple(word for one in given for word in one.words),
+        authorities=tuple(claim for one in given for claim in one.authorities),
+        declarations=tuple(said for one in given for said in one.declarations),
+    )
 
 
 def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:

@@ -22,6 +22,7 @@ from holdfast.cluster.model.facts import (
     Note,
     Wanted,
 )
+from holdfast.cluster.plan import widearea
 from holdfast.cluster.plan.dependencies import displaced, dragging, ground, in_the_way, objection
 from holdfast.cluster.plan.evidence import data_current, takeover
 from holdfast.cluster.plan.local import faulted_critically, propagates, stopped_on_purpose
@@ -35,7 +36,6 @@ _NO_REFUSAL = Refusal("", "")
 def decide_group(view: View, group: Group) -> Decision:
     """Return what to do about ``group`` now; nothing when facts equal intent."""
     intent = view.intent(group)
-    owner = view.system(intent.owner)
     if intent.in_maintenance and view.now >= intent.maintenance_until:
         ended = replace(intent, maintenance_until=0.0, overrides={}, serial=intent.serial + 1)
         return _change(view, ended, "maintenance-ended", "maintenance has passed its deadline")
@@ -47,6 +47,14 @@ def decide_group(view: View, group: Group) -> Decision:
     if intent.in_maintenance:
         left_s = intent.maintenance_until - view.now
         return _note(group, "maintenance", f"in maintenance for another {left_s:.0f} s")
+    settled = widearea.settle(view, group, intent)
+    if settled is not None:
+        return settled
+    return widearea.elsewhere(view, group, intent, _in_this_cluster(view, group, intent))
+
+
+def _in_this_cluster(view: View, group: Group, intent: Intent) -> Decision:
+    owner = view.system(intent.owner)
     if not intent.owner:
         return _first_start(view, group, intent)
     if owner.life is Life.UNCERTAIN:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Intent, Life, Request, RequestState, ResourceFact, Wanted
-from holdfast.cluster.plan import grouprequests, grouptransfers, resourcerequests, systemrequests
+from holdfast.cluster.plan import clusterrequests, grouprequests, grouptransfers, resourcerequests, systemrequests
 from holdfast.cluster.plan.local import faulted_critically
 from holdfast.cluster.plan.outcome import Outcome, done, refuse, refused
 from holdfast.cluster.plan.status import online
@@ -29,7 +29,10 @@ def answer(view: View, request: Request) -> Outcome:
     group = view.configuration.groups.get(request.group)
     if group is None:
         return refuse(request, "no-group", f"there is no group {request.group!r}", "holdfast group list")
-    if request.system and request.system not in group.priorities:
+    if request.options.get("cluster") == view.configuration.name:
+        request = replace(request, options={**request.options, "cluster": ""})
+    away = bool(request.options.get("cluster"))
+    if request.system and request.system not in group.priorities and not away:
         text = f"{request.system} is not in the SystemList of {group.name}"
         return refuse(request, "no-system", text, "holdfast system list")
     if group.parallel:
@@ -47,6 +50,11 @@ def _answer_unit(view: View, unit: Group, request: Request, handler: _Handler) -
     if request.operation not in _ALSO_FROZEN and (intent.frozen or unit.flag("Frozen")):
         remedy = f"holdfast group unfreeze {unit.name}" if intent.frozen else "set Frozen = 0 in the configuration"
         return refuse(request, "frozen", f"group {unit.name} is frozen", remedy)
+    barred = clusterrequests.objection(view, unit, request)
+    if barred is not None:
+        return barred
+    if request.options.get("cluster") and request.operation == "group.switch":
+        return clusterrequests.switch(view, unit, intent, request)
     return handler(view, unit, intent, request)
 
 
@@ -83,6 +91,8 @@ def _parts(view: View, group: Group, request: Request) -> list[Group]:
 
 def _unsure(view: View, group: Group, request: Request, intent: Intent) -> bool:
     """Whether a new coordinator has yet to hear of a system that matters; that passes within a time to live."""
+    if request.options.get("cluster"):
+        return bool(intent.owner) and view.system(intent.owner).life is Life.UNCERTAIN
     names = [request.system, intent.owner] if request.system else [*group.priorities]
     return any(name and view.system(name).life is Life.UNCERTAIN for name in names)
 
@@ -94,6 +104,8 @@ def progress(view: View, request: Request) -> Request | None:
     group = view.configuration.groups.get(request.group)
     if group is None:
         return refused(request, "no-group", "the group is gone")
+    if request.options.get("cluster"):
+        return clusterrequests.progress(view, request)
     if not group.parallel:
         intent = view.intent(group)
         return None if intent.serial < request.serial else _progress_unit(view, group, request)
@@ -154,6 +166,7 @@ _ANSWERS: dict[str, _Handler] = {
     "group.flush": grouprequests.flush,
     "group.autoenable": grouprequests.autoenable,
     "group.maintenance": grouprequests.maintenance,
+    "group.authority": clusterrequests.take_authority,
     "resource.online": resourcerequests.online,
     "resource.offline": resourcerequests.offline,
     "resource.offprop": resourcerequests.offline_below,
@@ -163,4 +176,5 @@ _ANSWERS: dict[str, _Handler] = {
 _OF_SYSTEMS: dict[str, Callable[[View, Request], Outcome]] = {
     "system.freeze": systemrequests.freeze,
     "system.unfreeze": systemrequests.unfreeze,
+    "cluster.declare": clusterrequests.declare,
 }

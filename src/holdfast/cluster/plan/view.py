@@ -24,6 +24,7 @@ from holdfast.cluster.model.facts import (
     Standing,
     SystemView,
 )
+from holdfast.cluster.model.widearea import Authority, Declaration, RemoteCluster
 from holdfast.kernel.errors import Refusal
 
 
@@ -66,6 +67,9 @@ class View:
     now: float = 0.0
     epoch: int = 0
     trusted: frozenset[str] = frozenset()
+    authorities: Mapping[str, Authority] = field(default_factory=dict)
+    remotes: Mapping[str, RemoteCluster] = field(default_factory=dict)
+    """What is recorded of global groups and of the clusters that share them."""
 
     def system(self, name: str) -> SystemView:
         """Return the view of a system; one that nobody has seen is uncertain."""
@@ -113,7 +117,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the coordinator will commit: intents, notes, outcomes of requests, frozen systems, people's words about dead
-    ones; and what it must ask first."""
+    ones, the authority over global groups, what is declared of remote clusters; and what it must ask first."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -121,3 +125,5 @@ class Decision:
     asks: tuple[Ask, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     words: tuple[Confirmation, ...] = ()
+    authorities: tuple[Authority, ...] = ()
+    declarations: tuple[Declaration, ...] = ()

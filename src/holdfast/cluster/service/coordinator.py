@@ -39,8 +39,10 @@ from holdfast.cluster.service.picture import frozen_systems, picture
 from holdfast.cluster.service.records import (
     AUDIT,
     AUDIT_LIMIT,
+    AUTHORITY,
     CONFIRMED,
     COORDINATOR,
+    DECLARED,
     EVENT_LIMIT,
     EVENTS,
     FROZEN,
@@ -301,7 +303,10 @@ class Coordinator:
             writes.append(Put(REQUESTS + request.id, encode(request)))
         writes += [Put(CONFIRMED + word.system, encode(word)) for word in decision.words]
         lines = [change.text for change in decision.changes]
-        for more, told in (self._freezes(state, decision, stamp), self._notes(state, decision, stamp)):
+        claimed = [AUTHORITY + one.group for one in decision.authorities]
+        compares += [Compare(key, state.revisions.get(key, 0)) for key in claimed]
+        parts = (self._freezes, self._wide_area, self._notes)
+        for more, told in (part(state, decision, stamp) for part in parts):
             writes += more
             lines += told
         writes += self._surplus_requests(state)
@@ -339,6 +344,20 @@ class Coordinator:
             )
             writes.append(Put(event_key(stamp, 400 + place), encode(event)))
         return writes, []
+
+    def _wide_area(self, state: State, decision: Decision, stamp: int) -> _Told:
+        writes: list[Write] = [Put(DECLARED + said.cluster, encode(said)) for said in decision.declarations]
+        lines: list[str] = []
+        for place, one in enumerate(decision.authorities):
+            text = f"authority over {one.group}: {'held here' if one.held else 'not here'}"
+            text += f", counter {one.counter}" + (f", for cluster {one.to}" if one.to else "")
+            event = Event(
+                self._seat.clock.wall(), "authority", text, one.group, by=one.by, reason=one.reason,
+                revision=state.revision,
+            )  # fmt: skip
+            writes += [Put(AUTHORITY + one.group, encode(one)), Put(event_key(stamp, 600 + place), encode(event))]
+            lines.append(text)
+        return writes, lines
 
     def _notes(self, state: State, decision: Decision, stamp: int) -> _Told:
         writes: list[Write] = []

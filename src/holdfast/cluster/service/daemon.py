@@ -38,6 +38,7 @@ from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, ConfigRecord, State, encode
 from holdfast.cluster.service.report import said_of
+from holdfast.cluster.service.wac import Connector, Office, WideArea
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Put, Store
 
@@ -75,6 +76,8 @@ class Parts:
     planner: Callable[[View], Decision] = decide
     chronicle: Chronicle | None = None
     door: Door | None = None
+    wide_area: WideArea | None = None
+    """Where this system's connector listens, if the cluster shares groups with others."""
 
 
 class Home(Commands, Protocol):
@@ -175,7 +178,18 @@ class SystemDaemon:
     def _doors(self) -> list[Awaitable[None]]:
         door = self._parts.door
         hall = Hall(lambda: self._state if self._leased() else None, self._parts.store, self.log)
-        return [] if door is None else [door.keep(hall)]
+        doors: list[Awaitable[None]] = [] if door is None else [door.keep(hall)]
+        if self._parts.wide_area is not None:
+            office = Office(
+                self._parts.store, lambda: self._state, lambda: self._configuration, self._epoch, self._clock, self.log
+            )
+            doors.append(persist("connector", Connector(self._parts.wide_area, office).run, self.log))
+        return doors
+
+    def _epoch(self) -> int:
+        """The epoch in which this daemon coordinates, or 0."""
+        leader = self._state.coordinator
+        return leader.epoch if leader is not None and leader.session == self._session and self._leased() else 0
 
     # --- the sign of life
 

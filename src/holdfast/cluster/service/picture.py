@@ -49,6 +49,8 @@ def picture(
         now=now,
         epoch=0 if state.coordinator is None else state.coordinator.epoch,
         trusted=frozenset(trusted),
+        authorities=state.authorities,
+        remotes=state.remotes,
     )
 
 

@@ -10,6 +10,9 @@
 ``cluster/requests/ID``    what people asked for, and what became of it
 ``cluster/notes/GROUP``    why a group is where it is
 ``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
+``cluster/authority/GROUP``  this cluster's word on who may run a global group, with a counter
+``cluster/remotes/NAME``   what the coordinator's connector makes of a remote cluster, and that one's last summary
+``cluster/declared/NAME``  what a person declared of a silent remote cluster
 ``cluster/judged``         what the coordinator makes of each system
 ``cluster.audit/TIME``     who asked for or changed what, and why; bounded
 ``cluster.events/TIME``    history, bounded; outside ``cluster/`` so that no daemon has to read it
@@ -37,6 +40,7 @@ from holdfast.cluster.model.facts import (
     Request,
     ResourceFact,
 )
+from holdfast.cluster.model.widearea import Authority, Declaration, RemoteCluster
 from holdfast.store.port import Entry, Put, Snapshot
 
 ROOT = "cluster/"
@@ -51,6 +55,9 @@ REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
 CONFIRMED = "cluster/confirmed/"
 JUDGED = "cluster/judged"
+AUTHORITY = "cluster/authority/"
+REMOTES = "cluster/remotes/"
+DECLARED = "cluster/declared/"
 EVENTS = "cluster.events/"
 AUDIT = "cluster.audit/"
 
@@ -152,6 +159,9 @@ class State:
     events: dict[str, Event] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
     frozen: dict[str, Freeze] = field(default_factory=dict)
+    authorities: dict[str, Authority] = field(default_factory=dict)
+    remotes: dict[str, RemoteCluster] = field(default_factory=dict)
+    declared: dict[str, Declaration] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
     _decoder: _Facts = field(default_factory=_Facts, repr=False, compare=False)
 
@@ -204,6 +214,12 @@ class State:
             self.confirmed[name] = _known(entry.value, Confirmation)
         elif key.startswith(EVENTS):
             self.events[name] = _known(entry.value, Event)
+        elif key.startswith(AUTHORITY):
+            self.authorities[name] = _known(entry.value, Authority)
+        elif key.startswith(REMOTES):
+            self.remotes[name] = _known(entry.value, RemoteCluster)
+        elif key.startswith(DECLARED):
+            self.declared[name] = _known(entry.value, Declaration)
 
     def drop(self, key: str, revision: int) -> None:
         """Forget a deleted key."""
@@ -224,6 +240,7 @@ class State:
         for prefix, table in (
             (SYSTEMS, self.heartbeats), (GROUPS, self.intents), (REQUESTS, self.requests), (NOTES, self.notes),
             (CONFIRMED, self.confirmed), (FROZEN, self.frozen), (EVENTS, self.events),
+            (AUTHORITY, self.authorities), (REMOTES, self.remotes), (DECLARED, self.declared),
         ):  # fmt: skip
             if key.startswith(prefix):
                 table.pop(name, None)

@@ -10,6 +10,7 @@ from holdfast.dialects.vcs import layout, queries
 from holdfast.dialects.vcs.attributes import Row, group_rows
 from holdfast.dialects.vcs.changes import apply, change
 from holdfast.dialects.vcs.session import Form, Session, UsageError, Words
+from holdfast.kernel.errors import Refusal, Refused
 
 
 def _row(name: str, row: Row) -> str:
@@ -28,6 +29,8 @@ KIND = queries.Kind(
 
 def _states(session: Session, words: Words) -> list[str]:
     lines = [layout.GROUP_HEADING]
+    if session.remote:
+        return _remote_states(session, words)
     system = session.system(words.option("sys") or "".join(words.plain[1:2]))
     for group in session.groups(words.first()):
         found = group_report(session.state, group).systems
@@ -37,6 +40,24 @@ def _states(session: Session, words: Words) -> list[str]:
             if not system or name == system:
                 lines.append(layout.four(group.name, "State", name, f"|{'|'.join(flags)}|"))
     return lines
+
+
+def _remote_states(session: Session, words: Words) -> list[str]:
+    """``-state`` of the groups shared with the cluster that ``-clus`` names, as it tells of them."""
+    system = session.system(words.option("sys") or "".join(words.plain[1:2]))
+    remote = session.state.remotes.get(session.remote)
+    groups = remote.summary.groups if remote is not None and remote.summary is not None else {}
+    if words.first() and words.first() not in groups:
+        raise Refused(Refusal("no-group", ""))
+    if words.first() and system:
+        return [f"|{groups[words.first()].systems.get(system, 'UNKNOWN')}|"]
+    rows = [
+        layout.four(name, "State", f"{session.remote}:{place}", f"|{flags}|")
+        for name, group in groups.items()
+        for place, flags in group.systems.items()
+        if words.first() in ("", name) and system in ("", place)
+    ]
+    return [layout.GROUP_HEADING, *rows]
 
 
 def _resources(session: Session, words: Words) -> list[str]:
@@ -85,10 +106,11 @@ def request(operation: str, where: str = "sys", options: Sequence[str] = (), mus
 
     def run(session: Session, words: Words) -> None:
         group = session.group(_named(words))
-        system = session.system(words.option(where))
+        away = words.option("clus")
+        system = words.option(where) if away else session.system(words.option(where))
         if must and not system and not words.has("any"):
             raise UsageError(f"-{words.form} GROUP -{where} SYSTEM, or -any")
-        flags = {name: "1" for name in options if words.has(name)}
+        flags = {name: "1" for name in options if words.has(name)} | ({"cluster": away} if away else {})
         session.wire.submit(Request("", operation, group.name, system=system, options=flags), 0.0)
 
     return run

@@ -77,6 +77,13 @@ PHASE_SECTIONS = (
 )
 """Title, letter, what the agent is doing to the resources in it."""
 FROZEN_TITLE, FROZEN_LETTER = "GROUPS FROZEN", "H"
+REMOTE_SECTIONS = (
+    ("WAN HEARTBEAT STATE", "L", ("Heartbeat", "To", "State")),
+    ("REMOTE CLUSTER STATE", "M", ("Cluster", "State")),
+    ("REMOTE SYSTEM STATE", "N", ("cluster:system", "State")),
+    ("REMOTE GROUP STATE", "O", ("Group", "cluster:system", "State")),
+)
+"""Sections about remote clusters: title, letter, columns; all [K]."""
 STREAM_HEADING = (
     f"{'group':<15} {'resource':<20} {'system':<20} message",
     f"{'-' * 15} {'-' * 20} {'-' * 20} {'-' * 20}",
@@ -148,6 +155,15 @@ def group_rows(rows: Sequence[tuple[str, str, str, str, str]]) -> list[str]:
         f"{GROUP_LETTER}  {group:<15} {system:<20} {probed:<10} {disabled:<15} {state}".rstrip()
         for group, system, probed, disabled, state in rows
     ]
+
+
+def remote_rows(section: int, rows: Sequence[Sequence[str]]) -> list[str]:
+    """One of the sections about remote clusters; nothing when it has no rows."""
+    title, letter, columns = REMOTE_SECTIONS[section]
+    lines = ["  ".join((mark, *(f"{cell:<20}" for cell in row))).rstrip() for mark, row in (
+        ("--", columns), ("", ()), *((letter, row) for row in rows)
+    )]  # fmt: skip
+    return ["", f"-- {title}", *lines] if rows else []
 
 
 def resource_rows(title: str, letter: str, rows: Sequence[tuple[str, str, str, str]]) -> list[str]:

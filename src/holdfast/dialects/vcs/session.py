@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -87,8 +87,8 @@ class Words:
 
 FLAGS = frozenset(
     (
-        "any", "all", "atleast", "checkpartial", "evacuate", "fault", "force", "ifprobed", "ignoreparent", "localclus",
-        "noautodisable", "nopre", "ovalues", "parentprop", "persistent", "propagate", "verbose",
+        "any", "all", "atleast", "checkpartial", "evacuate", "failover", "fault", "force", "ifprobed", "ignoreparent",
+        "localclus", "noautodisable", "nopre", "ovalues", "parentprop", "persistent", "propagate", "verbose",
     )
 )  # fmt: skip
 """Options that take no value: what follows them is a plain word."""
@@ -122,6 +122,8 @@ class Session:
 
     wire: VcsWire
     state: State
+    remote: str = ""
+    """The other cluster that ``-clus`` named."""
 
     @property
     def configuration(self) -> Configuration:
@@ -154,9 +156,15 @@ class Session:
 
     def system(self, name: str) -> str:
         """Return a system's name, or an empty one when none is asked for; refuses one that is not in the cluster."""
-        if name and name not in self.configuration.systems:
+        known = self.configuration.systems if not self.remote else self.remote_systems()
+        if name and name not in known:
             raise Refused(Refusal("no-system", ""))
         return name
+
+    def remote_systems(self) -> Mapping[str, str]:
+        """Return the systems of the cluster that was named, with their states as it tells them."""
+        found = self.state.remotes.get(self.remote)
+        return {} if found is None or found.summary is None else found.summary.systems
 
 
 Form = Callable[[Session, Words], list[str] | None]
@@ -177,7 +185,8 @@ def run_form(
             raise UsageError(f"-{words.form} is not a command of {name}; known are {known}")
         session = Session(wire, State() if name in _WITHOUT_STATE else wire.state())
         if name in _OF_A_CLUSTER:
-            words = _own_cluster(session, words)
+            words, there = _cluster_named(session, words)
+            session = session if not there else _remote(session, there, name, words)
         lines = form(session, words)
     except UsageError as error:
         err.write(f"{name}: {error}\n")
@@ -193,19 +202,45 @@ def run_form(
 _OF_A_CLUSTER = ("hagrp", "hares", "hasys", "hatype")
 
 
-def _own_cluster(session: Session, words: Words) -> Words:
-    """Drop ``-clus`` with the name of this cluster, and ``-localclus``; refuse another cluster."""
+def _cluster_named(session: Session, words: Words) -> tuple[Words, str]:
+    """Take ``-clus`` and ``-localclus`` out; return the other cluster that was named, if one was.
+
+    ``-switch`` keeps it: that moves a group there. Refuses a cluster that is not known.
+    """
     named = words.option("clus")
-    if named and named != session.configuration.name:
-        reason = f"{named!r} is not this cluster, and others cannot be reached yet"
-        raise Refused(Refusal("no-cluster", reason, f"this is {session.configuration.name}"))
+    own, known = session.configuration.name, session.configuration.remote_clusters
+    if named and named != own and named not in known:
+        reason = f"{named!r} is neither this cluster nor a remote one"
+        raise Refused(Refusal("no-cluster", reason, f"known are {', '.join((own, *known))}"))
+    if named in known and words.form == "switch":
+        return words, ""
     raw = list(words.raw)
     if words.has("localclus"):
         raw.remove("-localclus")
     if named:
         place = raw.index("-clus")
         del raw[place : place + 2]
-    return parse(raw)
+    return parse(raw), "" if named == own else named
+
+
+_RELAYED = frozenset(("online", "offline", "freeze", "unfreeze", "clear", "clearadminwait", "flush", "autoenable"))
+_TOLD = frozenset((("hagrp", "state"), ("hasys", "state")))
+
+
+def _remote(session: Session, there: str, name: str, words: Words) -> Session:
+    """Return a session whose requests go to another cluster, whose coordinator answers them.
+
+    Refuses what is neither told by another cluster nor asked of it: its configuration is changed there.
+    """
+    relayed = name == "hagrp" and words.form in _RELAYED and not words.has("persistent")
+    if not relayed and (name, words.form) not in _TOLD:
+        reason = f"{name} -{words.form} is not done across clusters"
+        raise Refused(Refusal("not-across", reason, f"run it in cluster {there}"))
+
+    def submit(request: Request, wait_s: float) -> Request:
+        return session.wire.submit(replace(request, options={**request.options, "at": there}), wait_s)
+
+    return Session(replace(session.wire, submit=submit), session.state, there)
 
 
 def refusal_text(refusal: Refusal, arguments: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from holdfast.cluster.model.facts import Phase, ResourceFact
+from holdfast.cluster.model.widearea import RemoteCluster
 from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.cluster.service.report import GroupReport, group_report, living_fact, system_report
@@ -36,7 +37,24 @@ def summary(session: Session, _words: Words) -> list[str]:
     for title, letter, phases in layout.PHASE_SECTIONS:
         lines += layout.resource_rows(title, letter, _busy(session, reports, phases))
     frozen_groups = _frozen_groups(session, reports)
-    return lines + layout.named_rows(layout.FROZEN_TITLE, layout.FROZEN_LETTER, frozen_groups)
+    lines += layout.named_rows(layout.FROZEN_TITLE, layout.FROZEN_LETTER, frozen_groups)
+    return lines + _wide_area(session)
+
+
+def _wide_area(session: Session) -> list[str]:
+    """The sections on remote clusters: heartbeats, clusters, their systems, the groups shared with them."""
+    found = [session.state.remotes.get(name, RemoteCluster(name)) for name in session.configuration.remote_clusters]
+    told = [(one.name, one.summary) for one in found if one.summary is not None]
+    beats = [(kind, one.name, word) for one in found for kind, word in one.heartbeats.items()]
+    systems = [(f"{name}:{system}", state) for name, said in told for system, state in said.systems.items()]
+    groups = [
+        (group, f"{name}:{system}", flags)
+        for name, said in told
+        for group, one in said.groups.items()
+        for system, flags in one.systems.items()
+    ]
+    rows: tuple[Sequence[Sequence[str]], ...] = (beats, [(one.name, one.state.value) for one in found], systems, groups)
+    return [line for place, part in enumerate(rows) for line in layout.remote_rows(place, part)]
 
 
 def _having(reports: Sequence[GroupReport], flag: str) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, amounts
 from holdfast.cluster.model.facts import Request, Wanted
+from holdfast.cluster.model.widearea import RemoteCluster
 from holdfast.cluster.service.report import system_report
 from holdfast.dialects.vcs import layout, queries
 from holdfast.dialects.vcs.attributes import Row, cluster_rows, system_rows, type_rows
@@ -32,11 +33,21 @@ CLUSTER = queries.Kind(
 
 
 def _states(session: Session, words: Words) -> list[str]:
+    if session.remote:
+        return _remote_states(session, words)
     names = [session.system(words.first())] if words.first() else list(session.configuration.systems)
     if words.first():
         return [system_report(session.state, names[0]).state]
     rows = [layout.three(name, "SysState", system_report(session.state, name).state) for name in names]
     return [layout.SYSTEM_HEADING, *rows]
+
+
+def _remote_states(session: Session, words: Words) -> list[str]:
+    """``-state`` of the systems of the cluster that ``-clus`` names."""
+    found = session.remote_systems()
+    if words.first():
+        return [found[session.system(words.first())]]
+    return [layout.SYSTEM_HEADING, *(layout.three(name, "SysState", state) for name, state in found.items())]
 
 
 def _ids(session: Session, words: Words) -> list[str]:
@@ -110,7 +121,29 @@ def _of_type(session: Session, words: Words) -> list[str]:
     ]
 
 
-def _cluster_state(session: Session, _words: Words) -> list[str]:
+def _cluster_list(session: Session, _words: Words) -> list[str]:
+    return [session.configuration.name, *session.configuration.remote_clusters]
+
+
+def _remote_cluster(session: Session, name: str) -> RemoteCluster:
+    if name not in session.configuration.remote_clusters:
+        raise Refused(Refusal("no-cluster", f"there is no cluster {name!r}", "haclus -list"))
+    return session.state.remotes.get(name, RemoteCluster(name))
+
+
+def _declare(session: Session, words: Words) -> list[str]:
+    """``-declare disaster|outage|disconnect|replica -clus CLUSTER [-failover]``."""
+    if not words.first() or not words.option("clus"):
+        raise UsageError("-declare disaster|outage|disconnect|replica -clus CLUSTER [-failover]")
+    options = {"cluster": words.option("clus"), "kind": words.first(), "failover": "1" if words.has("failover") else ""}
+    done = session.wire.submit(Request("", "cluster.declare", options=options), 0.0)
+    return done.output.splitlines()
+
+
+def _cluster_state(session: Session, words: Words) -> list[str]:
+    name = words.option("clus") or words.first()
+    if name not in ("", session.configuration.name):
+        return [_remote_cluster(session, name).state.value]
     return [next(one.value for one in cluster_rows(session) if one.attribute == "ClusState")]
 
 
@@ -171,6 +204,8 @@ CLUSTER_FORMS: dict[str, Form] = {
     "display": queries.display(CLUSTER, lambda _session, _words: [""]),
     "value": _cluster_value,
     "state": _cluster_state,
+    "list": _cluster_list,
+    "declare": _declare,
     "wait": queries.wait(CLUSTER),
     "modify": change("haclus", "-modify ATTRIBUTE VALUE .."),
     "add": change("haclus", "-add CLUSTER [ADDRESS]"),
