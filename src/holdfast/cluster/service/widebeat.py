@@ -21,6 +21,7 @@ from holdfast.cluster.model.widearea import Pulse
 _ECHO = struct.Struct("!BBHHH")
 _ECHO_REQUEST, _ECHO_REPLY = 8, 0
 _DATA = b"holdfast"
+_PAUSE_S = 0.05
 _NUMBERS = itertools.count(1)
 _DEFAULTS = {"AYAInterval": 60, "AYATimeout": 30, "AYARetryLimit": 3}
 
@@ -42,7 +43,8 @@ class WideBeat:
         self.alive: bool | None = None
 
     def _number(self, name: str) -> int:
-        return int(str(self._values.get(name, self._cluster) or _DEFAULTS[name]))
+        found = self._values.get(name, self._cluster)
+        return _DEFAULTS[name] if found is None else int(str(found))
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -57,7 +59,7 @@ class WideBeat:
                 self.alive = True
             elif missed >= self._number("AYARetryLimit"):
                 self.alive = False
-            await asyncio.sleep(self._number("AYAInterval"))
+            await asyncio.sleep(max(_PAUSE_S, self._number("AYAInterval")))
 
     async def _ask(self) -> bool:
         arguments = _words(self._values.get("Arguments", self._cluster))
@@ -86,7 +88,8 @@ async def echo(address: str) -> bool:
     number, loop = next(_NUMBERS) & 0xFFFF, asyncio.get_running_loop()
     with made:
         made.setblocking(False)
-        await loop.sock_connect(made, (address, 0))
+        found = await loop.getaddrinfo(address, None, family=socket.AF_INET)
+        made.connect((found[0][4][0], 0))  # of datagrams: only says where they go
         identity = id(made) & 0xFFFF
         await loop.sock_sendall(made, _echo_request(identity, number))
         while True:
