@@ -216,6 +216,7 @@ def test_split_brain_the_later_claim_wins_when_the_line_returns(sites: tuple[Sit
     east, west = sites
     east.until(east.online_on("hosta"), 30.0)
     west.peer_is(RemoteState.RUNNING)
+    west.until(lambda state: (said := state.remotes["east"].summary) and said.groups["web"].online)  # a second behind
     _vcs_commands_reach_the_other_cluster(west)
     with pytest.raises(Refused) as refused:
         west.declare()
