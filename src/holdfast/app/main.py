@@ -21,6 +21,7 @@ NOUNS = {
     "cluster": ("holdfast.app.cluster:cluster_commands", "The cluster's configuration and state."),
     "config": ("holdfast.app.configuration:config_commands", "What a main.cf would change, the change, the way back."),
     "plan": ("holdfast.app.forecasts:plan_command", "Show what would happen, and why, before it happens."),
+    "explain": ("holdfast.app.explain:explain_command", "Show why something was decided, and decide it again."),
     "type": ("holdfast.app.cluster:type_commands", "Resource types, and the OCF agents they can be made of."),
     "agent": ("holdfast.app.agent:agent_commands", "Holdfast's own agents, for other cluster managers."),
     "fence": ("holdfast.app.cluster:fence_commands", "Evidence that a system is dead."),

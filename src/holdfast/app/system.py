@@ -296,6 +296,7 @@ async def _run(file: SystemFile) -> None:
         Meters(),
         chronicle=_chronicle(file),
         door=door,
+        keeps_decisions=True,
         wide_area=wide_area,
     )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])

@@ -201,6 +201,22 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast cluster events --limit 20",), changes=False,
     ),
     Operation(
+        "explain", "Show why something was decided: what was seen, what spoke against each system; decide it again.",
+        (
+            Param("event", "Its number, as --list shows it; default: the latest.", positional=True, default="latest"),
+            Param("group", "The latest that changed this group."),
+            Param("list", "List the decisions that are kept.", "bool"),
+            Param("replay", "Fail when the same planner decides otherwise now.", "bool"),
+            Param("export", "Write the record with its configuration to this file.", default=""),
+            Param("input", "Explain the record in this file.", default=""),
+        ),
+        (
+            "holdfast explain --group web", "holdfast explain --list",
+            "holdfast explain latest --replay --export case.json",
+        ),
+        changes=False,
+    ),
+    Operation(
         "plan", "Show what would happen and why, step by step, before it happens; nothing is changed.",
         (
             Param("lose", "A system that is lost; may be repeated.", "list"),

@@ -33,6 +33,7 @@ from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
+from holdfast.cluster.service.decisions import DECISIONS, LIMIT, Kept, keep, put
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.picture import frozen_systems, picture
@@ -40,6 +41,7 @@ from holdfast.cluster.service.records import (
     AUDIT,
     AUDIT_LIMIT,
     AUTHORITY,
+    CONFIG,
     CONFIRMED,
     COORDINATOR,
     DECLARED,
@@ -86,6 +88,8 @@ class Seat:
     planner: Callable[[View], Decision] = decide
     user: str = ""
     """As whom the daemon runs: that user may ask for anything."""
+    keeps_decisions: bool = False
+    """Whether each decision that changes an intent is kept with its picture."""
     fire: Callable[[Iterable[Firing]], None] = lambda _firings: None
     """Called with the triggers of what was committed."""
 
@@ -102,6 +106,7 @@ class _Commission:
     writes: tuple[Write, ...]
     lines: tuple[str, ...]
     firings: tuple[Firing, ...]
+    stamp: int = 0
 
 
 class Coordinator:
@@ -120,6 +125,8 @@ class Coordinator:
         self._commits = 0
         self._above: dict[str, float] = {}
         self._understood = True
+        self._picture: View | None = None
+        self._keeping: set[asyncio.Task[None]] = set()
         self.wake = asyncio.Event()
         self.views: dict[str, SystemView] = {}
 
@@ -151,7 +158,25 @@ class Coordinator:
             decision = self._decide(state, configuration)
         self._seen = ()
         self._ask(decision.asks)
-        await self._commit(self._commission(state, decision))
+        commission, kept = self._commission(state, decision), self._kept(state, decision)
+        if await self._commit(commission) and kept is not None:
+            task = asyncio.create_task(self._keep(kept, commission.stamp), name="decision kept")
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+
+    def _kept(self, state: State, decision: Decision) -> Kept | None:
+        if not self._seat.keeps_decisions or not decision.changes or self._picture is None:
+            return None
+        return keep(self._picture, decision, self._seat.system, state.revisions.get(CONFIG, 0))
+
+    async def _keep(self, kept: Kept, stamp: int) -> None:
+        """Write the record of a decision; one that cannot be written is only missed by those who ask why."""
+        try:
+            write = await asyncio.to_thread(put, kept, stamp)
+            if write is not None:
+                await self._seat.store.transact([], [write])
+        except HoldfastError as error:
+            self._seat.log("info", f"a decision is not kept: {error}")
 
     def _judge(self, state: State, configuration: Configuration, at: float) -> None:
         frozen = frozen_systems(state, configuration)
@@ -164,7 +189,7 @@ class Coordinator:
 
     def _decide(self, state: State, configuration: Configuration) -> Decision:
         began = self._seat.clock.monotonic()
-        view = self._view(state, configuration)
+        view = self._picture = self._view(state, configuration)
         decision = self._seat.planner(view)
         self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, began)
         self._seat.fire(due)
@@ -316,11 +341,11 @@ class Coordinator:
             writes += more
             lines += told
         firings = [*of_systems(state.judged, judged), *of_notes(decision.notes, state.notes, state.intents)]
-        return _Commission(tuple(compares), tuple(writes), tuple(lines), tuple(firings))
+        return _Commission(tuple(compares), tuple(writes), tuple(lines), tuple(firings), stamp)
 
-    async def _commit(self, commission: _Commission) -> None:
+    async def _commit(self, commission: _Commission) -> bool:
         if not commission.writes:
-            return
+            return False
         done = await self._seat.store.transact(commission.compares, commission.writes)
         if not isinstance(done, Conflict):
             self._committed, self._committed_at = done.revision, self._seat.clock.monotonic()
@@ -331,6 +356,7 @@ class Coordinator:
         self._commits += 1
         if self._commits % _TRIM_EVERY == 0:
             await self._trim_events()
+        return not isinstance(done, Conflict)
 
     def _freezes(self, state: State, decision: Decision, stamp: int) -> _Told:
         writes: list[Write] = []
@@ -397,7 +423,7 @@ class Coordinator:
         return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
 
     async def _trim_events(self) -> None:
-        for prefix, limit in ((EVENTS, EVENT_LIMIT), (AUDIT, AUDIT_LIMIT)):
+        for prefix, limit in ((EVENTS, EVENT_LIMIT), (AUDIT, AUDIT_LIMIT), (DECISIONS, LIMIT)):
             keys = sorted((await self._seat.store.read(prefix)).entries)
             surplus = keys[: max(0, len(keys) - limit)]
             if surplus:

@@ -76,6 +76,7 @@ class Parts:
     planner: Callable[[View], Decision] = decide
     chronicle: Chronicle | None = None
     door: Door | None = None
+    keeps_decisions: bool = False
     wide_area: WideArea | None = None
     """Where this system's connector listens, if the cluster shares groups with others."""
 
@@ -132,6 +133,7 @@ class SystemDaemon:
             parts.planner,
             user=settings.user,
             fire=self._engine.triggers.fire,
+            keeps_decisions=parts.keeps_decisions,
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership, lambda: self._state)
         self._own = OwnKeys(parts.store)
@@ -177,7 +179,7 @@ class SystemDaemon:
 
     def _doors(self) -> list[Awaitable[None]]:
         door = self._parts.door
-        hall = Hall(lambda: self._state if self._leased() else None, self._parts.store, self.log)
+        hall = Hall(self._leased, self._parts.store, self.log)
         doors: list[Awaitable[None]] = [] if door is None else [door.keep(hall)]
         if self._parts.wide_area is not None:
             office = Office(

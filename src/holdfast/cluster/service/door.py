@@ -1,7 +1,7 @@
 """The door: a socket of this machine at which commands are answered by the daemon that runs anyway.
 
-A command of its own process would spend most of its time on starting up, on opening the store and on reading all of
-it; the daemon has all that at hand. Who knocks is known from the kernel (the user of the other end), never from what
+A command of its own process would spend most of its time on starting up and on opening the store; the daemon has all
+that at hand. Who knocks is known from the kernel (the user of the other end), never from what
 is said. One line of JSON comes in, one goes out: ``{"command", "arguments", "reason", "store", "config"}`` →
 ``{"code", "out", "err"}``, or ``{"elsewhere": true}`` for whatever is not answered here. Whoever hears that, or finds
 nobody, does the work itself as if there were no door: the door makes things quicker and decides nothing.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import json
 import socket
 import struct
@@ -24,7 +23,8 @@ from typing import Any
 
 from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.client import ClusterClient
-from holdfast.cluster.service.records import State
+from holdfast.cluster.service.records import ROOT, State
+from holdfast.kernel.errors import Unavailable
 from holdfast.store.port import Store
 
 LINE_LIMIT_BYTES = 64 * 1024
@@ -35,10 +35,9 @@ _PEER = struct.Struct("3i")
 
 @dataclass(frozen=True)
 class Hall:
-    """What the daemon lends to whoever answers at its door: what it sees now (None when it cannot be trusted), the
-    store, and its log."""
+    """What the daemon lends to whoever answers at its door: whether its lease holds, the store, and its log."""
 
-    state: Callable[[], State | None]
+    leased: Callable[[], bool]
     store: Store
     log: Callable[[str, str], None]
 
@@ -117,6 +116,8 @@ class Door:
             told = {"elsewhere": True} if said is None else {"code": said.code, "out": said.out, "err": said.err}
             writer.write(json.dumps(told).encode() + b"\n")
             await writer.drain()
+        except Unavailable:
+            writer.write(json.dumps({"elsewhere": True}).encode() + b"\n")
         except (OSError, ValueError, TimeoutError):
             hall.log("info", "a command at the door was not understood or has gone")
         finally:
@@ -125,22 +126,12 @@ class Door:
                 await writer.wait_closed()
 
     async def _answer(self, hall: Hall, knock: Knock) -> Said | None:
-        seen = hall.state()
-        if seen is None or self._places.locked():
+        if not hall.leased() or self._places.locked():
             return None
         async with self._places:
-            state, loop = still(seen), asyncio.get_running_loop()
+            # Read afresh, not taken from the watch: whoever types two commands sees in the second what the first did.
+            state, loop = State.of(await hall.store.read(ROOT)), asyncio.get_running_loop()
             return await asyncio.to_thread(self._clerk, knock, lambda by: Desk(state, loop, hall.store, by))
-
-
-def still(state: State) -> State:
-    """Return what ``state`` says now, in tables that the daemon's watch no longer touches."""
-    found = copy.copy(state)
-    for name in State.__slots__:
-        table = getattr(found, name)
-        if isinstance(table, dict):
-            setattr(found, name, dict(table))
-    return found
 
 
 def _knock(line: bytes, peer: Any) -> Knock:
