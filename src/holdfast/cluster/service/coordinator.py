@@ -33,7 +33,7 @@ from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Standings
-from holdfast.cluster.service.decisions import DECISIONS, LIMIT, Kept, keep, put
+from holdfast.cluster.service.decisions import DECISIONS, LIMIT, Keeper
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.picture import frozen_systems, picture
@@ -125,8 +125,7 @@ class Coordinator:
         self._commits = 0
         self._above: dict[str, float] = {}
         self._understood = True
-        self._picture: View | None = None
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeper = Keeper(seat.store, seat.log, seat.keeps_decisions)
         self.wake = asyncio.Event()
         self.views: dict[str, SystemView] = {}
 
@@ -158,25 +157,10 @@ class Coordinator:
             decision = self._decide(state, configuration)
         self._seen = ()
         self._ask(decision.asks)
-        commission, kept = self._commission(state, decision), self._kept(state, decision)
-        if await self._commit(commission) and kept is not None:
-            task = asyncio.create_task(self._keep(kept, commission.stamp), name="decision kept")
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
-
-    def _kept(self, state: State, decision: Decision) -> Kept | None:
-        if not self._seat.keeps_decisions or not decision.changes or self._picture is None:
-            return None
-        return keep(self._picture, decision, self._seat.system, state.revisions.get(CONFIG, 0))
-
-    async def _keep(self, kept: Kept, stamp: int) -> None:
-        """Write the record of a decision; one that cannot be written is only missed by those who ask why."""
-        try:
-            write = await asyncio.to_thread(put, kept, stamp)
-            if write is not None:
-                await self._seat.store.transact([], [write])
-        except HoldfastError as error:
-            self._seat.log("info", f"a decision is not kept: {error}")
+        commission = self._commission(state, decision)
+        kept = self._keeper.record(decision, self._seat.system, state.revisions.get(CONFIG, 0))
+        if await self._commit(commission):
+            self._keeper.keep(kept, commission.stamp)
 
     def _judge(self, state: State, configuration: Configuration, at: float) -> None:
         frozen = frozen_systems(state, configuration)
@@ -189,7 +173,7 @@ class Coordinator:
 
     def _decide(self, state: State, configuration: Configuration) -> Decision:
         began = self._seat.clock.monotonic()
-        view = self._picture = self._view(state, configuration)
+        view = self._keeper.view = self._view(state, configuration)
         decision = self._seat.planner(view)
         self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, began)
         self._seat.fire(due)
@@ -334,7 +318,7 @@ class Coordinator:
         for more, told in (part(state, decision, stamp) for part in parts):
             writes += more
             lines += told
-        writes += self._surplus_requests(state)
+        writes += _surplus_requests(state)
         judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}
         if judged != state.judged:
             more, told = self._judgement(state, judged, stamp)
@@ -414,20 +398,21 @@ class Coordinator:
                 lines.append(text)
         return writes, lines
 
-    def _surplus_requests(self, state: State) -> list[Write]:
-        finished = [
-            name
-            for name, request in sorted(state.requests.items())
-            if request.state in (RequestState.DONE, RequestState.REFUSED)
-        ]
-        return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
-
     async def _trim_events(self) -> None:
         for prefix, limit in ((EVENTS, EVENT_LIMIT), (AUDIT, AUDIT_LIMIT), (DECISIONS, LIMIT)):
             keys = sorted((await self._seat.store.read(prefix)).entries)
             surplus = keys[: max(0, len(keys) - limit)]
             if surplus:
                 await self._seat.store.transact([], [Delete(key) for key in surplus[:100]])
+
+
+def _surplus_requests(state: State) -> list[Write]:
+    finished = [
+        name
+        for name, request in sorted(state.requests.items())
+        if request.state in (RequestState.DONE, RequestState.REFUSED)
+    ]
+    return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
 
 
 def _steady(note: Note) -> Note:

@@ -11,19 +11,19 @@ can be asked why. The configuration is named by its revision (``cluster/config/h
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
-import zstandard
 
 from holdfast import __version__
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import Evidence, GroupFact, Intent, Request, Standing, SystemView
 from holdfast.cluster.model.widearea import Authority, RemoteCluster
 from holdfast.cluster.plan.view import Answer, Ask, Decision, View
-from holdfast.kernel.errors import Refusal
-from holdfast.store.port import Put
+from holdfast.kernel.errors import HoldfastError, Refusal
+from holdfast.store.port import Put, Store
 
 DECISIONS = "cluster.decisions/"
 LIMIT = 200
@@ -103,11 +103,15 @@ def _told(ask: Ask, answer: Answer) -> Told:
 
 def pack(kept: Kept) -> bytes:
     """Return a record as it lies in the store and in an exported file."""
+    import zstandard  # --help and most commands do without
+
     return zstandard.compress(msgspec.json.encode(kept), 3)
 
 
 def unpack(data: bytes) -> Kept:
     """Return the record that :func:`pack` made. Raises ``ValueError`` for anything else."""
+    import zstandard
+
     try:
         plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_UNPACKED_LIMIT_BYTES)
     except zstandard.ZstdError as error:
@@ -148,9 +152,32 @@ def put(kept: Kept, stamp: int) -> Put | None:
     return Put(f"{DECISIONS}{stamp:020d}", data) if len(data) <= RECORD_LIMIT_BYTES else None
 
 
-def about(kept: Kept, group: str) -> Kept:
-    """Return a record with only what concerns ``group``: its facts and intents, and those of the groups it is linked to
-    are left to the whole record."""
-    facts = tuple(fact for fact in kept.sight.facts if fact.group == group)
-    intents = {name: intent for name, intent in kept.sight.intents.items() if intent.group == group}
-    return replace(kept, sight=replace(kept.sight, facts=facts, intents=intents))
+class Keeper:
+    """Keeps a coordinator's decisions in ``store``, each after its commit. ``view`` is what was decided on last."""
+
+    def __init__(self, store: Store, log: Callable[[str, str], None], enabled: bool) -> None:
+        self._store, self._log, self._enabled = store, log, enabled
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.view: View | None = None
+
+    def record(self, decision: Decision, system: str, configuration: int) -> Kept | None:
+        """Return the record of a decision on ``view``; None when it changes no intent, or none are kept."""
+        if not self._enabled or not decision.changes or self.view is None:
+            return None
+        return keep(self.view, decision, system, configuration)
+
+    def keep(self, kept: Kept | None, stamp: int) -> None:
+        """Write a record under the time of its events, in the background."""
+        if kept is not None:
+            task = asyncio.create_task(self._write(kept, stamp), name="decision kept")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, kept: Kept, stamp: int) -> None:
+        """One that cannot be written is only missed by those who ask why."""
+        try:
+            write = await asyncio.to_thread(put, kept, stamp)
+            if write is not None:
+                await self._store.transact([], [write])
+        except HoldfastError as error:
+            self._log("info", f"a decision is not kept: {error}")
