@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -57,7 +59,12 @@ class Committed:
         self.commits += 1
 
 
-queries._WAIT_LIMIT_S = 0.0  # nothing here ever changes by itself
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_changes_by_itself() -> Iterator[None]:
+    """So there is nothing to wait for; put back in the end, for the tests that do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queries, "_WAIT_LIMIT_S", 0.0)
+        yield
 
 
 def submit(request: Request, _wait_s: float) -> Request:
