@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import decision
@@ -135,20 +136,35 @@ def service_start(side: Side) -> float:
     return statistics.median(figures)
 
 
-def idle(side: Side) -> tuple[list[float], list[float]]:
-    """Per node: the share of a core in percent that everything on it uses when nothing happens, and its PSS in MiB."""
-    before = [_cpu_s(node) for node in side.cluster.nodes]
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Per node, when nothing happens: shares of a core in percent, of everything and of all but etcd; PSS in MiB."""
+
+    cpu: list[float]
+    own_cpu: list[float]
+    pss: list[float]
+
+
+def idle(side: Side) -> Idle:
+    """Watch a quiet cluster for :data:`IDLE_S` seconds."""
+    nodes = side.cluster.nodes
+    before = [(_cpu_s(node), _cpu_s(node, besides=b"etcd")) for node in nodes]
     time.sleep(IDLE_S)
-    after = [_cpu_s(node) for node in side.cluster.nodes]
-    cpu = [(late - early) / IDLE_S * 100 for early, late in zip(before, after, strict=True)]
-    return cpu, [_pss_mib(node) for node in side.cluster.nodes]
+    after = [(_cpu_s(node), _cpu_s(node, besides=b"etcd")) for node in nodes]
+    used = [
+        [(late[kind] - early[kind]) / IDLE_S * 100 for early, late in zip(before, after, strict=True)]
+        for kind in (0, 1)
+    ]
+    return Idle(used[0], used[1], [_pss_mib(node) for node in nodes])
 
 
-def _cpu_s(node: Node) -> float:
+def _cpu_s(node: Node, besides: bytes = b"") -> float:
     ticks = os.sysconf("SC_CLK_TCK")
     total = 0
     for pid in node.processes():
         with contextlib.suppress(OSError):
+            if besides and Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].endswith(besides):
+                continue
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             total += sum(int(fields[n]) for n in (11, 12, 13, 14))
     return total / ticks
@@ -185,9 +201,10 @@ def _rows_of(ours: Side, peer: Side, wanted: set[str], seed: int) -> list[Row]:
             net = [[value - own_start for value in figures] for figures in (mine, theirs)]
             rows.append(median_row(what, "ms", *net, PEER, reach))
     if "idle" in wanted:
-        (cpu, pss), (their_cpu, their_pss) = idle(ours), idle(peer)
-        rows.append(median_row("idle, share of a core, etcd included", "%", cpu, their_cpu, PEER, 1.5))
-        rows.append(median_row("PSS of a system, etcd included", "MiB", pss, their_pss, PEER, 0.7))
+        quiet, peers = idle(ours), idle(peer)
+        rows.append(median_row("idle, share of a core, etcd included", "%", quiet.cpu, peers.cpu, PEER, 1.5))
+        rows.append(median_row("idle, the system's own processes", "%", quiet.own_cpu, peers.cpu, PEER, 1.5))
+        rows.append(median_row("PSS of a system, etcd included", "MiB", quiet.pss, peers.pss, PEER, 0.7))
     if "status" in wanted:
         figures = [[value * 1000 for value in (status(side) for _ in range(RUNS))] for side in (ours, peer)]
         rows.append(median_row("hastatus -sum against crm_mon -1", "ms", *figures, "crm_mon -1", 5))
