@@ -83,6 +83,8 @@ class Resource:
             self.last = await self.agent.monitor(self.context)
         except HoldfastError as error:
             return f"ERROR {error.message} | {error.remedy}"
+        except TimeoutError as error:
+            return f"TIMEOUT {error}"
         return "broken" if self.last.broken else self.last.state.value
 
     async def until(self, wanted: str, limit_s: float = 10.0) -> str:

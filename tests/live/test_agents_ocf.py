@@ -106,5 +106,5 @@ def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path) -> None:
     assert found["not executable"].startswith(f"ERROR r: {tmp_path}/ocf/resource.d/test/flood cannot be executed")
     assert found["required"] == 'ERROR r: ocf:heartbeat:IPaddr2 needs ip | set Params = { ip = "..." }'
     assert found["flood"] < 70_000
-    assert found["never returns"][0] == "ERROR monitor ran out of time | "
+    assert found["never returns"][0] == "TIMEOUT monitor ran out of time"
     assert found["never returns"][1] == 0, "nothing of its session is left"

@@ -19,6 +19,7 @@ from holdfast.store.drivers.etcd_members import Tls
 
 _CALL_LIMIT_S = 5.0
 _PAUSE_S = 0.2
+REMOVE_LIMIT_S = 15.0
 
 
 class EtcdCluster:
@@ -59,11 +60,19 @@ class EtcdCluster:
 
         _repeated(try_it, limit_s)
 
-    def remove(self, peer_url: str) -> None:
-        """Remove the member at ``peer_url``, if there is one."""
-        for member in self.members():
-            if member.peer_url == peer_url:
-                self._ask(wire.MEMBER_REMOVE, wire.number(1, member.id))
+    def remove(self, peer_url: str, limit_s: float = REMOVE_LIMIT_S) -> None:
+        """Remove the member at ``peer_url``, if there is one.
+
+        etcd refuses while a member has been connected to the others for less than five seconds, as it does where one
+        has just joined: that passes, so it is asked again for ``limit_s`` seconds.
+        """
+
+        def try_it() -> None:
+            for member in self.members():
+                if member.peer_url == peer_url:
+                    self._ask(wire.MEMBER_REMOVE, wire.number(1, member.id))
+
+        _repeated(try_it, limit_s)
 
     def _ask(self, method: str, request: bytes) -> bytes:
         credentials = grpc.ssl_channel_credentials(self._tls.ca, self._tls.key, self._tls.cert)
