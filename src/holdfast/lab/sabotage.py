@@ -118,8 +118,11 @@ WAYS: Mapping[str, Way] = {
         ("the copies equal to their sources", "only changed tracks copied"), " array serve", _drop_a_bit,
     ),
     # On a busy machine the isolated system's own clean may end the ledger before site 2 starts one: then there is one
-    # writer, and the sleeping guard is noticed by a system that does not come back.
-    "guard-asleep": Way("the guard sleeps past the deadline", ("trouble",), (*_ONE_WRITER, "the group offline")),
+    # writer, and the sleeping guard is noticed by a system that does not come back, whichever claim waits for it first.
+    "guard-asleep": Way(
+        "the guard sleeps past the deadline", ("trouble",),
+        (*_ONE_WRITER, "the group offline", "site 1's system back in the cluster"),
+    ),
     "guard-late": Way(
         "the guard kills some seconds after its deadline", ("trouble",), _ONE_WRITER, root_only=True
     ),
