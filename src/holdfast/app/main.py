@@ -45,6 +45,8 @@ DIALECTS = {
     "dscli": "holdfast.app.replication:dscli_main",
     "dsmc": "holdfast.app.backup:dsmc_main",
     "dsmadmc": "holdfast.app.backup:dsmadmc_main",
+    "svcmgr": "holdfast.app.opensvc:opensvc_main",
+    "nodemgr": "holdfast.app.opensvc:opensvc_main",
     **dict.fromkeys(
         (
             "hastatus",

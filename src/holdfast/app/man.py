@@ -47,7 +47,7 @@ def write_pages(directory: Path) -> list[Path]:
 
 def dialect_pages() -> list[DialectPage]:
     """Return what the dialects' tables say of their commands."""
-    return [*_vcs(), _dscli(), _dsmc(), _dsmadmc()]
+    return [*_vcs(), _dscli(), _dsmc(), _dsmadmc(), *_opensvc()]
 
 
 def _vcs() -> list[DialectPage]:
@@ -126,3 +126,24 @@ def _dsmadmc() -> DialectPage:
     return DialectPage(
         "dsmadmc", "administrative client of a Holdfast server", about, forms, codes, ("holdfast", "holdfast-server")
     )
+
+
+def _opensvc() -> list[DialectPage]:
+    from holdfast.dialects.opensvc.commandline import ACTIONS
+
+    about = (
+        "OpenSVC's service manager, understood by Holdfast: service files with flash copies of a DS8000 or the software "
+        "array, and with what moves as a service group. Options are listed by svcmgr --help."
+    )
+    codes = ((0, "done; status: up"), (1, "failed for one service; status: down"), (2, "for two; status: warn"))
+    node = "Runs what the schedules of this system's service files ask for; cron calls it every minute."
+    return [
+        DialectPage(
+            "svcmgr", "OpenSVC service manager on Holdfast", about,
+            [f"svcmgr -s SERVICE {action}" for action in ACTIONS], codes, ("holdfast", "holdfast-flash", "nodemgr"),
+        ),
+        DialectPage(
+            "nodemgr", "OpenSVC scheduler on Holdfast", node, ["nodemgr schedulers"],
+            ((0, "done"), (1, "failed for one service")), ("holdfast", "svcmgr"),
+        ),
+    ]  # fmt: skip

@@ -196,6 +196,8 @@ class Session:
             moment += time.strftime(":%M:%S %p %Z", now)
             device = device or self._devid or "-"
             self._out(f"Date/Time: {moment} IBM DSCLI Version: {facts.VERSION} DS: {device}")
+            if self._interactive:
+                self._out("")
 
     def _line_layout(self, line: Line) -> Layout:
         layout = self._layout
