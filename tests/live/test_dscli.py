@@ -108,11 +108,11 @@ def test_stdin_mode_flash_as_cluster_software_drives_it(lab: Lab, dscli: Dscli) 
         f"resyncflash -dev {A} -persist -record -cp 1260:1360\nquit\n",
     )
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.replace("dscli> ", "").splitlines()
+    lines = list(filter(None, done.stdout.replace("dscli> ", "").splitlines()))
     assert [bool(BANNER.fullmatch(line)) for line in lines] == [True, True, False, True, False]
     assert lines[2] == "CMUC00137I mkflash: FlashCopy pair 1260:1360 successfully created."
     assert lines[4] == "CMUC00168I resyncflash: FlashCopy volume pair 1260:1360 successfully resynchronized."
-    listed = dscli.at(a, stdin=script).stdout.replace("dscli> ", "").splitlines()
+    listed = list(filter(None, dscli.at(a, stdin=script).stdout.replace("dscli> ", "").splitlines()))
     header, row = listed[1].split(","), listed[3].split(",")
     found = dict(zip(header, row, strict=True))
     assert (found["ID"], found["Recording"], found["Persistent"], found["State"]) == (
