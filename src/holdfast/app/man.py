@@ -132,7 +132,7 @@ def _opensvc() -> list[DialectPage]:
     from holdfast.dialects.opensvc.commandline import ACTIONS
 
     about = (
-        "OpenSVC's service manager, understood by Holdfast: service files with flash copies of a DS8000 or the software "
+        "OpenSVC's service manager, understood by Holdfast: service files with flash copies of a DS8000 or software "
         "array, and with what moves as a service group. Options are listed by svcmgr --help."
     )
     codes = ((0, "done; status: up"), (1, "failed for one service; status: down"), (2, "for two; status: warn"))
