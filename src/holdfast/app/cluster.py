@@ -334,6 +334,7 @@ _CHANGES = (
 def wire() -> Wire:
     """Return the handlers of every operation of the cluster domain."""
     from holdfast.app.edits import handlers as edit_handlers  # which stands on this module
+    from holdfast.app.fencing import handlers as fence_handlers
     from holdfast.app.system_setup import handlers as setup_handlers
 
     return Wire(
@@ -357,6 +358,7 @@ def wire() -> Wire:
             "type list": _type_list,
             "type import": _type_import,
             "fence confirm": _fence_confirm,
+            **fence_handlers(),
         },
         names,
     )

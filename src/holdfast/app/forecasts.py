@@ -49,9 +49,10 @@ _SILENT_S = 3.5
 _MARKS = {"online": "+", "offline": "-", "waits": "!", "refused": "!", "assumed": "?", "lost": "x", "fault": "x"}
 
 
-def view_of(state: State, configuration: Configuration, fenced: Iterable[str]) -> View:
+def view_of(state: State, configuration: Configuration, fenced: Iterable[str], powered: Iterable[str] = ()) -> View:
     """Return the picture to begin with: the present one, under ``configuration``. What that adds is not running."""
-    view = picture(state, configuration, judged_systems(state, configuration), time.time(), fenced=fenced)
+    systems = judged_systems(state, configuration)
+    view = picture(state, configuration, systems, time.time(), fenced=fenced, powered=powered)
     facts = dict(view.facts)
     for group in configuration.groups.values():
         for name in group.priorities:
@@ -172,13 +173,19 @@ def fenced_groups(configuration: Configuration, values: Mapping[str, Any]) -> tu
     )
 
 
+def powered_systems() -> tuple[str, ...]:
+    """The systems that a device can end, as this system's file says."""
+    file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
+    return tuple(read_system_file(Path(file)).devices) if file else ()
+
+
 def foresee(state: State, values: Mapping[str, Any]) -> Forecast:
     """Return what would happen in ``state``, asked in the words of the command line."""
     now = configuration_of(state)
     path = values.get("config") or ""
     after = build(read_files(Path(path))) if path else now
     first, asked = what_if(after, state, values)
-    view = view_of(state, after, fenced_groups(after, values))
+    view = view_of(state, after, fenced_groups(after, values), powered_systems())
     view = replace(view, requests=tuple(_complete(after, one) for one in asked), trusted=frozenset({""}))
     return forecast(view, first)
 

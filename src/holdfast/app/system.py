@@ -34,6 +34,11 @@
     listen = "10.0.0.1:14155"
     identity = "/etc/holdfast/cluster.tls"   # of cluster:NAME
 
+    [[fencing.hostb]]                        # what ends hostb from outside; the same table on every system
+    agent = "fence_ipmilan"
+    parameters = { ip = "10.0.9.2", username = "holdfast", lanplus = "1" }
+    secrets = { password = "ipmi-hostb" }    # files of mode 600
+
     [settings]                               # free; given to the factories
 """
 
@@ -54,8 +59,11 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
+from holdfast.app.fencing import check_devices, read_devices
+from holdfast.cluster.agents.power import FenceAgents
 from holdfast.cluster.agents.registry import BUILT_IN, Agents
 from holdfast.cluster.agents.systemd import ON_EXPIRY
+from holdfast.cluster.model.power import PowerDevice
 from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
 from holdfast.cluster.ports import Agent
 from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
@@ -78,7 +86,7 @@ _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
-    "settings", "guard", "wide_area",
+    "settings", "guard", "wide_area", "fencing",
 )  # fmt: skip
 
 
@@ -97,6 +105,7 @@ class SystemFile:
     log_directory: str = ""
     socket: Path = Path()
     wide_area: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, tuple[PowerDevice, ...]] = field(default_factory=dict)
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -120,7 +129,7 @@ def read_system_file(path: Path) -> SystemFile:
         path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
         socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
-        wide_area=_wide_area(table, path),
+        wide_area=_wide_area(table, path), devices=read_devices(table, path) if "fencing" in table else {},
     )  # fmt: skip
 
 
@@ -202,6 +211,8 @@ def become_guard(path: Path) -> None:
         check_store(file.store)
     except InputError as error:
         raise error.inside(str(path), "store") from error
+    if file.devices:
+        check_devices(file.devices, path)
     file.settings.run_directory.mkdir(parents=True, exist_ok=True)
     other = guard_of(file)
     if other:
@@ -298,6 +309,7 @@ async def _run(file: SystemFile) -> None:
         door=door,
         keeps_decisions=True,
         wide_area=wide_area,
+        power=(lambda log: FenceAgents(file.devices, log)) if file.devices else None,
     )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])
     try:

@@ -7,6 +7,7 @@ from holdfast.kernel.operation import Operation, Param
 _GROUP = Param("group", "The service group.", required=True, positional=True)
 _RESOURCE = Param("resource", "The resource.", required=True, positional=True)
 _WAIT = Param("wait", "Wait up to so many seconds for the end.", kind="float", default=0.0)
+_CONFIG = Param("config", "The system's file that names the devices; default: HOLDFAST_SYSTEM_CONFIG.")
 
 
 def _system(help_text: str, required: bool = False) -> Param:
@@ -255,6 +256,22 @@ OPERATIONS: tuple[Operation, ...] = (
             Param("reason", "How you know; it is recorded with your name.", default=""),
         ),
         ("holdfast fence confirm hosta --reason 'powered off by hand'",),
+    ),
+    Operation(
+        "fence status", "Ask the devices that can end a system what they say of it.",
+        (Param("system", "Its name; all without one.", positional=True), _CONFIG),
+        ("holdfast fence status", "holdfast fence status hosta --config /etc/holdfast/system.toml"),
+        changes=False,
+    ),
+    Operation(
+        "fence test", "See that every device of a system answers; with --off, end the system as a takeover would.",
+        (
+            Param("system", "Its name.", required=True, positional=True), _CONFIG,
+            Param("off", "End it now, with all that runs on it.", "bool"),
+            Param("yes", "Agree to --off.", "bool"),
+        ),
+        ("holdfast fence test hosta", "holdfast fence test hosta --off --yes"),
+        changes=False,
     ),
 )  # fmt: skip
 

@@ -124,6 +124,17 @@ class Fence(Protocol):
         """Give ``system`` its access back before it becomes the owner; a refusal when that cannot be."""
 
 
+class Power(Protocol):
+    """Ends whole systems from outside: power switches, management boards, hypervisors."""
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """The systems that it can end."""
+
+    async def end(self, system: str, incarnation: str) -> Evidence | Refusal:
+        """End ``system``; evidence once that is confirmed, a refusal when it cannot be."""
+
+
 class Standings(Protocol):
     """Knows whether a group's data is current on a system's side."""
 

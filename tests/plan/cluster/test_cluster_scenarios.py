@@ -164,6 +164,7 @@ def view_of(scenario: dict[str, Any], answers: dict[Ask, Answer]) -> View:
         {name: (f"{name}-1", "anna saw it off") for name in scenario.get("confirmed", [])},
         now=1000.0,
         epoch=4,
+        powered=frozenset(["hosta"]) if "power" in scenario else frozenset(),
     )
 
 
@@ -172,6 +173,10 @@ def reply(scenario: dict[str, Any], ask: Ask) -> Answer:
         if scenario["fence"] == "confirms":
             return Evidence(EvidenceKind.FENCED, "the array revoked its access", ask.system, ask.incarnation)
         return Refusal("array-silent", scenario["fence"])
+    if ask.kind is AskKind.POWER:
+        if scenario["power"] == "confirms":
+            return Evidence(EvidenceKind.FENCED, "fence_x confirms that it is off", ask.system, ask.incarnation)
+        return Refusal("fence-failed", scenario["power"])
     if ask.kind is AskKind.ADMIT:
         return Refusal("not-admitted", scenario["admit"]) if "admit" in scenario else None
     value = scenario.get("standing", {}).get(ask.system, "unknown")

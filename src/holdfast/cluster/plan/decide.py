@@ -8,9 +8,10 @@ group each system's part is decided by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Note, Request, RequestState
+from holdfast.cluster.model.facts import Freeze, Note, Request, RequestState
 from holdfast.cluster.plan.groups import decide_group
 from holdfast.cluster.plan.outcome import Outcome
 from holdfast.cluster.plan.privileges import denial
@@ -38,6 +39,7 @@ def decide(view: View) -> Decision:
     roster = Roster(view.intents)
     view = replace(view, intents=roster)
     said = _answers(view, roster)
+    view = _marked(view, said.freezes)
     changes, outcomes, asks = list(said.changes), list(said.outcomes), list(said.asks)
     notes: list[Note] = []
     authorities = list(said.authorities)
@@ -101,6 +103,7 @@ def _answers(view: View, roster: Roster) -> Decision:
             roster.put(change.intent)
         touched.update(one.group for one in outcome.authorities)
         given.append(outcome)
+        view = _marked(view, outcome.freezes)
         if outcome.request is not None and outcome.request != request:
             outcomes.append(outcome.request)
     return Decision(
@@ -112,6 +115,12 @@ def _answers(view: View, roster: Roster) -> Decision:
         authorities=tuple(claim for one in given for claim in one.authorities),
         declarations=tuple(said for one in given for said in one.declarations),
     )
+
+
+def _marked(view: View, freezes: Iterable[Freeze]) -> View:
+    """Return the view with systems frozen, or not any more, as was decided a moment ago in the same picture."""
+    marks = {mark.system: replace(view.system(mark.system), frozen=mark.frozen) for mark in freezes}
+    return replace(view, systems={**view.systems, **marks}) if marks else view
 
 
 def _stuck(view: View, part: Decision, answered: set[str]) -> list[Request]:

@@ -1,12 +1,14 @@
 """Which proof allows a group to leave a system that was lost. The policy of the house, in one place.
 
-Same zone: the array must have confirmed that the lost system's access is revoked, where a fence is configured.
-Across zones, or without a fence: a fence's success, or the guard's deadline past by the observer's own clock; and
-across zones the target's data must be recorded as current. A person may stand in for either, and is named.
+Same zone: where a fence is configured for the group, or a device that ends the lost system, one of them must have
+confirmed; the array is asked first, and a system that is off can write nowhere. Across zones, or without either: the
+guard's deadline past by the observer's own clock is enough too; and across zones the target's data must be recorded as
+current. A person may stand in for either, and is named.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from holdfast.cluster.model.configuration import Group
@@ -46,18 +48,16 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
         return Proof(Evidence(EvidenceKind.OFFLINE_CONFIRMED, text, owner, incarnation))
     if view.system(owner).how is Departure.PARKED:
         return Proof(refusal=_unproven(owner, "it was stopped by force and left its groups running"))
-    refusal = Refusal("no-evidence", "", "")
-    if group.name in view.fenced:
-        ask = Ask(AskKind.FENCE, group.name, owner, incarnation)
+    said: list[str] = []
+    for ask, who in _fences(view, group, owner, incarnation):
         if ask not in view.answers:
             return Proof(asks=(ask,))
         answer = view.answers[ask]
         if isinstance(answer, Evidence):
             return Proof(answer)
-        if isinstance(answer, Refusal):
-            refusal = answer
-        if group.same_zone(owner, target):
-            return Proof(refusal=_unproven(owner, f"the fence did not confirm: {refusal.reason}"))
+        said.append(f"{who} did not confirm: {answer.reason if isinstance(answer, Refusal) else 'no answer'}")
+    if said and group.same_zone(owner, target):
+        return Proof(refusal=_unproven(owner, "; ".join(said)))
     if last is not None and not last.guarded:
         return Proof(refusal=_unproven(owner, "the group was frozen there, so its guard spared it"))
     if intent.spared and (last is None or last.incarnation != incarnation or last.serial < intent.spared):
@@ -69,6 +69,14 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
         "kills what it runs is past"
     )
     return Proof(Evidence(EvidenceKind.GUARD_DEADLINE, text, owner, incarnation))
+
+
+def _fences(view: View, group: Group, owner: str, incarnation: str) -> Iterator[tuple[Ask, str]]:
+    """Yield what can be asked to make sure of a lost system, in this order, and what it is called."""
+    if group.name in view.fenced:
+        yield Ask(AskKind.FENCE, group.name, owner, incarnation), "the fence"
+    if owner in view.powered:
+        yield Ask(AskKind.POWER, "", owner, incarnation), "what ends it from outside"
 
 
 def _unproven(owner: str, why: str) -> Refusal:

@@ -167,10 +167,13 @@ def _assumption(ask: Ask, assumed: Assumed) -> tuple[Answer, str]:
         told = "is current" if assumed.data_current else "is not known to be current"
         text = f"the data of {ask.group} on {ask.system}'s side {told}"
         return Standing(True if assumed.data_current else None, f"assumed: {text}"), text
+    power = ask.kind is AskKind.POWER
+    what = f"{ask.system} is off" if power else f"{ask.system} has no access to the data of {ask.group}"
+    who = "its device" if power else "the fence"
     if assumed.fence_confirms:
-        text = f"the fence confirms that {ask.system} has no access to the data of {ask.group}"
+        text = f"{who} confirms that {what}"
         return Evidence(EvidenceKind.FENCED, f"assumed: {text}", ask.system, ask.incarnation), text
-    text = f"the fence does not confirm that {ask.system} has no access to the data of {ask.group}"
+    text = f"{who} does not confirm that {what}"
     return Refusal("fence-refused", f"assumed: {text}"), text
 
 

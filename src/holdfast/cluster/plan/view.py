@@ -34,6 +34,7 @@ class AskKind(Enum):
     FENCE = "fence"
     ADMIT = "admit"
     STANDING = "standing"
+    POWER = "power"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ Answer = Evidence | Refusal | Standing | None
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything a decision may depend on. ``now`` is wall-clock seconds. ``facts`` are by (group, system) and only of
-    living incarnations; ``fenced`` are the groups that have a fence; ``confirmed`` maps a system to the incarnation
-    that a person declared dead, and why. ``trusted`` may ask for anything, whatever the configuration says."""
+    living incarnations; ``fenced`` are the groups that have a fence, ``powered`` the systems that can be ended from
+    outside; ``confirmed`` maps a system to the incarnation that a person declared dead, and why. ``trusted`` may ask
+    for anything, whatever the configuration says."""
 
     configuration: Configuration
     systems: Mapping[str, SystemView]
@@ -70,6 +72,7 @@ class View:
     authorities: Mapping[str, Authority] = field(default_factory=dict)
     remotes: Mapping[str, RemoteCluster] = field(default_factory=dict)
     """What is recorded of global groups and of the clusters that share them."""
+    powered: frozenset[str] = frozenset()
 
     def system(self, name: str) -> SystemView:
         """Return the view of a system; one that nobody has seen is uncertain."""

@@ -18,6 +18,7 @@ from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import (
     CoordinatorRecord,
     Event,
+    Evidence,
     Heartbeat,
     Life,
     Note,
@@ -32,7 +33,7 @@ from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.roster import Roster
 from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
-from holdfast.cluster.ports import Fence, Standings
+from holdfast.cluster.ports import Fence, Power, Standings
 from holdfast.cluster.service.decisions import DECISIONS, LIMIT, Keeper
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.membership import Membership
@@ -63,8 +64,12 @@ from holdfast.cluster.service.records import (
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
 
-_ANSWER_FRESH_S = {AskKind.FENCE: 5.0, AskKind.ADMIT: 2.0, AskKind.STANDING: 1.0}
+_ANSWER_FRESH_S = {AskKind.FENCE: 5.0, AskKind.ADMIT: 2.0, AskKind.STANDING: 1.0, AskKind.POWER: 10.0}
+_ENDED_FRESH_S = 60.0
+"""That a system was ended from outside holds for its incarnation, however often it is asked."""
 _ASK_LIMIT_S = 15.0
+_POWER_LIMIT_S = 600.0
+"""Every device of a system has its own time limit."""
 _TRIM_EVERY = 200
 _LOOK_AGAIN_S = 1.0
 _LOOK_SHARE = 20.0
@@ -92,6 +97,7 @@ class Seat:
     """Whether each decision that changes an intent is kept with its picture."""
     fire: Callable[[Iterable[Firing]], None] = lambda _firings: None
     """Called with the triggers of what was committed."""
+    power: Power | None = None
 
     def fence(self, group: str) -> Fence | None:
         """The fence of a group, if it has one."""
@@ -247,9 +253,7 @@ class Coordinator:
 
     def _view(self, state: State, configuration: Configuration) -> View:
         now = self._seat.clock.monotonic()
-        self._answers = {
-            ask: found for ask, found in self._answers.items() if now - found[0] < _ANSWER_FRESH_S[ask.kind]
-        }
+        self._answers = {ask: found for ask, found in self._answers.items() if now - found[0] < _fresh_s(ask, found[1])}
         assert state.coordinator is not None
         return picture(
             state,
@@ -259,6 +263,7 @@ class Coordinator:
             {ask: answer for ask, (_, answer) in self._answers.items()},
             (name for name in configuration.groups if self._seat.fence(name) is not None),
             filter(None, [self._seat.user]),
+            self._seat.power.systems if self._seat.power is not None else (),
         )
 
     def _ask(self, asks: tuple[Ask, ...]) -> None:
@@ -269,12 +274,12 @@ class Coordinator:
     async def _answer(self, ask: Ask) -> None:
         answer: Answer
         try:
-            async with asyncio.timeout(_ASK_LIMIT_S):
+            async with asyncio.timeout(_POWER_LIMIT_S if ask.kind is AskKind.POWER else _ASK_LIMIT_S):
                 answer = await self._consult(ask)
         except Refused as refused:
             answer = refused.refusal
         except TimeoutError:
-            answer = Refusal("no-answer", f"{ask.kind.value} did not answer within {_ASK_LIMIT_S:.0f} s")
+            answer = Refusal("no-answer", f"{ask.kind.value} did not answer in time")
         except (HoldfastError, OSError) as error:
             answer = Refusal("no-answer", str(error))
         self._answers[ask] = (self._seat.clock.monotonic(), answer)
@@ -283,6 +288,10 @@ class Coordinator:
         self.wake.set()
 
     async def _consult(self, ask: Ask) -> Answer:
+        if ask.kind is AskKind.POWER:
+            if self._seat.power is None or ask.system == self._seat.system:
+                return Refusal("no-device", f"no device that ends {ask.system} is configured here")
+            return await self._seat.power.end(ask.system, ask.incarnation)
         if ask.kind is AskKind.STANDING:
             if self._seat.standings is None:
                 return Standing(None, "nothing that knows the state of the data is configured")
@@ -404,6 +413,12 @@ class Coordinator:
             surplus = keys[: max(0, len(keys) - limit)]
             if surplus:
                 await self._seat.store.transact([], [Delete(key) for key in surplus[:100]])
+
+
+def _fresh_s(ask: Ask, answer: Answer) -> float:
+    """For how long an answer is used before the question is put again. Seconds."""
+    ended = ask.kind is AskKind.POWER and isinstance(answer, Evidence)
+    return _ENDED_FRESH_S if ended else _ANSWER_FRESH_S[ask.kind]
 
 
 def _surplus_requests(state: State) -> list[Write]:

@@ -25,7 +25,7 @@ from holdfast.cluster.plan.deadline import Deadline
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.view import Decision, View
-from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Standings
+from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Power, Standings
 from holdfast.cluster.service.coordinator import Coordinator, Seat
 from holdfast.cluster.service.departing import Departing, Stoppable
 from holdfast.cluster.service.door import Door, Hall
@@ -79,6 +79,8 @@ class Parts:
     keeps_decisions: bool = False
     wide_area: WideArea | None = None
     """Where this system's connector listens, if the cluster shares groups with others."""
+    power: Callable[[Callable[[str, str], None]], Power] | None = None
+    """Makes what ends lost systems from outside; it is given the daemon's log."""
 
 
 class Home(Commands, Protocol):
@@ -134,6 +136,7 @@ class SystemDaemon:
             user=settings.user,
             fire=self._engine.triggers.fire,
             keeps_decisions=parts.keeps_decisions,
+            power=parts.power(self.log) if parts.power is not None else None,
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership, lambda: self._state)
         self._own = OwnKeys(parts.store)

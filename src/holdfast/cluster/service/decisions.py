@@ -62,6 +62,7 @@ class Sight:
     trusted: tuple[str, ...] = ()
     authorities: Mapping[str, Authority] = field(default_factory=dict)
     remotes: Mapping[str, RemoteCluster] = field(default_factory=dict)
+    powered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def keep(view: View, decision: Decision, system: str, configuration: int) -> Kep
         requests=view.requests, answers=tuple(_told(ask, answer) for ask, answer in view.answers.items()),
         fenced=tuple(sorted(view.fenced)), confirmed=dict(view.confirmed), now=view.now, epoch=view.epoch,
         trusted=tuple(sorted(view.trusted)), authorities=dict(view.authorities), remotes=dict(view.remotes),
+        powered=tuple(sorted(view.powered)),
     )  # fmt: skip
     return Kept(system, view.now, configuration, sight, msgspec.Raw(msgspec.json.encode(decision)))
 
@@ -138,6 +140,7 @@ def view_of(kept: Kept, configuration: Configuration) -> View:
         requests=sight.requests, answers={told.ask: told.answer for told in sight.answers},
         fenced=frozenset(sight.fenced), confirmed=sight.confirmed, now=sight.now, epoch=sight.epoch,
         trusted=frozenset(sight.trusted), authorities=sight.authorities, remotes=sight.remotes,
+        powered=frozenset(sight.powered),
     )  # fmt: skip
 
 

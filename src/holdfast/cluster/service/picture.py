@@ -26,6 +26,7 @@ def picture(
     answers: Mapping[Ask, Answer] | None = None,
     fenced: Iterable[str] = (),
     trusted: Iterable[str] = (),
+    powered: Iterable[str] = (),
 ) -> View:
     """Return the planner's view of ``state``. ``now`` is wall-clock seconds."""
     facts = {
@@ -51,6 +52,7 @@ def picture(
         trusted=frozenset(trusted),
         authorities=state.authorities,
         remotes=state.remotes,
+        powered=frozenset(powered),
     )
 
 
