@@ -164,7 +164,7 @@ def test_debians_own_agent_as_the_command_line_drives_it(tmp_path: Path) -> None
 
     assert [row["state"] for row in json.loads(fence("status").stdout)] == ["on"]
     refused = fence("test", "beta", "--off")
-    assert (refused.returncode, json.loads(refused.stdout)["error"]["id"]) == (1, "not-agreed"), refused
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["id"]) == (3, "not-agreed"), refused
     assert status.read_text() == "on"
     assert fence("test", "beta").returncode == 0
     done = fence("test", "beta", "--off", "--yes")
