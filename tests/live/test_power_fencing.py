@@ -225,3 +225,27 @@ def test_without_confirmation_nothing_starts_until_a_person_says_so(cluster: Fen
     state = cluster.until(cluster.online_on("beta"), 30)
     assert state.intents["web"].evidence is not None
     assert state.intents["web"].evidence.kind is EvidenceKind.PERSON
+
+
+def test_a_watchdog_that_must_be_had_and_cannot_keeps_the_system_from_starting(cluster: Fenced, tmp_path: Path) -> None:
+    fake = tmp_path / "no-watchdog"
+    fake.touch()
+    outcomes = {}
+    for mode in ("required", "automatic"):
+        lines = f'watchdog = "{fake}"\nwatchdog_mode = "{mode}"\nlease_ttl_s = 2.6\n'
+        path = tmp_path / f"{mode}.toml"
+        path.write_text(
+            f'name = "beta"\nstore = "{cluster.url}"\nrun_directory = "{tmp_path}/run-{mode}"\nisolation = "marker"\n'
+            + lines
+        )
+        command = [sys.executable, "-m", "holdfast", "system", "run", "--config", str(path)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            process.wait(3.0)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+        outcomes[mode] = (process.wait(30), process.communicate()[1])
+    assert outcomes["required"][0] == 1
+    assert "watchdog_mode is required" in outcomes["required"][1]
+    assert outcomes["automatic"][0] == 0, outcomes
+    assert "no watchdog" in outcomes["automatic"][1]

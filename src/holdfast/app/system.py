@@ -12,6 +12,8 @@
     lease_ttl_s = 2.6
     margin_s = 0.3
     on_expiry = "kill"                       # or "reboot", with reboot_command = [...]
+    watchdog = "/dev/watchdog"               # resets the machine if the guard itself hangs; default: none
+    watchdog_mode = "automatic"              # go on without one; "required": do not start then; "off"
     isolation = "auto"                       # or "marker": no PID namespaces, as for an ordinary user
     process_scope = "system"                 # MonitorProcesses looks at the whole system, or only at the "workload"
     log = "/var/log/holdfast/hosta.log"      # default: standard error
@@ -86,7 +88,7 @@ _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
-    "settings", "guard", "wide_area", "fencing",
+    "settings", "guard", "wide_area", "fencing", "watchdog", "watchdog_mode",
 )  # fmt: skip
 
 
@@ -168,7 +170,25 @@ def _guard(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
             raise InputError("reboot_command is a list of words", file=str(path), remedy=f"write {_REBOOT!r}")
         guard["reboot_command"] = command
+    if watchdog := _watchdog(table, path):
+        guard["watchdog"] = watchdog
     return {**guard, **_section(table, "guard", path)}
+
+
+def _watchdog(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Return what the guard arms; its timeout is at most half a lease, in whole seconds as devices count."""
+    device = table.get("watchdog", "")
+    mode = choice_in(table, "watchdog_mode", ("off", "automatic", "required"), "automatic" if device else "off", path)
+    if mode == "off":
+        return {}
+    if not isinstance(device, str) or not device:
+        raise InputError("watchdog_mode without a watchdog", file=str(path), remedy='write watchdog = "/dev/watchdog"')
+    ttl_s, margin_s = number_in(table, "lease_ttl_s", LEASE_TTL_S, path), number_in(table, "margin_s", MARGIN_S, path)
+    timeout_s = max(1, int(ttl_s / 2))
+    if timeout_s + 2 * number_in(table, "heartbeat_interval_s", HEARTBEAT_INTERVAL_S, path) > ttl_s + margin_s:
+        text = f"a lease of {ttl_s:g} s is too short for a watchdog, which counts whole seconds"
+        raise InputError(text, file=str(path), remedy=f"write lease_ttl_s = {LEASE_TTL_S:g}")
+    return {"device": device, "timeout_s": timeout_s, "margin_s": margin_s, "required": mode == "required"}
 
 
 def _wide_area(table: Mapping[str, Any], path: Path) -> Mapping[str, str]:

@@ -36,6 +36,12 @@ class Deadline:
         self.at = 0.0
 
 
+def may_feed(now: float, deadline: float, timeout_s: float, margin_s: float) -> bool:
+    """Whether a watchdog that fires ``timeout_s`` after it was fed may be fed: without a lease (``deadline`` 0), or if
+    it would still fire before the others act, which is ``margin_s`` after the lease's end."""
+    return not deadline or now + timeout_s <= deadline + margin_s
+
+
 def next_incarnation(last: str, wall_ms: int, chance: str) -> str:
     """Return a name that sorts after ``last`` by its number, which is hexadecimal milliseconds of wall-clock time."""
     number = int(last.partition("-")[0] or "0", 16)

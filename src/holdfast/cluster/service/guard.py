@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from holdfast.cluster.plan.deadline import Deadline, next_incarnation
 from holdfast.cluster.service import kernelcalls, workload
+from holdfast.cluster.service.watchdog import Watchdog
 
 GUARD_FD = "HOLDFAST_GUARD_FD"
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -106,6 +107,7 @@ class _Guard:
         self._daemon, self._socket = 0, socket.socket()
         self._started, self._failures, self._restart_at = 0.0, 0, 0.0
         self._stopping, self._parked = 0.0, False
+        self._watchdog = _armed(settings.get("watchdog") or {})
 
     def run(self) -> int:
         """Guard until told to stop; return the exit code."""
@@ -119,6 +121,7 @@ class _Guard:
         _say("info", f"guarding; each group's workload is held by {kind}")
         self._start_daemon()
         while not self._finished():
+            self._feed()
             poll = select.poll()
             poll.register(wake_read, select.POLLIN)
             if self._daemon:
@@ -133,7 +136,13 @@ class _Guard:
             self._look_after_daemon()
             self._reap_strangers()
         self._kill_all(spared=frozenset())
+        if self._watchdog is not None:
+            self._watchdog.disarm()
         return 0
+
+    def _feed(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.look(clock(), self._deadline.at)
 
     def _enforce(self) -> None:
         if not self._deadline.passed(clock()):
@@ -171,9 +180,10 @@ class _Guard:
 
     def _patience_ms(self) -> int:
         ends = [end for end in (self._deadline.at, 0.0 if self._daemon else self._restart_at, self._stopping) if end]
+        longest_ms = 1000 if self._watchdog is None else int(self._watchdog.period_s * 1000)
         if not ends:
-            return 1000
-        return max(0, min(1000, int((min(ends) - clock()) * 1000) + 1))
+            return longest_ms
+        return max(0, min(longest_ms, int((min(ends) - clock()) * 1000) + 1))
 
     def _listen(self) -> None:
         while True:
@@ -300,6 +310,22 @@ class _Guard:
             _say("warning", f"no PID namespaces: {error}")
             return False
         return True
+
+
+def _armed(settings: dict[str, Any]) -> Watchdog | None:
+    """Return the watchdog that is configured, if it can be had. Raises ``SystemExit`` when it must be had."""
+    if not settings:
+        return None
+    try:
+        watchdog = Watchdog(settings["device"], settings["timeout_s"], settings["margin_s"])
+    except OSError as error:
+        if settings["required"]:
+            _say("error", f"no watchdog, and watchdog_mode is required: {error}")
+            raise SystemExit(1) from error
+        _say("warning", f"no watchdog: {error}")
+        return None
+    _say("info", f"{settings['device']} resets this machine {watchdog.timeout_s} s after the guard hangs")
+    return watchdog
 
 
 def _new_incarnation(last: str) -> str:
