@@ -215,7 +215,13 @@ def _system_list(store: str, _values: Mapping[str, Any]) -> Answer:
     state = read_state(store)
     reports = [system_report(state, name) for name in configuration_of(state).systems]
     rows = [
-        (one.name, one.state, "yes" if one.coordinator else "", one.version or "-", " ".join(one.owns))
+        (
+            one.name,
+            one.state + (" (jeopardy)" if one.jeopardy else ""),
+            "yes" if one.coordinator else "",
+            one.version or "-",
+            " ".join(one.owns),
+        )
         for one in reports
     ]
     return Answer(reports, table(("system", "state", "coordinates", "version", "owns"), rows))
@@ -227,6 +233,9 @@ def _system_state(store: str, values: Mapping[str, Any]) -> Answer:
         raise Refused(Refusal("no-system", f"there is no system {values['system']!r}", "holdfast system list"))
     report = system_report(state, values["system"])
     lines = [f"system       {report.name}", f"state        {report.state}", f"incarnation  {report.incarnation or '-'}"]
+    if report.networks:
+        told = ", ".join(f"{name} {'works' if works else 'is down'}" for name, works in report.networks.items())
+        lines.append(f"networks     {told}" + (f"; in jeopardy: {report.jeopardy}" if report.jeopardy else ""))
     return Answer(report, "\n".join([*lines, f"owns         {' '.join(report.owns) or '-'}"]))
 
 

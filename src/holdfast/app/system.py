@@ -36,6 +36,10 @@
     listen = "10.0.0.1:14155"
     identity = "/etc/holdfast/cluster.tls"   # of cluster:NAME
 
+    [networks]                               # two or more, each with addresses that are reached over it
+    red = ["10.1.0.2", "10.1.0.3"]
+    blue = ["10.2.0.2", "10.2.0.3"]
+
     [[fencing.hostb]]                        # what ends hostb from outside; the same table on every system
     agent = "fence_ipmilan"
     parameters = { ip = "10.0.9.2", username = "holdfast", lanplus = "1" }
@@ -73,7 +77,9 @@ from holdfast.cluster.service.door import Door
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.cluster.service.meters import Meters
+from holdfast.cluster.service.networks import Networks
 from holdfast.cluster.service.wac import WideArea
+from holdfast.cluster.service.widebeat import echo_socket
 from holdfast.dialects.vcs.enginelog import EngineLog
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import client_context, host_label, server_context
@@ -89,6 +95,7 @@ _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
     "settings", "guard", "wide_area", "fencing", "watchdog", "watchdog_mode",
+    "networks",
 )  # fmt: skip
 
 
@@ -108,6 +115,7 @@ class SystemFile:
     socket: Path = Path()
     wide_area: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, tuple[PowerDevice, ...]] = field(default_factory=dict)
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -132,6 +140,7 @@ def read_system_file(path: Path) -> SystemFile:
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
         socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
         wide_area=_wide_area(table, path), devices=read_devices(table, path) if "fencing" in table else {},
+        networks=_networks(table, path),
     )  # fmt: skip
 
 
@@ -173,6 +182,19 @@ def _guard(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     if watchdog := _watchdog(table, path):
         guard["watchdog"] = watchdog
     return {**guard, **_section(table, "guard", path)}
+
+
+def _networks(table: Mapping[str, Any], path: Path) -> Mapping[str, tuple[str, ...]]:
+    section = _section(table, "networks", path)
+    for name, value in section.items():
+        good = isinstance(value, list) and value and all(isinstance(one, str) and one for one in value)
+        if not good:
+            remedy = f'write {name} = ["10.1.0.1", "10.1.0.2"]'
+            raise InputError(f"networks.{name} is a list of addresses", file=str(path), remedy=remedy)
+    if len(section) == 1:
+        remedy = "name the second one too, or take [networks] away"
+        raise InputError("[networks] names one network; two make a difference", file=str(path), remedy=remedy)
+    return {name: tuple(value) for name, value in section.items()}
 
 
 def _watchdog(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
@@ -233,6 +255,8 @@ def become_guard(path: Path) -> None:
         raise error.inside(str(path), "store") from error
     if file.devices:
         check_devices(file.devices, path)
+    if file.networks:
+        _insist_echo(path)
     file.settings.run_directory.mkdir(parents=True, exist_ok=True)
     other = guard_of(file)
     if other:
@@ -248,6 +272,15 @@ def become_guard(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules)}
     argv = [sys.executable, "-S", "-m", GUARD, json.dumps(arguments)]
     os.execve(sys.executable, argv, environment)
+
+
+def _insist_echo(path: Path) -> None:
+    """Refuse to watch networks where no echo request may be sent: all of them would seem to be down."""
+    try:
+        echo_socket()[0].close()
+    except PermissionError as error:
+        remedy = "run as root, or let this user's group send them: sysctl net.ipv4.ping_group_range"
+        raise InputError("[networks] needs echo requests (ICMP)", file=str(path), remedy=remedy) from error
 
 
 def guard_of(file: SystemFile) -> int:
@@ -329,6 +362,7 @@ async def _run(file: SystemFile) -> None:
         door=door,
         keeps_decisions=True,
         wide_area=wide_area,
+        networks=Networks(file.networks) if file.networks else None,
         power=(lambda log: FenceAgents(file.devices, log)) if file.devices else None,
     )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])

@@ -133,6 +133,7 @@ def view_of(scenario: dict[str, Any], answers: dict[Ask, Answer]) -> View:
             9.0 if life == "dead" else 0.1,
             life.endswith("frozen"),
             life == "left",
+            jeopardy="only network red is left" if name in scenario.get("jeopardy", []) else "",
         )
         for name, life in lives.items()
     }

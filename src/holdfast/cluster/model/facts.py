@@ -225,6 +225,8 @@ class SystemView:
     left: bool = False
     available: Mapping[str, float] = field(default_factory=dict)
     how: Departure | None = None
+    jeopardy: str = ""
+    """Why it was in jeopardy when it was last heard of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,16 @@ class Heartbeat:
     available: Mapping[str, float] = field(default_factory=dict)
     protocol: int = 0
     version: str = ""
+    networks: Mapping[str, bool] = field(default_factory=dict)
+    """Which of the networks that it watches work."""
+
+    @property
+    def jeopardy(self) -> str:
+        """Why the system's silence would prove little: of several networks one is left, or none answers; or empty."""
+        working = [name for name, works in self.networks.items() if works]
+        if len(self.networks) < 2 or len(working) > 1:
+            return ""
+        return f"only network {working[0]} is left" if working else "none of its networks answers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Same zone: where a fence is configured for the group, or a device that ends the lost system, one of them must have
 confirmed; the array is asked first, and a system that is off can write nowhere. Across zones, or without either: the
 guard's deadline past by the observer's own clock is enough too; and across zones the target's data must be recorded as
-current. A person may stand in for either, and is named.
+current. The deadline does not count of a system that was in jeopardy. A person may stand in for either, and is named.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ def _death(view: View, group: Group, intent: Intent, target: str) -> Proof:
     if intent.spared and (last is None or last.incarnation != incarnation or last.serial < intent.spared):
         told = f"the group was frozen, and {owner} has not reported since that its guard looks after it again"
         return Proof(refusal=_unproven(owner, told))
+    if view.system(owner).jeopardy:
+        why = f"it was in jeopardy when it was last heard of ({view.system(owner).jeopardy}): that may have failed too"
+        return Proof(refusal=_unproven(owner, why))
     silent_s = view.system(owner).silent_s
     text = (
         f"nothing was heard of {owner} for {silent_s:.1f} s by the observer's clock; the deadline at which its guard "

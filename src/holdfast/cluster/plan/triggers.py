@@ -46,6 +46,7 @@ TRIGGERS: Mapping[str, Trigger] = {
     "sysoffline": Trigger(Enabled.ALWAYS, ("system", "state")),
     "sysup": Trigger(Enabled.ALWAYS, ("system", "state")),
     "sysjoin": Trigger(Enabled.ALWAYS, ("system", "state")),
+    "injeopardy": Trigger(Enabled.ALWAYS, ("system", "state")),
     "loadwarning": Trigger(Enabled.ALWAYS, ("system", "available capacity")),
 }
 """Of preonline and nofailover the arguments are [S], of the others [K]. PreOnline = 1 enables preonline too."""
@@ -129,6 +130,11 @@ def of_systems(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[
             yield Firing("sysoffline", (name, _STATES[life]))
         elif life == "alive":
             yield Firing("sysup" if first else "sysjoin", (name, _STATES[life]))
+
+
+def of_jeopardy(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Firing]:
+    """Yield what systems fire that have just one network left."""
+    return (Firing("injeopardy", (name, _STATES["alive"])) for name in after if name not in before)
 
 
 def of_notes(notes: Iterable[Note], before: Mapping[str, Note], intents: Mapping[str, Intent]) -> Iterator[Firing]:

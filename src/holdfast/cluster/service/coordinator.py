@@ -31,7 +31,7 @@ from holdfast.cluster.model.protocol import PROTOCOL, needed_by, reached_by
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.load import overloaded
 from holdfast.cluster.plan.roster import Roster
-from holdfast.cluster.plan.triggers import Firing, of_notes, of_systems
+from holdfast.cluster.plan.triggers import Firing, of_jeopardy, of_notes, of_systems
 from holdfast.cluster.plan.view import Answer, Ask, AskKind, Decision, View
 from holdfast.cluster.ports import Fence, Power, Standings
 from holdfast.cluster.service.decisions import DECISIONS, LIMIT, Keeper
@@ -50,6 +50,7 @@ from holdfast.cluster.service.records import (
     EVENTS,
     FROZEN,
     GROUPS,
+    JEOPARDY,
     JUDGED,
     NOTES,
     REQUEST_LIMIT,
@@ -170,7 +171,7 @@ class Coordinator:
 
     def _judge(self, state: State, configuration: Configuration, at: float) -> None:
         frozen = frozen_systems(state, configuration)
-        judged = self._membership.judge(configuration.systems, at, frozen)
+        judged = self._membership.judge(configuration.systems, at, frozen, state.jeopardy)
         beats = state.heartbeats
         self.views = {
             name: replace(view, available=beats[name].available) if name in beats else view
@@ -189,7 +190,10 @@ class Coordinator:
 
     def _sight(self, state: State) -> tuple[object, ...]:
         """Everything that a decision depends on, but for the passing of time: the same sight, the same decision."""
-        lives = tuple((view.name, view.life, view.incarnation, view.frozen, view.left) for view in self.views.values())
+        lives = tuple(
+            (view.name, view.life, view.incarnation, view.frozen, view.left, view.jeopardy)
+            for view in self.views.values()
+        )
         return (id(state), state.substance, lives, self._answered)
 
     async def _newest(self) -> State:
@@ -333,7 +337,13 @@ class Coordinator:
             more, told = self._judgement(state, judged, stamp)
             writes += more
             lines += told
-        firings = [*of_systems(state.judged, judged), *of_notes(decision.notes, state.notes, state.intents)]
+        jeopardy = {name: view.jeopardy for name, view in self.views.items() if view.jeopardy}
+        if jeopardy != state.jeopardy:
+            more, told = self._jeopardies(state, jeopardy, stamp)
+            writes += more
+            lines += told
+        firings = [*of_systems(state.judged, judged), *of_jeopardy(state.jeopardy, jeopardy)]
+        firings += of_notes(decision.notes, state.notes, state.intents)
         return _Commission(tuple(compares), tuple(writes), tuple(lines), tuple(firings), stamp)
 
     async def _commit(self, commission: _Commission) -> bool:
@@ -404,6 +414,18 @@ class Coordinator:
                 text = f"{name} is {life}"
                 event = Event(self._seat.clock.wall(), "system", text, system=name, revision=state.revision)
                 writes.append(Put(event_key(stamp, 800 + place), encode(event)))
+                lines.append(text)
+        return writes, lines
+
+    def _jeopardies(self, state: State, jeopardy: dict[str, str], stamp: int) -> _Told:
+        writes: list[Write] = [Put(JEOPARDY, encode(jeopardy))]
+        lines: list[str] = []
+        for place, name in enumerate(sorted({*jeopardy, *state.jeopardy})):
+            if jeopardy.get(name) != state.jeopardy.get(name):
+                why = jeopardy.get(name, "")
+                text = f"{name} is in jeopardy: {why}" if why else f"{name} is not in jeopardy any more"
+                event = Event(self._seat.clock.wall(), "jeopardy", text, system=name, revision=state.revision)
+                writes.append(Put(event_key(stamp, 900 + place), encode(event)))
                 lines.append(text)
         return writes, lines
 

@@ -34,6 +34,7 @@ from holdfast.cluster.service.errands import Errands
 from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.meters import Meters
+from holdfast.cluster.service.networks import Networks
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
 from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, ConfigRecord, State, encode
@@ -79,6 +80,8 @@ class Parts:
     keeps_decisions: bool = False
     wide_area: WideArea | None = None
     """Where this system's connector listens, if the cluster shares groups with others."""
+    networks: Networks | None = None
+    """What this system's networks are watched by, if there are two."""
     power: Callable[[Callable[[str, str], None]], Power] | None = None
     """Makes what ends lost systems from outside; it is given the daemon's log."""
 
@@ -184,6 +187,8 @@ class SystemDaemon:
         door = self._parts.door
         hall = Hall(self._leased, self._parts.store, self.log)
         doors: list[Awaitable[None]] = [] if door is None else [door.keep(hall)]
+        if self._parts.networks is not None:
+            doors.append(self._parts.networks.run())
         if self._parts.wide_area is not None:
             office = Office(
                 self._parts.store, lambda: self._state, lambda: self._configuration, self._epoch, self._clock, self.log
@@ -221,11 +226,12 @@ class SystemDaemon:
             self._lease = 0
         self._sequence += 1
         state, mode = self._departing.state, self._departing.mode
+        networks = self._parts.networks
         lasting = bool(mode)  # how it left must be known to those who start later
         beat = encode(
             Heartbeat(
                 name, self._incarnation, self._session, self._sequence, state, mode, self._measured(), PROTOCOL,
-                self._settings.version,
+                self._settings.version, dict(networks.working) if networks is not None else {},
             )
         )  # fmt: skip
         for _ in range(_ATTEMPTS):

@@ -9,7 +9,7 @@ argument.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.cluster.model.facts import Departure, Heartbeat, Life, SystemView
 
@@ -21,6 +21,7 @@ class _Sign:
     sequence: int
     seen: float
     fresh: bool
+    jeopardy: str = ""
 
 
 class Membership:
@@ -47,9 +48,9 @@ class Membership:
         elif beat.system in self._left and self._back(beat):
             self._left.pop(beat.system)
         if last is None:
-            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, False)
+            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, False, beat.jeopardy)
         elif last.session != beat.session or last.sequence < beat.sequence:
-            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, True)
+            self._signs[beat.system] = _Sign(beat.incarnation, beat.session, beat.sequence, now, True, beat.jeopardy)
 
     def _back(self, beat: Heartbeat) -> bool:
         """Whether a system that left is there again: under another name, or the parked one by a new session."""
@@ -58,9 +59,17 @@ class Membership:
         parked = how is Departure.PARKED and (last is None or last.session != beat.session)
         return incarnation != beat.incarnation or parked
 
-    def judge(self, names: Iterable[str], now: float, frozen: Mapping[str, bool]) -> dict[str, SystemView]:
-        """Return the view of each named system."""
-        return {name: self._judge(name, now, frozen.get(name, False)) for name in names}
+    def judge(
+        self, names: Iterable[str], now: float, frozen: Mapping[str, bool], jeopardy: Mapping[str, str] | None = None
+    ) -> dict[str, SystemView]:
+        """Return the view of each named system. ``jeopardy`` is what is recorded of those never heard of here."""
+        recorded = jeopardy or {}
+        found = {}
+        for name in names:
+            sign = self._signs.get(name)
+            view = self._judge(name, now, frozen.get(name, False))
+            found[name] = replace(view, jeopardy=recorded.get(name, "") if sign is None else sign.jeopardy)
+        return found
 
     def _judge(self, name: str, now: float, frozen: bool) -> SystemView:
         sign = self._signs.get(name)

@@ -14,6 +14,7 @@
 ``cluster/remotes/NAME``   what the coordinator's connector makes of a remote cluster, and that one's last summary
 ``cluster/declared/NAME``  what a person declared of a silent remote cluster
 ``cluster/judged``         what the coordinator makes of each system
+``cluster/jeopardy``       which systems had one network left when they were last heard of
 ``cluster.audit/TIME``     who asked for or changed what, and why; bounded
 ``cluster.events/TIME``    history, bounded; outside ``cluster/`` so that no daemon has to read it
 """
@@ -55,6 +56,7 @@ REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
 CONFIRMED = "cluster/confirmed/"
 JUDGED = "cluster/judged"
+JEOPARDY = "cluster/jeopardy"
 AUTHORITY = "cluster/authority/"
 REMOTES = "cluster/remotes/"
 DECLARED = "cluster/declared/"
@@ -158,6 +160,7 @@ class State:
     confirmed: dict[str, Confirmation] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
+    jeopardy: dict[str, str] = field(default_factory=dict)
     frozen: dict[str, Freeze] = field(default_factory=dict)
     authorities: dict[str, Authority] = field(default_factory=dict)
     remotes: dict[str, RemoteCluster] = field(default_factory=dict)
@@ -192,6 +195,8 @@ class State:
             self.coordinator = _known(entry.value, CoordinatorRecord)
         elif key == JUDGED:
             self.judged = msgspec.json.decode(entry.value, type=dict[str, str])
+        elif key == JEOPARDY:
+            self.jeopardy = msgspec.json.decode(entry.value, type=dict[str, str])
         elif key.startswith(FACTS):
             fact = self._decoder.decode(entry.value)
             self.facts[fact.group, fact.system] = fact

@@ -65,6 +65,10 @@ class SystemReport:
     """Of the software that runs there."""
     protocol: int = 0
     """Of the records that it writes and reads."""
+    networks: Mapping[str, bool] = field(default_factory=dict)
+    """Which of the networks that it watches work."""
+    jeopardy: str = ""
+    """Why its silence would prove little; empty where it is not in jeopardy."""
 
 
 def living_fact(state: State, group: str, system: str) -> GroupFact | None:
@@ -150,7 +154,8 @@ def system_report(state: State, name: str) -> SystemReport:
     owns = tuple(intent.group for _, intent in sorted(state.intents.items()) if intent.owner == name)
     beat = beat or Heartbeat(name, "", "", 0)
     return SystemReport(
-        name, word, beat.incarnation, leads, owns, name in state.frozen, beat.version, beat.protocol
+        name, word, beat.incarnation, leads, owns, name in state.frozen, beat.version, beat.protocol, beat.networks,
+        state.jeopardy.get(name, ""),
     )  # fmt: skip
 
 

@@ -79,12 +79,17 @@ def together(beats: Sequence[WideBeat]) -> Pulse:
     return Pulse.LOST if all(beat.alive is False for beat in beats) else Pulse.ALIVE
 
 
+def echo_socket() -> tuple[socket.socket, bool]:
+    """Return a socket for echo requests, and whether it is a raw one. Raises ``PermissionError``."""
+    try:
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), False
+    except PermissionError:
+        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), True
+
+
 async def echo(address: str) -> bool:
     """Send one ICMP echo request and return whether it is answered. Waits for ever; raises ``OSError``."""
-    try:
-        made, raw = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP), False
-    except PermissionError:
-        made, raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), True
+    made, raw = echo_socket()
     number, loop = next(_NUMBERS) & 0xFFFF, asyncio.get_running_loop()
     with made:
         made.setblocking(False)

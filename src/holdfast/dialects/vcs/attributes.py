@@ -117,6 +117,9 @@ def system_rows(session: Session, name: str) -> list[Row]:
     rows = list(_settings(values, SYSTEM_ATTRIBUTES, [name]))
     report = system_report(session.state, name)
     seen = [Row("TFrozen", GLOBAL, "1" if report.frozen else "0"), Row("SysState", GLOBAL, report.state)]
+    if report.networks:
+        links = " ".join(f"{name} {'UP' if works else 'DOWN'}" for name, works in report.networks.items())
+        seen += [Row("LinkHbStatus", GLOBAL, links), Row("InJeopardy", GLOBAL, "1" if report.jeopardy else "0")]
     return [Row(one.attribute, GLOBAL, one.value) for one in rows] + seen
 
 
