@@ -21,7 +21,6 @@ from holdfast.cluster.model.facts import (
     Evidence,
     Heartbeat,
     Life,
-    Note,
     Request,
     RequestState,
     Standing,
@@ -45,14 +44,9 @@ from holdfast.cluster.service.records import (
     CONFIG,
     CONFIRMED,
     COORDINATOR,
-    DECLARED,
     EVENT_LIMIT,
     EVENTS,
-    FROZEN,
     GROUPS,
-    JEOPARDY,
-    JUDGED,
-    NOTES,
     REQUEST_LIMIT,
     REQUESTS,
     ROOT,
@@ -62,6 +56,7 @@ from holdfast.cluster.service.records import (
     encode,
     event_key,
 )
+from holdfast.cluster.service.telling import Teller
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.store.port import Compare, Conflict, Delete, Put, Store, Write
 
@@ -76,8 +71,6 @@ _LOOK_AGAIN_S = 1.0
 _LOOK_SHARE = 20.0
 """What stays the same is decided on again after a second, or after twenty times as long as a decision takes."""
 _LAG_LIMIT_S, _LAG_POLL_S = 1.0, 0.01
-
-_Told = tuple[list[Write], list[str]]
 
 
 @dataclass(frozen=True)
@@ -132,6 +125,7 @@ class Coordinator:
         self._commits = 0
         self._above: dict[str, float] = {}
         self._understood = True
+        self._teller = Teller(seat.clock)
         self._keeper = Keeper(seat.store, seat.log, seat.keeps_decisions)
         self.wake = asyncio.Event()
         self.views: dict[str, SystemView] = {}
@@ -327,19 +321,19 @@ class Coordinator:
         lines = [change.text for change in decision.changes]
         claimed = [AUTHORITY + one.group for one in decision.authorities]
         compares += [Compare(key, state.revisions.get(key, 0)) for key in claimed]
-        parts = (self._freezes, self._wide_area, self._notes)
+        parts = (self._teller.freezes, self._teller.wide_area, self._teller.notes)
         for more, told in (part(state, decision, stamp) for part in parts):
             writes += more
             lines += told
         writes += _surplus_requests(state)
         judged = {name: "left" if view.left else view.life.value for name, view in self.views.items()}
         if judged != state.judged:
-            more, told = self._judgement(state, judged, stamp)
+            more, told = self._teller.judgement(state, judged, stamp)
             writes += more
             lines += told
         jeopardy = {name: view.jeopardy for name, view in self.views.items() if view.jeopardy}
         if jeopardy != state.jeopardy:
-            more, told = self._jeopardies(state, jeopardy, stamp)
+            more, told = self._teller.jeopardies(state, jeopardy, stamp)
             writes += more
             lines += told
         firings = [*of_systems(state.judged, judged), *of_jeopardy(state.jeopardy, jeopardy)]
@@ -360,74 +354,6 @@ class Coordinator:
         if self._commits % _TRIM_EVERY == 0:
             await self._trim_events()
         return not isinstance(done, Conflict)
-
-    def _freezes(self, state: State, decision: Decision, stamp: int) -> _Told:
-        writes: list[Write] = []
-        for place, mark in enumerate(decision.freezes):
-            if mark.frozen == (mark.system in state.frozen):
-                continue
-            writes.append(Put(FROZEN + mark.system, encode(mark)) if mark.frozen else Delete(FROZEN + mark.system))
-            kind = "freeze" if mark.frozen else "unfreeze"
-            event = Event(
-                self._seat.clock.wall(), kind, mark.system, "", mark.system, mark.by, mark.reason, state.revision
-            )
-            writes.append(Put(event_key(stamp, 400 + place), encode(event)))
-        return writes, []
-
-    def _wide_area(self, state: State, decision: Decision, stamp: int) -> _Told:
-        writes: list[Write] = [Put(DECLARED + said.cluster, encode(said)) for said in decision.declarations]
-        lines: list[str] = []
-        for place, one in enumerate(decision.authorities):
-            text = f"authority over {one.group}: {'held here' if one.held else 'not here'}"
-            text += f", counter {one.counter}" + (f", for cluster {one.to}" if one.to else "")
-            event = Event(
-                self._seat.clock.wall(), "authority", text, one.group, by=one.by, reason=one.reason,
-                revision=state.revision,
-            )  # fmt: skip
-            writes += [Put(AUTHORITY + one.group, encode(one)), Put(event_key(stamp, 600 + place), encode(event))]
-            lines.append(text)
-        return writes, lines
-
-    def _notes(self, state: State, decision: Decision, stamp: int) -> _Told:
-        writes: list[Write] = []
-        lines: list[str] = []
-        for place, note in enumerate(decision.notes):
-            before = state.notes.get(note.group, Note(note.group))
-            if _steady(note) == _steady(before):
-                continue
-            writes.append(Put(NOTES + note.group, encode(note)))
-            group = note.group.partition("@")[0]
-            if note.code and note.code != before.code:
-                text = note.text + "".join(f"; not {name}: {why}" for name, why in note.rejected.items())
-                event = Event(
-                    self._seat.clock.wall(), note.code, text, group, reason=note.remedy, revision=state.revision
-                )
-                writes.append(Put(event_key(stamp, 500 + place), encode(event)))
-                lines.append(f"{note.group}: {text}")
-        return writes, lines
-
-    def _judgement(self, state: State, judged: dict[str, str], stamp: int) -> _Told:
-        writes: list[Write] = [Put(JUDGED, encode(judged))]
-        lines: list[str] = []
-        for place, (name, life) in enumerate(judged.items()):
-            if state.judged.get(name) != life:
-                text = f"{name} is {life}"
-                event = Event(self._seat.clock.wall(), "system", text, system=name, revision=state.revision)
-                writes.append(Put(event_key(stamp, 800 + place), encode(event)))
-                lines.append(text)
-        return writes, lines
-
-    def _jeopardies(self, state: State, jeopardy: dict[str, str], stamp: int) -> _Told:
-        writes: list[Write] = [Put(JEOPARDY, encode(jeopardy))]
-        lines: list[str] = []
-        for place, name in enumerate(sorted({*jeopardy, *state.jeopardy})):
-            if jeopardy.get(name) != state.jeopardy.get(name):
-                why = jeopardy.get(name, "")
-                text = f"{name} is in jeopardy: {why}" if why else f"{name} is not in jeopardy any more"
-                event = Event(self._seat.clock.wall(), "jeopardy", text, system=name, revision=state.revision)
-                writes.append(Put(event_key(stamp, 900 + place), encode(event)))
-                lines.append(text)
-        return writes, lines
 
     async def _trim_events(self) -> None:
         for prefix, limit in ((EVENTS, EVENT_LIMIT), (AUDIT, AUDIT_LIMIT), (DECISIONS, LIMIT)):
@@ -450,14 +376,6 @@ def _surplus_requests(state: State) -> list[Write]:
         if request.state in (RequestState.DONE, RequestState.REFUSED)
     ]
     return [Delete(REQUESTS + name) for name in finished[: max(0, len(finished) - REQUEST_LIMIT)]]
-
-
-def _steady(note: Note) -> Note:
-    """A note without what changes by the second, so that waiting does not write history."""
-    if note.code == "maintenance":
-        return replace(note, text="")
-    rejected = {name: why.partition(" for ")[0] for name, why in note.rejected.items()}
-    return replace(note, text=note.text.partition(" s ")[0], rejected=rejected)
 
 
 def finished(request: Request) -> bool:
