@@ -108,10 +108,14 @@ class Site(Cluster):
             "AUTHORITY": "1" if self.name == "east" else "0", "LIST": ", ".join(SYSTEMS[self.name]),
             "SYSTEMS": "\n".join(f"system {name} ( )" for name in SYSTEMS[self.name]),
         }  # fmt: skip
-        text = MAIN_CF
+        text = self.main_cf()
         for word, value in words.items():
             text = text.replace(f"@{word}@", value)
         super().load(text)
+
+    def main_cf(self) -> str:
+        """Its configuration, before the words in it are replaced."""
+        return MAIN_CF
 
     def peer_lives(self, lives: bool) -> None:
         mark = self.directory / "peer-lives"

@@ -1,7 +1,8 @@
 """Wires continuity: what the system daemon plugs in.
 
 The factories are named in a system's TOML file and get its ``[settings]``: ``system``, ``store``, ``identity``,
-``run_directory``, ``storage_image`` (the array that the system is attached to) and ``arrays`` (image → address).
+``run_directory``, ``storage_image`` (the array that the system is attached to), ``arrays`` (image → address) and, where
+the arrays settle who is source in another store than the cluster's, ``pairs``.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def array_fence(settings: Mapping[str, Any]) -> ArrayFence:
 
 
 def pair_standings(settings: Mapping[str, Any]) -> PairStandings:
-    """Return what knows whose data is current."""
-    return PairStandings(open_store(settings["store"]))
+    """Return what knows whose data is current; ``pairs`` names the arrays' store if it is not the cluster's."""
+    pairs = settings.get("pairs")
+    return PairStandings(open_store(settings["store"]), open_store(pairs) if pairs else None)
 
 
 def block_devices(settings: Mapping[str, Any]) -> VolumeDevices:

@@ -60,10 +60,14 @@ class ConfigurationInStore:
 
 
 class PairStandings:
-    """Says whether a group's data is current on a system's side, from the pair records in the store."""
+    """Says whether a group's data is current on a system's side, from the pair records in the store.
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._configuration = store, ConfigurationInStore(store)
+    ``pairs`` is where the arrays keep those if that is another store than the cluster's: two clusters that share
+    mirrored volumes have a store each, and both ask the one that their arrays settle things in.
+    """
+
+    def __init__(self, store: Store, pairs: Store | None = None) -> None:
+        self._pairs, self._configuration = pairs or store, ConfigurationInStore(store)
 
     async def standing(self, group: str, system: str) -> Standing:
         """Return True only when every volume is recorded as source there, or as an in-sync target."""
@@ -85,7 +89,7 @@ class PairStandings:
         return Standing(True, "; ".join(reasons))
 
     async def _records(self) -> dict[str, PairRecord]:
-        snapshot = await self._store.read(PREFIX)
+        snapshot = await self._pairs.read(PREFIX)
         return {key: decode_record(entry.value) for key, entry in snapshot.entries.items()}
 
 
