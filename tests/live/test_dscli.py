@@ -7,11 +7,12 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from arraylab import A, B, Lab
+from arraylab import A, B, Box, Lab
 
 BANNER = re.compile(r"Date/Time: \w+ \d+, \d{4} \d+:\d\d:\d\d [AP]M \S+ IBM DSCLI Version: 7\.7\.10\.317 DS: (\S+)")
 
@@ -155,3 +156,59 @@ def test_exit_codes_and_speed(lab: Lab, dscli: Dscli, tmp_path: Path) -> None:
     profile.write_text(f"hmc1: {a}\nusername: admin\npwfile: {dscli.pwfile}\ndevid: {A}\nbanner: off\nformat: stanza\n")
     shown = dscli.call("-cfg", str(profile), "lssi")
     assert re.search(rf"^ID +{A}$", shown.stdout, re.M), shown
+
+
+def write_in_thread(box: Box, text: bytes) -> threading.Thread:
+    """Write with FUA from a thread of its own; it ends when the write is acknowledged."""
+
+    def write() -> None:
+        with box.open() as client:
+            client.pwrite(text.ljust(512, b"."), 0, fua=True)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_frozen_flash_copy_holds_writes_until_it_is_thawed(lab: Lab, dscli: Dscli) -> None:
+    a = lab.a.management
+    lab.a.create("1260", "1261", "1360", "1361")
+    made = dscli.ok(a, "mkflash", "-dev", A, "-record", "-persist", "-freeze", "1260-1261:1360-1361")
+    assert len([line for line in made if line.startswith("CMUC00137I")]) == 2
+    before = lab.a.digest("1360")
+    thread = write_in_thread(lab.a, b"held")
+    thread.join(0.7)
+    assert thread.is_alive(), "a write to the frozen subsystem waits"
+    lab.a.create("2000")
+    with lab.a.open(volume="2000") as other:
+        other.pwrite(b"not held".ljust(512, b"."), 0)
+    thawed = dscli.ok(a, "unfreezeflash", "-dev", A, "12")
+    assert thawed[-1] == "CMUC00172I unfreezeflash: FlashCopy consistency group 12 successfully thawed."
+    thread.join(10)
+    assert not thread.is_alive()
+    assert lab.a.digest("1360") == before
+    assert lab.a.digest("1260") != before
+    again = dscli.at(a, "unfreezeflash", "-dev", A, "12")
+    assert (again.returncode, again.stderr[:10]) == (4, "CMUN03945E")
+
+
+def test_freezepprc_suspends_a_subsystem_at_one_point_in_time(lab: Lab, dscli: Dscli) -> None:
+    a = lab.a.management
+    lab.mirror()
+    frozen = dscli.ok(a, "freezepprc", "-dev", A, "-remotedev", B, "12:12")
+    assert frozen[-1].startswith("CMUC00161I freezepprc:")
+    assert lab.a.pair()["state"] == "Suspended"
+    same = lab.b.digest()
+    thread = write_in_thread(lab.a, b"after the freeze")
+    thread.join(0.7)
+    assert thread.is_alive()
+    assert dscli.ok(a, "unfreezepprc", "-dev", A, "-remotedev", B, "12:12")[-1].startswith("CMUC00198I")
+    thread.join(10)
+    assert not thread.is_alive()
+    assert lab.b.digest() == same
+    assert lab.a.digest() != same
+    dscli.ok(a, "resumepprc", "-dev", A, "-remotedev", B, "-type", "mmir", "-wait", "1260:1260")
+    assert lab.a.digest() == lab.b.digest()
+    wrong = dscli.at(a, "freezepprc", "-dev", A, "-remotedev", B, "12:13")
+    assert wrong.returncode == 4
+    assert "no pair has its source in 12" in wrong.stderr

@@ -131,6 +131,16 @@ def test_a_resync_brings_the_targets_up_to_date_and_the_state_up(agent: Agent) -
     assert agent.svcmgr("status").returncode == 0
 
 
+def test_a_set_can_be_frozen_while_it_gets_its_point_in_time(agent: Agent) -> None:
+    agent.configure(CONF + "freeze = true\n")
+    done = agent.svcmgr("sync", "resync", "--force")
+    assert done.returncode == 0, done
+    assert f"unfreezeflash -dev {A} 00 01" in done.stdout
+    assert done.stdout.count("CMUC00172I") == 2
+    with agent.lab.a.open(volume="0001") as client:
+        client.pwrite(b"goes on".ljust(512, b"."), 0)
+
+
 def test_the_least_delay_holds_and_force_bypasses_it(agent: Agent) -> None:
     assert agent.svcmgr("sync", "resync", "--force").returncode == 0
     again = agent.svcmgr("sync", "resync")

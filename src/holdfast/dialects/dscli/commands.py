@@ -160,7 +160,7 @@ def lssi(line: Line, context: Context) -> int:
 
 def flash(line: Line, context: Context) -> int:
     """``mkflash`` and ``resyncflash``."""
-    options = {name: line.has(name) for name in ("persist", "record", "tgtinhibit")}
+    options = {name: line.has(name) for name in ("persist", "record", "tgtinhibit", "freeze")}
     if line.has("seqnum"):
         options["seqnum"] = line.get("seqnum")  # type: ignore[assignment]
     return _change(line, context, line.command, _pairs(line), copy=not line.has("nocp"), **options)
@@ -271,6 +271,25 @@ def _wanted(word: str) -> Callable[[dict[str, Any]], bool]:
     return lambda row: row["local"] == volume
 
 
+# --- consistency groups ----------------------------------------------------------------------------------------------
+
+
+def freezepprc(line: Line, context: Context) -> int:
+    """Hold the writes of a source subsystem and suspend its pairs."""
+    return _change(line, context, "freeze", _subsystems(line))
+
+
+def thaw(line: Line, context: Context) -> int:
+    """``unfreezepprc`` and ``unfreezeflash``: let held writes go."""
+    return _change(line, context, "thaw", _subsystems(line))
+
+
+def _subsystems(line: Line) -> list[str]:
+    if not line.parameters:
+        raise UsageError(line.command, "names no logical subsystem")
+    return list(line.parameters)
+
+
 # --- paths -----------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +337,9 @@ HANDLERS: dict[str, Handler] = {
     "resumepprc": restart,
     "failoverpprc": failoverpprc,
     "failbackpprc": restart,
+    "freezepprc": freezepprc,
+    "unfreezepprc": thaw,
+    "unfreezeflash": thaw,
     "mkpprcpath": mkpprcpath,
     "lspprcpath": lspprcpath,
     "rmpprcpath": rmpprcpath,

@@ -18,6 +18,9 @@ DONE: dict[str, tuple[str, str]] = {
     "mkflash": ("CMUC00137I", "FlashCopy pair {0} successfully created."),  # S
     "mkpprc": ("CMUC00153I", "Remote Mirror and Copy volume pair relationship {0} successfully created."),  # S
     "resyncflash": ("CMUC00168I", "FlashCopy volume pair {0} successfully resynchronized."),  # S
+    "freezepprc": ("CMUC00161I", "Remote Mirror and Copy consistency group {0} successfully created."),  # K
+    "unfreezepprc": ("CMUC00198I", "Remote Mirror and Copy pair {0} successfully thawed."),  # K
+    "unfreezeflash": ("CMUC00172I", "FlashCopy consistency group {0} successfully thawed."),  # K
     "rmflash": ("CMUC00140I", "FlashCopy pair {0} successfully removed."),  # K
     "mkpprcpath": ("CMUC00149I", "Remote Mirror and Copy path {0} successfully established."),  # K
     "rmpprcpath": ("CMUC00150I", "Remote Mirror and Copy path {0} successfully removed."),  # K
@@ -92,6 +95,7 @@ FAILURES: dict[str, str] = {
     "unavailable": "CMUN03943E",
     "disk": "CMUN03944E",
     "path-configured": "CMUN03942E",
+    "not-frozen": "CMUN03945E",
 }
 """Refusal code of the software array → synthetic error id."""
 OTHER_FAILURE = "CMUN03999E"

@@ -34,6 +34,9 @@ FLAGS: dict[str, frozenset[str]] = {
     "mkpprcpath": frozenset({"consistgrp"}),
     "lspprcpath": frozenset(),
     "rmpprcpath": frozenset(),
+    "freezepprc": frozenset(),
+    "unfreezepprc": frozenset(),
+    "unfreezeflash": frozenset(),
     "setenv": frozenset(),
     "managepwfile": frozenset(),
 }

@@ -31,6 +31,14 @@ def parse_volume(text: str) -> str:
     return bare
 
 
+def parse_subsystem(text: str) -> str:
+    """Return the two upper-case hexadecimal digits of a logical subsystem, ``12``. Raises :class:`InputError`."""
+    bare = text.rsplit("/", 1)[-1].upper()
+    if re.fullmatch(r"[0-9A-F]{2}", bare) is None or bare == "FF":
+        raise InputError(f"{text!r} is not a logical subsystem", remedy="write two hexadecimal digits, for example 12")
+    return bare
+
+
 def expand_volumes(text: str) -> tuple[str, ...]:
     """Return the volumes that ``1260`` or ``1260-1263`` names, in order. Raises :class:`InputError`."""
     first, dash, last = text.partition("-") if "/" not in text else (text, "", "")

@@ -21,6 +21,7 @@ from holdfast.replication.service.config import ArrayConfig
 from holdfast.replication.service.engine import Engine
 from holdfast.replication.service.hostio import HostIO
 from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.longbusy import LongBusy
 from holdfast.replication.service.management import Management
 from holdfast.replication.service.media import Media
 from holdfast.replication.service.mirror import Mirror
@@ -49,10 +50,11 @@ class Daemon:
             for peer, address in config.peers.items()
         }
         self.mirror = Mirror(self.engine, links, witness, self.spawn)
-        self.hostio = HostIO(self.engine, self.mirror)
+        busy = LongBusy()
+        self.hostio = HostIO(self.engine, self.mirror, busy)
         self.nbd = NbdServer(self.engine, self.hostio)
         self.management = Management(
-            self.engine, self.mirror, self.nbd, Users(config.users), config.callers, config.nbd
+            self.engine, self.mirror, self.nbd, Users(config.users), config.callers, config.nbd, busy
         )
         self.management.start_copy = self._start_copy
         self._rpc: RpcServer | None = None

@@ -1,9 +1,9 @@
 """Host reads and writes: the path from a request to its acknowledgement.
 
-A write is split at region borders. Each part is routed (refuse, hold, local, mirror), its region is made ready, it is
-applied here and sent to the target in one go, and it is acknowledged when the target has confirmed or when the store
-has committed that this array goes on alone. What is routed and what is applied can never be parted by a role change:
-nothing is awaited between them.
+A write is split at region borders. Each part waits out a long busy of its subsystem and is routed (refuse, hold, local,
+mirror), its region is made ready, it is applied here and sent to the target in one go, and it is acknowledged when the
+target has confirmed or when the store has committed that this array goes on alone. What is routed and what is applied
+can never be parted by a role change: nothing is awaited between them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from holdfast.replication.service import frames
 from holdfast.replication.service.engine import Engine
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.longbusy import LongBusy
 from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.mirrorserver import flush_local
 
@@ -27,8 +28,8 @@ COOL_EVERY_S = 1.0
 class HostIO:
     """What a connected host can do with a volume. Raises :class:`HostRefused`; ``OSError`` comes from the disk."""
 
-    def __init__(self, engine: Engine, mirror: Mirror) -> None:
-        self._engine, self._mirror = engine, mirror
+    def __init__(self, engine: Engine, mirror: Mirror, busy: LongBusy) -> None:
+        self._engine, self._mirror, self._busy = engine, mirror, busy
 
     def read(self, export: Export, offset: int, length: int) -> bytes:
         """Return bytes of the volume."""
@@ -72,6 +73,9 @@ class HostIO:
         while True:
             machine.check_key(export.host, export.key)
             machine.volume(volume)
+            if self._busy.holds(volume):
+                await self._busy.passed(volume)
+                continue
             route = machine.route(volume, tracks)
             if route is Route.HOLD:
                 await self._mirror.settle(volume)

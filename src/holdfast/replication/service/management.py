@@ -19,12 +19,13 @@ from holdfast.kernel.errors import HoldfastError, InputError, Refused, Unavailab
 from holdfast.kernel.sizes import MIB
 from holdfast.replication.array import commands
 from holdfast.replication.model.flash import FlashOptions
-from holdfast.replication.model.identity import Endpoint, parse_image, parse_volume
+from holdfast.replication.model.identity import Endpoint, parse_image, parse_subsystem, parse_volume
 from holdfast.replication.model.pairs import Role
 from holdfast.replication.model.volumes import Volume
 from holdfast.replication.operations import METHOD, QUERIES, VERBS, Answer, Command, Outcome
 from holdfast.replication.service import views
 from holdfast.replication.service.engine import Engine, now
+from holdfast.replication.service.longbusy import LongBusy
 from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.nbdserver import NbdServer
 from holdfast.replication.service.pairing import Pairing
@@ -41,11 +42,18 @@ class Management:
     """Carries out commands on one array."""
 
     def __init__(
-        self, engine: Engine, mirror: Mirror, nbd: NbdServer, users: Users, callers: tuple[str, ...], nbd_address: str
+        self,
+        engine: Engine,
+        mirror: Mirror,
+        nbd: NbdServer,
+        users: Users,
+        callers: tuple[str, ...],
+        nbd_address: str,
+        busy: LongBusy,
     ) -> None:
         self._engine, self._mirror, self._nbd, self._users, self._callers = engine, mirror, nbd, users, callers
         self._pairing = Pairing(mirror)
-        self._nbd_address = nbd_address
+        self._nbd_address, self._busy = nbd_address, busy
         self.start_copy: Callable[[str], None] = lambda target: None
 
     def methods(self, loop: asyncio.AbstractEventLoop) -> Methods:
@@ -173,6 +181,30 @@ class Management:
     async def _do_pause(self, name: str, command: Command) -> None:
         await self._pairing.pause([self._pair(name, command)])
 
+    async def _do_freeze(self, name: str, command: Command) -> None:
+        """Hold the writes of a source subsystem and suspend its pairs to the target's: all at one point in time."""
+        first, colon, second = name.partition(":")
+        source, target = parse_subsystem(first), parse_subsystem(second if colon else first)
+        pairs = [
+            (pair.local, pair.remote)
+            for pair in self._engine.image.pairs.values()
+            if pair.standing.role is Role.SOURCE and (pair.local[:2], pair.remote.volume[:2]) == (source, target)
+        ]
+        if not pairs:
+            raise commands.refuse("no-pair", f"no pair has its source in {source} and its target in {target}", "lspprc")
+        self._busy.hold([source])
+        try:
+            await self._pairing.pause(pairs)
+        except HoldfastError:
+            self._busy.thaw(source)
+            raise
+
+    async def _do_thaw(self, name: str, command: Command) -> None:
+        """Let the writes of a subsystem go."""
+        subsystem = parse_subsystem(name.partition(":")[0])
+        if not self._busy.thaw(subsystem):
+            raise commands.refuse("not-frozen", f"no writes of {subsystem} are held", "they were let go, or never held")
+
     async def _do_rmflash(self, name: str, command: Command) -> None:
         source, target = _split(name)
         while command.options.get("copy") and self._engine.copy_some(target):
@@ -202,6 +234,8 @@ class Management:
             target_inhibit=bool(given.get("tgtinhibit", False)),
             sequence=str(given.get("seqnum", "0")),
         )
+        if given.get("freeze"):
+            self._busy.hold(_split(name)[0][:2] for name in command.objects)
         make = commands.make_flash if command.verb == "mkflash" else commands.resync_flash
         moment, outcomes = now(), []
         for name in command.objects:
