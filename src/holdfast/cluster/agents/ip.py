@@ -13,13 +13,13 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from holdfast.cluster.agents import netlink
 from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentBase, AgentContext, MonitorResult
 from holdfast.kernel.errors import HoldfastError, InputError
 
 _ARP_AGAIN_S = (0.05, 0.2, 1.0)
 _ETHERTYPE_ARP = 0x0806
-_IFF_UP = 1
 _BROADCAST = b"\xff" * 6
 
 
@@ -85,7 +85,7 @@ def _address(context: AgentContext) -> _Address:
         raise InputError(f"{context.resource}: {error}", remedy="correct Address, NetMask or PrefixLen") from error
     if not context.text("Device"):
         raise InputError(f"{context.resource} has no Device", remedy="set Device, for example eth0")
-    return _Address(context.text("Device"), address, bits)
+    return _Address(context.text("Device"), str(found), bits)
 
 
 def _change(wanted: _Address, verb: str) -> None:
@@ -106,19 +106,10 @@ def _change(wanted: _Address, verb: str) -> None:
 
 def _look(wanted: _Address) -> tuple[bool, bool]:
     """Return whether the address is there and whether its device is up, both of this network namespace."""
-    from pyroute2 import IPRoute, NetlinkError
-
-    try:
-        with IPRoute() as route:
-            links = route.link_lookup(ifname=wanted.device)
-            if not links:
-                return False, False
-            present = any(row.get_attr("IFA_ADDRESS") == wanted.address for row in route.get_addr(index=links[0]))
-            return present, all(row["flags"] & _IFF_UP for row in route.get_links(links[0]))
-    except NetlinkError as error:
-        if error.code == errno.ENODEV:  # the device went between two questions
-            return False, False
-        raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}", "ip link") from error
+    found = netlink.device(wanted.device)
+    if found is None:
+        return False, False
+    return wanted.address in netlink.addresses(found.index), found.up
 
 
 async def _announce_again(wanted: _Address) -> None:

@@ -9,14 +9,13 @@ own reasons takes no service with it. MultiNICB is the same for several devices,
 from __future__ import annotations
 
 import asyncio
-import errno
 
+from holdfast.cluster.agents import netlink
 from holdfast.cluster.agents.files import Persistent
 from holdfast.cluster.model.facts import ResourceState
 from holdfast.cluster.ports import AgentContext, MonitorResult
-from holdfast.kernel.errors import HoldfastError, InputError
+from holdfast.kernel.errors import InputError
 
-_IFF_UP = 1
 _WORKING = ("UP", "UNKNOWN", "DORMANT")
 _PING_WAIT_S = 1
 _NO_PROGRAM = 127
@@ -51,23 +50,13 @@ class MultiNICB(Persistent):
         return MonitorResult(state, 100 * working // len(devices), detail, watch_addresses=True)
 
 
-def _trouble(device: str) -> str:
-    from pyroute2 import IPRoute, NetlinkError
-
-    try:
-        with IPRoute() as route:
-            links = route.link_lookup(ifname=device)
-            link = route.get_links(links[0])[0] if links else None
-    except NetlinkError as error:
-        if error.code != errno.ENODEV:  # which is how it ends when the device goes between the two questions
-            raise HoldfastError(f"device {device}: {error}", "ip link") from error
-        link = None
-    if link is None:
-        return f"there is no device {device}"
-    if not link["flags"] & _IFF_UP:
-        return f"{device} is down"
-    state = link.get_attr("IFLA_OPERSTATE") or "UNKNOWN"
-    return "" if state in _WORKING else f"{device} is up but {state.lower()}: no carrier"
+def _trouble(name: str) -> str:
+    found = netlink.device(name)
+    if found is None:
+        return f"there is no device {name}"
+    if not found.up:
+        return f"{name} is down"
+    return "" if found.operational in _WORKING else f"{name} is up but {found.operational.lower()}: no carrier"
 
 
 async def _unanswered(context: AgentContext, device: str) -> str:

@@ -130,7 +130,10 @@ class EntryPoints:
             step += 1
 
     async def clean(self, reason: CleanReason) -> bool:
-        """Run clean once; True when a monitor then says offline."""
+        """Run clean once; True when a monitor then says offline.
+
+        What is only watched may be back by then: nothing touched it, so that is no failure, and it is monitored again.
+        """
         self._log("info", f"clean {self._resource.name} ({reason.name.lower().replace('_', ' ')})")
         try:
             async with asyncio.timeout(self.limit("CleanTimeout")):
@@ -140,6 +143,9 @@ class EntryPoints:
             self._log("warning", f"clean of {self._resource.name} failed: {error}")
             return False
         result = await self.monitor()
+        if result is not None and self._resource.keeps and result.state is ResourceState.ONLINE:
+            self._event()
+            return True
         return result is not None and result.state is ResourceState.OFFLINE
 
     async def act(self, name: str, arguments: Sequence[str]) -> CommandResult:

@@ -13,6 +13,8 @@ import socket
 from collections.abc import Callable
 
 _RTMGRP_ADDRESSES = 0x10 | 0x100 | 0x1
+_CALM_S = 0.01
+"""After an event: a burst of changes costs one monitor for each such time, not one for each change."""
 
 
 async def watch_mounts(changed: Callable[[], None]) -> None:
@@ -27,9 +29,11 @@ async def watch_mounts(changed: Callable[[], None]) -> None:
         while True:
             await event.wait()
             event.clear()
-            if epoll.poll(0):
-                changed()
-                await asyncio.sleep(0.01)
+            # The kernel tells each change once, and the loop's own look at this epoll may have taken it: what poll
+            # returns here means nothing, that the loop woke does.
+            epoll.poll(0)
+            changed()
+            await asyncio.sleep(_CALM_S)
     finally:
         loop.remove_reader(epoll.fileno())
         epoll.close()
@@ -46,4 +50,4 @@ async def watch_addresses(changed: Callable[[], None]) -> None:
             with contextlib.suppress(OSError):
                 await loop.sock_recv(netlink, 65536)
             changed()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_CALM_S)
