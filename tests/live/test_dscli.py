@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from arraylab import A, B, Box, Lab
+from arraylab import A, B, Box, Lab, until
 
 BANNER = re.compile(r"Date/Time: \w+ \d+, \d{4} \d+:\d\d:\d\d [AP]M \S+ IBM DSCLI Version: 7\.7\.10\.317 DS: (\S+)")
 
@@ -212,3 +212,23 @@ def test_freezepprc_suspends_a_subsystem_at_one_point_in_time(lab: Lab, dscli: D
     wrong = dscli.at(a, "freezepprc", "-dev", A, "-remotedev", B, "12:13")
     assert wrong.returncode == 4
     assert "no pair has its source in 12" in wrong.stderr
+
+
+def test_a_copy_is_turned_round_and_only_what_differs_travels_back(lab: Lab, dscli: Dscli) -> None:
+    a = lab.a.management
+    lab.a.create("1260", "1360")
+    with lab.a.open() as client:
+        client.pwrite(b"good data".ljust(512, b"."), 0)
+    dscli.ok(a, "mkflash", "-dev", A, "-record", "-persist", "1260:1360")
+    until(lambda: lab.a.client.run("flashes").rows[0]["out_of_sync_tracks"] == 0, what="the copy complete")
+    good = lab.a.digest("1360")
+    with lab.a.open() as client:
+        client.pwrite(b"a mistake".ljust(512, b"."), 5 << 20)
+    turned = dscli.ok(a, "reverseflash", "-dev", A, "-record", "-persist", "1260:1360")
+    assert turned[-1].startswith("CMUC00169I reverseflash: FlashCopy volume pair 1260:1360")
+    assert lab.a.digest("1260") == good, "at once, before anything was copied"
+    (row,) = lab.a.client.run("flashes").rows
+    assert (row["id"], row["tracks_to_copy"]) == ("1360:1260", 1)
+    gone = dscli.at(a, "resyncflash", "-dev", A, "-record", "-persist", "1260:1360")
+    assert gone.returncode == 4
+    assert "no FlashCopy pair 1260:1360" in gone.stderr

@@ -139,6 +139,30 @@ class ArrayMachine(RuleBasedStateMachine):
         self.changed[target] = set()
 
     @precondition(lambda self: self.flashes)
+    @rule(data=st.data(), copied=st.booleans(), record=st.booleans())
+    def reverse(self, data: st.DataObject, copied: bool, record: bool) -> None:
+        target = data.draw(st.sampled_from(sorted(self.flashes)))
+        source, recording = self.flashes[target]
+        while copied and target in self.engine.image.flashes and self.engine.copy_some(target):
+            continue
+        left = len(self.engine.machine.bits[self.engine.image.flashes[target].uncopied])
+        others = [one for one in self.flashes if self.flashes[one][0] == source and one != target]
+        options = FlashOptions(persist=True, record=record)
+        before = self.engine.image
+        try:
+            change = commands.reverse_flash(self.engine.machine, source, target, options, 3.0)
+        except Refused:
+            assert not recording or left or others or source in self.engine.image.pairs
+            assert self.engine.image is before
+            return
+        self.engine.commit(change)
+        copying = set(self.engine.machine.bits[self.engine.image.flashes[source].uncopied])
+        assert copying >= self.changed[target]
+        self.model[source][:] = self.model[target]
+        del self.flashes[target], self.changed[target]
+        self.flashes[source], self.changed[source] = (target, record), set()
+
+    @precondition(lambda self: self.flashes)
     @rule(data=st.data(), rounds=st.integers(1, 3))
     def copy_in_background(self, data: st.DataObject, rounds: int) -> None:
         target = data.draw(st.sampled_from(sorted(self.flashes)))

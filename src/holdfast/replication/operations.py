@@ -46,7 +46,7 @@ class Answer(msgspec.Struct, frozen=True):
 VERBS = frozenset(
     {"info", "volumes", "mkvolume", "rmvolume", "digest", "connections", "revoke"}
     | {"pairs", "mkpair", "rmpair", "pause", "resume", "failover", "failback", "paths"}
-    | {"flashes", "mkflash", "resyncflash", "rmflash", "freeze", "thaw"}
+    | {"flashes", "mkflash", "resyncflash", "reverseflash", "rmflash", "freeze", "thaw"}
 )
 QUERIES = frozenset({"info", "volumes", "digest", "pairs", "paths", "flashes", "connections"})
 

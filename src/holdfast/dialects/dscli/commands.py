@@ -159,7 +159,7 @@ def lssi(line: Line, context: Context) -> int:
 
 
 def flash(line: Line, context: Context) -> int:
-    """``mkflash`` and ``resyncflash``."""
+    """``mkflash``, ``resyncflash`` and ``reverseflash``."""
     options = {name: line.has(name) for name in ("persist", "record", "tgtinhibit", "freeze")}
     if line.has("seqnum"):
         options["seqnum"] = line.get("seqnum")  # type: ignore[assignment]
@@ -328,6 +328,7 @@ HANDLERS: dict[str, Handler] = {
     "lssi": lssi,
     "mkflash": flash,
     "resyncflash": flash,
+    "reverseflash": flash,
     "lsflash": lsflash,
     "rmflash": rmflash,
     "mkpprc": mkpprc,

@@ -18,6 +18,7 @@ DONE: dict[str, tuple[str, str]] = {
     "mkflash": ("CMUC00137I", "FlashCopy pair {0} successfully created."),  # S
     "mkpprc": ("CMUC00153I", "Remote Mirror and Copy volume pair relationship {0} successfully created."),  # S
     "resyncflash": ("CMUC00168I", "FlashCopy volume pair {0} successfully resynchronized."),  # S
+    "reverseflash": ("CMUC00169I", "FlashCopy volume pair {0} successfully reversed."),  # K
     "freezepprc": ("CMUC00161I", "Remote Mirror and Copy consistency group {0} successfully created."),  # K
     "unfreezepprc": ("CMUC00198I", "Remote Mirror and Copy pair {0} successfully thawed."),  # K
     "unfreezeflash": ("CMUC00172I", "FlashCopy consistency group {0} successfully thawed."),  # K

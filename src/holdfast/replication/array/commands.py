@@ -113,6 +113,33 @@ def resync_flash(machine: Machine, source: str, target: str, options: FlashOptio
     return _with_flash(machine.image, replace(flash, options=options), uncopied, now)
 
 
+def reverse_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
+    """Turn a recording relation around: the source gets what the target holds, and only what differs is copied. From
+    then on the relation is ``target:source``."""
+    image = machine.image
+    flash = find_flash(image, source, target)
+    if not flash.source_changed:
+        raise refuse("not-recording", f"pair {source}:{target} does not record changes", "mkflash -record -persist")
+    if len(machine.bits[flash.uncopied]):
+        raise refuse(
+            "flash-state", f"pair {source}:{target} is still being copied", "wait until lsflash shows 0 tracks"
+        )
+    if image.volumes[source].size_bytes != image.volumes[target].size_bytes:
+        raise refuse(
+            "flash-size", f"volumes {source} and {target} differ in size", "only equal ones can be turned round"
+        )
+    if len(machine.flashes_of(source)) > 1:
+        raise refuse("cascade", f"volume {source} has other copies", "withdraw them first")
+    if source in image.pairs:
+        raise refuse("target-paired", f"volume {source} is in a remote copy pair", "remove the pair first")
+    uncopied = Bitmap(machine.bits[flash.uncopied].size)
+    for name in filter(None, (flash.source_changed, flash.target_changed)):
+        uncopied.merge(machine.bits[name])
+    left = {key: value for key, value in image.flashes.items() if key != target}
+    turned = Flash(target, source, options, "", created=now)
+    return _with_flash(replace(image, flashes=left), turned, uncopied, now)
+
+
 def find_flash(image: ArrayImage, source: str, target: str) -> Flash:
     """Return the relation. Refuses when there is none."""
     flash = image.flashes.get(target)

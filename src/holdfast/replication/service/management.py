@@ -36,6 +36,9 @@ CALL_LIMIT_S = 25.0
 _DIGEST_STEP = 4 * MIB
 
 Rows = list[dict[str, Any]]
+_FLASHES = {
+    "mkflash": commands.make_flash, "resyncflash": commands.resync_flash, "reverseflash": commands.reverse_flash,
+}  # fmt: skip
 
 
 class Management:
@@ -93,7 +96,7 @@ class Management:
             raise commands.refuse("wrong-array", f"this is {image}, not {command.options['dev']}", "check -dev")
         if command.verb in ("failover", "failback", "resume"):
             return Answer(image, outcomes=await self._together(command))
-        if command.verb in ("mkflash", "resyncflash"):
+        if command.verb in _FLASHES:
             return Answer(image, outcomes=self._flash(command))
         single = getattr(self, f"_do_{command.verb}", None)
         if single is not None:
@@ -236,7 +239,7 @@ class Management:
         )
         if given.get("freeze"):
             self._busy.hold(_split(name)[0][:2] for name in command.objects)
-        make = commands.make_flash if command.verb == "mkflash" else commands.resync_flash
+        make = _FLASHES[command.verb]
         moment, outcomes = now(), []
         for name in command.objects:
             try:
@@ -247,7 +250,7 @@ class Management:
             else:
                 outcomes.append(Outcome(name))
                 if options.background_copy:
-                    self.start_copy(target)
+                    self.start_copy(source if command.verb == "reverseflash" else target)
         return outcomes
 
     def _pair(self, name: str, command: Command) -> tuple[str, Endpoint]:
