@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -59,8 +60,10 @@ def cluster(tmp_path: Path) -> Iterator[TwoNetworks]:
 
 
 def lose(cluster: TwoNetworks, name: str) -> None:
-    for pid in (cluster.guards[name].pid, cluster.daemon_pid(name)):
-        os.kill(pid, signal.SIGSTOP)
+    """The system loses its power. (Stopped processes would keep the lock of the store's file that they may hold.)"""
+    for pid in cluster.tree(name):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def told(cluster: TwoNetworks, *words: str) -> str:
