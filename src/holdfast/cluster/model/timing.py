@@ -1,16 +1,16 @@
 """How long a system may be silent: the defaults, in one place, and what they must be enough for. Seconds.
 
-A healthy system must outlive the loss of etcd's leader. The last renewal may have started just before; the next one
-starts a heartbeat later and is held up until there is a new leader; it counts if it is confirmed before the lease of
-the last one ends. So ``LEASE_TTL_S`` is longer than the longest election and one more round; nothing makes it longer
-than that, because all of it is time without service when a system is lost. docs/explanation/timing.md does the sum.
+A healthy system must outlive the loss of etcd's leader. At worst the leader dies just before the next renewal, a
+heartbeat after the last one; that is held up until there is a new leader, and counts if it is confirmed before the
+lease of the last one ends. So ``LEASE_TTL_S`` is longer than a heartbeat, the longest election and one more round;
+nothing makes it longer than that, because all of it is time without service when a system is lost. docs/explanation/timing.md does the sum.
 """
 
 from __future__ import annotations
 
 HEARTBEAT_INTERVAL_S = 0.4
 """A sign of life is written this often."""
-LEASE_TTL_S = 2.6
+LEASE_TTL_S = 2.75
 """The guard ends everything this long after the start of the last renewal that was confirmed."""
 MARGIN_S = 0.3
 """Others wait so much longer, from when they saw that renewal, before they call a system dead."""
