@@ -2,8 +2,9 @@
 
 A healthy system must outlive the loss of etcd's leader. At worst the leader dies just before the next renewal, a
 heartbeat after the last one; that is held up until there is a new leader, and counts if it is confirmed before the
-lease of the last one ends. So ``LEASE_TTL_S`` is longer than a heartbeat, the longest election and one more round;
-nothing makes it longer than that, because all of it is time without service when a system is lost. docs/explanation/timing.md does the sum.
+lease of the last one ends. So ``LEASE_TTL_S`` is longer than a heartbeat, the longest election and one more round.
+Nothing makes it longer than that, because all of it is time without service when a system is lost.
+docs/explanation/timing.md does the sum.
 """
 
 from __future__ import annotations
