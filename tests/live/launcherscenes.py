@@ -10,6 +10,7 @@ from typing import Any
 from agentbench import Bench, main, pid_of
 
 from holdfast.cluster.service.launcher import RunningProcess
+from holdfast.kernel.errors import InputError
 
 STEPS = 8
 """A command is on its way to the workload and back within so many rounds of the event loop."""
@@ -63,5 +64,67 @@ async def logs(bench: Bench) -> Mapping[str, Any]:
     return {"text": log.read_text(), "mode": oct(log.stat().st_mode & 0o777)}
 
 
+async def lines_of(bench: Bench) -> list[bytes]:
+    """The command lines of what runs in the workload."""
+    return [Path(f"/proc/{pid_of(found)}/cmdline").read_bytes() for found in await bench.workload.using("/")]
+
+
+async def flood(bench: Bench) -> Mapping[str, Any]:
+    """One command prints without end; another is run meanwhile."""
+    flooding = asyncio.ensure_future(bench.workload.run(["yes"], timeout_s=2.0))
+    await asyncio.sleep(1.5)
+    beside = await bench.workload.run("echo beside; echo trouble >/dev/stderr; exit 3")
+    pids = [pid_of(found) for found in await bench.workload.using("/")]
+    yes = next(pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes() == b"yes\0")
+    counts = dict(line.split(": ") for line in Path(f"/proc/{yes}/io").read_text().splitlines())
+    done = await flooding
+    long = await bench.workload.run("head -c 3000000 /dev/zero | tr '\\0' x; echo last >&2")
+    return {
+        "beside": [beside.code, beside.stdout, beside.stderr],
+        "written": int(counts["wchar"]),
+        "flood": [done.timed_out, len(done.stdout)],
+        "long": [long.code, len(long.stdout), long.stderr],
+    }
+
+
+async def left(bench: Bench) -> Mapping[str, Any]:
+    """A start that leaves something that prints on and on into what it inherited."""
+    chatter = "while :; do echo x || exit; sleep 0.01; done"
+    done = await bench.workload.run(f"echo started; setsid sh -c '{chatter}' 4721 & exit 4")
+    await asyncio.sleep(0.5)
+    alive = sum(b"4721" in line for line in await lines_of(bench))
+    return {"code": done.code, "first": done.stdout.splitlines()[0], "alive": alive}
+
+
+async def stubborn(bench: Bench) -> Mapping[str, Any]:
+    """A command that ignores SIGTERM, forks into sessions of its own, leaves orphans there, and never returns."""
+    deaf = "trap '' TERM HUP INT;"
+    inner = f"{deaf} (setsid sleep 4722 &) ; sleep 4722 & sleep 4722"
+    done = await bench.workload.run(f'{deaf} setsid sh -c "{inner}" & sleep 4722', timeout_s=1.0)
+    for _ in range(100):
+        if not (remaining := [line for line in await lines_of(bench) if b"4722" in line]):
+            break
+        await asyncio.sleep(0.05)
+    return {"timed out": done.timed_out, "left": len(remaining)}
+
+
+async def long_values(bench: Bench) -> Mapping[str, Any]:
+    """The longest attribute value, as argument and in the environment; then longer than a program can get."""
+    value = "é" * (32 * 1024)
+    done = await bench.workload.run(["sh", "-c", 'printf %s "$0$V" | wc -c', value], env={"V": value})
+    words = [await bench.workload.run(["true", "x" * 200_000])]
+    try:
+        await bench.workload.run(["true", *["x" * 100_000] * 30])
+    except InputError as error:
+        refused = f"{error.message}; {error.remedy}"
+    return {"bytes": done.stdout.strip(), "one": [words[0].code, words[0].stderr], "all": refused}
+
+
+async def not_text(bench: Bench) -> Mapping[str, Any]:
+    """Output that is no UTF-8."""
+    done = await bench.workload.run(["printf", r"a\377\376b\000c"])
+    return {"text": done.stdout}
+
+
 if __name__ == "__main__":
-    main(cancelled, settled, logs)
+    main(cancelled, settled, logs, flood, left, stubborn, long_values, not_text)

@@ -45,7 +45,7 @@ class Process(Protocol):
         """Wait until it ends; return its exit code."""
 
     async def kill(self) -> None:
-        """Kill it and what it started in its session."""
+        """Kill it and all that it started."""
 
 
 class Commands(Protocol):
@@ -64,7 +64,8 @@ class Commands(Protocol):
         stdin: bytes = b"",
         cwd: str = "/",
     ) -> CommandResult:
-        """Run to the end, or kill its session at the timeout; return how it ended and at most 64 KiB of output."""
+        """Run to the end, or kill it and all that it started at the timeout; return how it ended and at most 64 KiB of
+        output."""
 
     async def spawn(
         self,

@@ -1,7 +1,7 @@
 """The daemon's side of guard and workload: reports renewals, and runs commands where the guard can kill them.
 
-Output goes to memory files, not pipes: a service that a start program leaves behind may keep its output open for
-ever, and nobody has to read it for a command to end. Only the head of it is kept.
+The head of what a command prints comes in memory files, which the workload fills: a service that a start program leaves
+behind may keep its output open for ever, and nobody has to read it for a command to end (``outlets``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.cluster.ports import OUTPUT_LIMIT_BYTES, CommandResult
-from holdfast.cluster.service.workload import MARK, PACKET_LIMIT_BYTES
+from holdfast.cluster.service.workload import LETTER_LIMIT_BYTES, MARK, PACKET_LIMIT_BYTES
 from holdfast.kernel.errors import HoldfastError, InputError, Unavailable
 
 _REPLY_LIMIT_S = 5.0
@@ -37,12 +37,20 @@ class _Packets:
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Send one packet. Raises :class:`Unavailable` when the other side is gone or does not read."""
         data = json.dumps(message).encode()
-        if len(data) > PACKET_LIMIT_BYTES:
-            raise InputError("command line and environment are too long", remedy="shorten them to 128 KiB")
+        if len(data) > LETTER_LIMIT_BYTES:
+            raise InputError("command line and environment are too long", remedy="shorten them to 2 MiB in all")
+        letter = -1
         try:
+            if len(data) > PACKET_LIMIT_BYTES:
+                letter = os.memfd_create("letter")
+                os.write(letter, data)
+                data, descriptors = b'{"op": "letter"}', [letter, *descriptors]
             socket.send_fds(self._socket, [data], list(descriptors))
         except OSError as error:
             raise Unavailable(f"the workload does not answer: {error}") from error
+        finally:
+            if letter >= 0:
+                os.close(letter)
 
     def close(self) -> None:
         """Stop listening and close."""
@@ -135,8 +143,8 @@ class RunningProcess:
         return await self._home.ended(self._request, self._pidfd)
 
     async def kill(self) -> None:
-        """Kill its session. Idempotent."""
-        self._home.kill_session(self._pid)
+        """Kill it and all that it started. Idempotent."""
+        self._home.kill_command(self._pid, self._request)
 
 
 class Workload:
@@ -166,7 +174,7 @@ class Workload:
         try:
             os.write(files[0], stdin)
             os.lseek(files[0], 0, os.SEEK_SET)
-            process = await self._start(command, files, env, user, cwd)
+            process = await self._start(command, files, env, user, cwd, keep=OUTPUT_LIMIT_BYTES)
             try:
                 async with asyncio.timeout(timeout_s):
                     code, late = await process.wait(), False
@@ -177,7 +185,7 @@ class Workload:
             return CommandResult(code, out, err, late)
         except asyncio.CancelledError:
             if process is not None:
-                self.kill_session(process.pid)
+                await process.kill()
             raise
         finally:
             for file in files:
@@ -242,10 +250,11 @@ class Workload:
             self._exits.pop(request, None)
             os.close(pidfd)
 
-    def kill_session(self, pid: int) -> None:
-        """Kill the session that a command leads."""
+    def kill_command(self, pid: int, request: str) -> None:
+        """Kill a command and all that it started, in whatever session."""
         with contextlib.suppress(Unavailable):
-            self._packets.send({"id": "-", "op": "kill", "pid": pid, "signal": int(signal.SIGKILL)})
+            number = int(signal.SIGKILL)
+            self._packets.send({"id": "-", "op": "kill", "pid": pid, "signal": number, "command": request})
 
     def close(self) -> None:
         """Let go of the workload, which lives on."""
@@ -263,11 +272,13 @@ class Workload:
         user: str,
         cwd: str,
         stays: bool = False,
+        keep: int = 0,
     ) -> RunningProcess:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else [str(part) for part in command]
         message: dict[str, Any] = {
             "op": "spawn",
             "stays": stays,
+            "keep": keep,
             "argv": argv,
             "env": {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/", **(env or {})},
             "cwd": cwd,
@@ -293,7 +304,7 @@ class Workload:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
-        self.kill_session(reply["pid"])
+        self.kill_command(reply["pid"], reply["id"])
 
     async def _ask(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> tuple[dict[str, Any], int]:
         if self.gone:

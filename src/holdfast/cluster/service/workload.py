@@ -5,10 +5,12 @@ kills every descendant, double-forked daemons included. Otherwise each command c
 the guard kills by scanning for it (:func:`kill_marked`). The system daemon asks over a socket for commands to be
 started; the workload outlives a daemon that is killed, and dies with the guard.
 
-Messages are JSON, one a packet, descriptors beside them: ``spawn`` (argv, env, cwd, uid, gid; stdin, stdout, stderr)
-→ pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (pid of a session); ``settle`` kills the commands
-that an earlier daemon left running, save those that stay: a start that nobody waits for must not succeed behind the
-back of a daemon that has found the resource offline.
+Messages are JSON, one a packet, descriptors beside them: ``spawn`` (argv, env, cwd, uid, gid, how much of the output to
+keep; stdin, stdout, stderr) → pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (a command by pid and
+name: its process group, and by the mark in their environment all that it started, in whatever session). A message that
+is too long for a packet lies in a memory file, the first descriptor of a ``letter``. ``settle`` kills the commands that
+an earlier daemon left running, save those that stay: a start that nobody waits for must not succeed behind the back of
+a daemon that has found the resource offline.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ import time
 from typing import Any
 
 from holdfast.cluster.service import kernelcalls
+from holdfast.cluster.service.outlets import Outlets
 
 PACKET_LIMIT_BYTES = 128 * 1024
+LETTER_LIMIT_BYTES = 2 * 1024 * 1024
+"""More than any program can be started with."""
 MARK = "HOLDFAST_WORKLOAD"
+COMMAND = "HOLDFAST_COMMAND"
+"""In the environment of every command: its own name, never used again."""
+_KILL_LIMIT_S = 1.0
 _KILL_ROUNDS = 200
 
 
@@ -71,14 +79,17 @@ class _Workload:
         self._requests, self._mark = requests, mark
         self._ids: dict[int, str] = {}
         self._passing: set[int] = set()
+        self._poll = select.poll()
+        self._outlets, self._pipes = Outlets(self._poll), dict[int, list[int]]()
 
     def loop(self, control: socket.socket, wake: int) -> None:
-        poll = select.poll()
         for descriptor in (control.fileno(), self._requests.fileno(), wake):
-            poll.register(descriptor, select.POLLIN)
+            self._poll.register(descriptor, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
-                if descriptor == wake:
+            for descriptor, _ in self._poll.poll(self._outlets.patience_ms()):
+                if descriptor in self._outlets:
+                    self._outlets.ready(descriptor)
+                elif descriptor == wake:
                     if signal.SIGTERM in os.read(wake, 4096):  # the parent, the guard, has died
                         raise _GuardGone
                 elif descriptor == control.fileno():
@@ -86,6 +97,7 @@ class _Workload:
                         raise _GuardGone
                 else:
                     self._answer()
+            self._outlets.wake()
             self._reap()
 
     def _answer(self) -> None:
@@ -96,6 +108,10 @@ class _Workload:
         if not data:
             raise _GuardGone
         message = json.loads(data)
+        if message["op"] == "letter":
+            letter = descriptors.pop(0)
+            message = json.loads(os.pread(letter, LETTER_LIMIT_BYTES, 0))
+            os.close(letter)
         try:
             if message["op"] == "spawn":
                 self._spawn(message, descriptors)
@@ -105,7 +121,9 @@ class _Workload:
                 self._settle()
                 self._send({"id": message["id"], "ok": True})
             elif message["op"] == "kill":
-                os.killpg(message["pid"], message["signal"])
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(message["pid"], message["signal"])
+                kill_marked(message["command"], COMMAND, limit_s=_KILL_LIMIT_S)
                 self._send({"id": message["id"], "ok": True})
         except OSError as error:
             self._send({"id": message["id"], "ok": False, "error": str(error)})
@@ -114,10 +132,19 @@ class _Workload:
                 os.close(descriptor)
 
     def _spawn(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        pid = os.fork()
-        if pid == 0:
-            _execute(message, descriptors, self._mark)
-        self._ids[pid] = message["id"]
+        keep, pipes, writers = message.get("keep", 0), list[int](), list[int]()
+        try:
+            for target in descriptors[1:3] if keep else []:
+                reader, writer = self._outlets.add(target, keep)
+                pipes.append(reader)
+                writers.append(writer)
+            pid = os.fork()
+            if pid == 0:
+                _execute(message, [*descriptors[:1], *writers] if keep else descriptors, self._mark)
+        finally:
+            for writer in writers:
+                os.close(writer)
+        self._ids[pid], self._pipes[pid] = message["id"], pipes
         if not message.get("stays"):
             self._passing.add(pid)
         self._send({"id": message["id"], "ok": True, "pid": pid}, os.pidfd_open(pid))
@@ -139,6 +166,8 @@ class _Workload:
                 return
             request = self._ids.pop(pid, None)
             self._passing.discard(pid)
+            for pipe in self._pipes.pop(pid, []):
+                self._outlets.ended(pipe)
             if request is not None:
                 self._send({"id": request, "exit": os.waitstatus_to_exitcode(status)})
 
@@ -164,20 +193,20 @@ def _execute(message: dict[str, Any], descriptors: list[int], mark: str) -> None
             os.setresgid(message["gid"], message["gid"], message["gid"])
             os.setresuid(message["uid"], message["uid"], message["uid"])
         os.chdir(message["cwd"])
-        os.execvpe(message["argv"][0], message["argv"], {**message["env"], MARK: mark})
+        os.execvpe(message["argv"][0], message["argv"], {**message["env"], MARK: mark, COMMAND: message["id"]})
     except OSError as error:
         os.write(2, f"{message['argv'][0]}: {error.strerror}\n".encode())
     finally:
         os._exit(127)
 
 
-def kill_marked(mark: str, spare: int = 0, limit_s: float = 5.0) -> int:
-    """Kill every process whose environment carries ``mark`` until none is left; return how many were killed.
+def kill_marked(mark: str, name: str = MARK, spare: int = 0, limit_s: float = 5.0) -> int:
+    """Kill every process whose environment has ``name`` as ``mark`` until none is left; return how many were killed.
 
     A scan is repeated because a process may fork while it runs; processes are stopped first so that they cannot
     outrun it. Gives up after ``limit_s`` seconds.
     """
-    needle = f"{MARK}={mark}".encode()
+    needle = f"{name}={mark}".encode()
     end, killed = time.monotonic() + limit_s, set[int]()
     for _ in range(_KILL_ROUNDS):
         found = [pid for pid in _marked(needle) if pid != spare]
