@@ -126,6 +126,20 @@ MAIN_CF_CASES = {
     "wrong comment": ("cluster trial", "# remark\ncluster trial", "main.cf:2:1", "does not start a comment"),
     "word of a megabyte": ("system beta", f"{LONG} beta", "main.cf:6:1", "does not start a block"),
     "value of a megabyte": ("Critical = 1", f'Critical = "{LONG}"', "main.cf:19:9", "whole number"),
+    "name too long": ("group web", f"group {'w' * 201}", "main.cf:8:1", "has 201 bytes; at most 200"),
+    "resource name too long": ("FileOnOff flag", f"FileOnOff {'f' * 300}", "main.cf:12:5", "has 300 bytes"),
+    "system name too long": ("system beta", f'system "{"ß" * 101}"', "main.cf:6:1", "has 202 bytes"),
+    "user name too long": ("trial (", f"trial (\n    UserNames = {{ {LONG} = x }}", "main.cf:3:5", "has 1000000 bytes"),
+    "value beyond 64 KiB": ("/nowhere/flag", f"/{'x' * 65536}", "main.cf:13:9", "has 65537 bytes; at most 65536"),
+    "element beyond 64 KiB": ("/nowhere/app.pid", f"/{'é' * 32768}", "main.cf:17:9", "has 65537 bytes"),
+    "zero byte": ("/nowhere/flag", "/nowhere\0/flag", "main.cf:13:9", "zero byte"),
+    "number below its range": ("RestartLimit = 1", "RestartLimit = -1", "main.cf:18:9", "at least 0, not -1"),
+    "no time at all": ("RestartLimit = 1", "OnlineTimeout = 0", "main.cf:18:9", "at least 1, not 0"),
+    "number above its range": ("RestartLimit = 1", "NumThreads = 5000", "main.cf:18:9", "at most 1000"),
+    "priority below zero": ("alpha = 0", "alpha = -7", "main.cf:9:5", "is not between 0 and"),
+    "parent in another group": (
+        "    app requires flag\n", "group two ( )\n    app requires flag\n", "main.cf:22:5", "resource of group 'two'"
+    ),
     "open brace of a megabyte": ("{ alpha }", "{" * 1_000_000, "main.cf:10:22", "expected"),
 }  # fmt: skip
 BYTES_CASES = {
@@ -193,6 +207,76 @@ def test_malformed_main_cf_is_not_loaded(cluster: Path, case: str) -> None:
     insist(refused(FAILED, "holdfast", "cluster", "load", "main.cf", "--store", store, cwd=cluster), place, message)
     assert entries(cluster) == before
     insist(refused(FAILED, "hacf", "-verify", str(cluster), cwd=cluster), place, message)
+
+
+NAME, NOT_UTF8 = "n" * 300, os.fsdecode(b"a\xffb")
+LINE_CASES = {
+    "value beyond 64 KiB": ("hares -modify flag PathName", f"/{'x' * 65536}", "has 65537 bytes; at most 65536"),
+    "value is no UTF-8": ("hares -modify flag PathName", NOT_UTF8, "is not UTF-8"),
+    "action is no UTF-8": ("hares -action flag", NOT_UTF8, "is not UTF-8"),
+    "group is no UTF-8": ("hagrp -state", NOT_UTF8, "is not UTF-8"),
+    "resource name too long": ("hares -add @ FileOnOff web", NAME, "has 300 bytes; at most 200"),
+    "group name too long": ("hagrp -add", NAME, "has 300 bytes; at most 200"),
+    "system name too long": ("hasys -add", NAME, "has 300 bytes; at most 200"),
+    "user name too long": ("hauser -add", NAME, "has 300 bytes; at most 200"),
+    "absent and very long": ("hasys -state", LONG[:100_000], "does not exist"),
+    "unknown type": ("hares -add more Nosuch", "web", "type 'Nosuch' is not known"),
+    "unknown group": ("hares -add more FileOnOff", "nowhere", "Group nowhere does not exist"),
+    "unknown attribute": ("hares -modify flag Nosuch", "1", "no attribute 'Nosuch'"),
+    "circle": ("hares -link flag", "app", "closes a circle"),
+    "linked to itself": ("hares -link flag", "flag", "closes a circle"),
+    "parent in another group": ("hares -link other", "flag", "not a resource of group 'two'"),
+    "two for a switch": ("hares -modify flag Critical", "2", "is 0 or 1"),
+    "below its range": ("hatype -modify FileOnOff MonitorInterval", "0", "at least 1, not 0"),
+    "above its range": ("hatype -modify FileOnOff NumThreads", "5000", "at most 1000"),
+    "beyond 32 bits": ("hares -modify app RestartLimit", "99999999999", "32 bits"),
+    "word for a number": ("hares -modify app RestartLimit", "many", "takes a whole number"),
+    "priority below zero": ("hagrp -modify web SystemList -update alpha", "-3", "is not between 0"),
+    "system that is not there": ("hagrp -modify web SystemList -add gamma", "1", "'gamma'"),
+    "a key without value": ("hagrp -modify web SystemList -update", "alpha", "without a value"),
+}  # fmt: skip
+"""Name → (the words before, the last word or the one at ``@``, what the complaint says)."""
+
+
+@pytest.fixture(scope="module")
+def writable(cluster: Path) -> Path:
+    """The cluster with one group more, opened for changes."""
+    store = f"embedded://{cluster}/store.db"
+    (cluster / "main.cf").write_text(
+        MAIN_CF + "group two (\n    SystemList = { alpha }\n    )\n    Phantom other (\n    )\n"
+    )
+    for words in (("cluster", "load", "main.cf", "--store", store), ("haconf", "-makerw")):
+        env = {**os.environ, "HOLDFAST_STORE": store}
+        subprocess.run([str(BIN / "holdfast"), *words], cwd=cluster, env=env, check=True, capture_output=True)
+    return cluster
+
+
+@pytest.mark.parametrize("case", LINE_CASES)
+def test_a_command_line_that_cannot_be_changes_nothing(writable: Path, case: str) -> None:
+    line, last, message = LINE_CASES[case]
+    words = [last if word == "@" else word for word in line.split()] + ([] if "@" in line else [last])
+    before = entries(writable)
+    done = subprocess.run(
+        [str(BIN / "holdfast"), *words], capture_output=True, text=True, timeout=CASE_LIMIT_S, check=False, input="x\n",
+        env={**os.environ, "HOLDFAST_STORE": f"embedded://{writable}/store.db"},
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == FAILED, said[-SAID_LIMIT:]
+    assert message in said, said[-SAID_LIMIT:]
+    assert "Traceback" not in said
+    assert len(said) < SAID_LIMIT
+    assert entries(writable) == before
+
+
+def test_the_longest_value_goes_through_a_command_line_and_the_store(writable: Path) -> None:
+    store, value = f"embedded://{writable}/store.db", "/" + "é" * 32767 + "x"
+    env = {**os.environ, "HOLDFAST_STORE": store}
+    for words in (("hares", "-modify", "flag", "PathName", value), ("hares", "-value", "flag", "PathName")):
+        done = subprocess.run(
+            [str(BIN / "holdfast"), *words], env=env, capture_output=True, text=True, timeout=CASE_LIMIT_S, check=True
+        )
+    assert len(value.encode()) == 64 * 1024
+    assert done.stdout == value + "\n"
 
 
 def test_malformed_included_file_is_named(cluster: Path) -> None:

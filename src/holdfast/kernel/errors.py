@@ -48,7 +48,7 @@ class InputError(HoldfastError):
     """Input that cannot be used: names the file, line and column (both from 1), and the remedy. Nothing was changed."""
 
     def __init__(self, message: str, *, file: str = "", line: int = 0, column: int = 0, remedy: str = "") -> None:
-        super().__init__(_abridged(message), _abridged(remedy))
+        super().__init__(abridged(message), abridged(remedy))
         self.file, self.line, self.column = file, line, column
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class InputError(HoldfastError):
         return InputError(message, file=file, remedy=self.remedy)
 
 
-def _abridged(text: str) -> str:
+def abridged(text: str) -> str:
     """Return ``text`` as a terminal can bear it: a complaint quotes its cause, which may be a megabyte of anything."""
     if len(text) > _MESSAGE_CHARACTERS:
         half = _MESSAGE_CHARACTERS // 2

@@ -52,25 +52,24 @@ TEXTS = st.one_of(
     st.sampled_from(BITING),
     st.text(st.characters(min_codepoint=1, exclude_characters="\n", exclude_categories=["Cs"]), max_size=12),
 )
-INTS = st.integers(-(2**31), 2**31 - 1)
 LOCAL_TYPES = ("FileOnOff", "Application", "Mount", "IP", "OCF", "NIC", "Script", "Process", "Phantom")
 
 
-def numbers(kind: Kind) -> st.SearchStrategy[int]:
-    """Whole numbers that an attribute of ``kind`` may hold."""
-    return st.integers(0, 1) if kind is Kind.BOOLEAN else INTS
+def numbers(definition: AttributeDef) -> st.SearchStrategy[int]:
+    """Whole numbers that an attribute may hold."""
+    return st.integers(0, 1) if definition.kind is Kind.BOOLEAN else st.integers(definition.least, definition.most)
 
 
 def values(definition: AttributeDef) -> st.SearchStrategy[Value]:
     """Values that an attribute may hold, as the builder gives them."""
     number = definition.kind is not Kind.STR
-    one: st.SearchStrategy[str] = numbers(definition.kind).map(str) if number else TEXTS
+    one: st.SearchStrategy[str] = numbers(definition).map(str) if number else TEXTS
     if definition.allowed:
         return st.sampled_from(definition.allowed).map(int if number else str)
     if definition.dimension is Dimension.SCALAR:
-        return numbers(definition.kind) if number else TEXTS
+        return numbers(definition) if number else TEXTS
     if definition.dimension is Dimension.AMOUNT:
-        return st.one_of(INTS, st.dictionaries(TEXTS, INTS.map(str), max_size=3))
+        return st.one_of(numbers(definition), st.dictionaries(TEXTS, one, max_size=3))
     if definition.dimension is Dimension.ASSOCIATION:
         keys: st.SearchStrategy[Value] = st.lists(TEXTS, max_size=3, unique=True).map(tuple)
         return st.one_of(keys, st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=3))
@@ -191,6 +190,6 @@ def definitions(draw: st.DrawFn, name: str) -> AttributeDef:
     static, temp = draw(st.sampled_from([(False, False), (True, False), (False, True)]))
     shape = AttributeDef(name, kind, dimension, "", static, temp, True)
     if dimension is Dimension.ASSOCIATION and kind is not Kind.STR:
-        pairs: Value = draw(st.dictionaries(TEXTS, numbers(kind).map(str), min_size=1, max_size=3))
+        pairs: Value = draw(st.dictionaries(TEXTS, numbers(AttributeDef("x", kind)).map(str), min_size=1, max_size=3))
         return AttributeDef(name, kind, dimension, pairs, static, temp, True)
     return AttributeDef(name, kind, dimension, draw(values(shape)), static, temp, True)

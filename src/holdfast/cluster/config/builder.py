@@ -28,9 +28,11 @@ from holdfast.cluster.model.attributes import (
     CLUSTER_ATTRIBUTES,
     GROUP_ATTRIBUTES,
     HEARTBEAT_ATTRIBUTES,
+    NAME_LIMIT_BYTES,
     REMOTE_CLUSTER_ATTRIBUTES,
     SYSTEM_ATTRIBUTES,
     TYPE_ATTRIBUTES,
+    VALUE_LIMIT_BYTES,
     AttributeDef,
     Dimension,
     Kind,
@@ -46,7 +48,6 @@ from holdfast.cluster.model.configuration import (
     Values,
 )
 
-_INT_RANGE = range(-(2**31), 2**31)
 INCLUDE_LIMIT = 64
 _DIGITS = 9
 GROUP_LINK_LEVELS = 5  # [K]; old releases had 3 (cluster.md section 9.1)
@@ -73,6 +74,7 @@ def build_trees(trees: Mapping[str, File]) -> Configuration:
     sources = _sources(trees, main)
     types = _types({name: [one for one in tree.blocks if one.word == "type"] for name, tree in trees.items()}, sources)
     cluster = _only(blocks)
+    _check_users(cluster)
     systems = _named([block for block in blocks if block.word == "system"], SYSTEM_ATTRIBUTES, None)
     remote = _named([block for block in blocks if block.word == "remotecluster"], REMOTE_CLUSTER_ATTRIBUTES, {})
     groups = _groups([block for block in blocks if block.word == "group"], types, systems)
@@ -140,7 +142,24 @@ def _check_names(blocks: Iterable[Block]) -> None:
     for block in blocks:
         if block.word != "cluster" and not _NAME.fullmatch(block.name):
             raise block.place.error(f"{block.name!r} is not a name", "use letters, digits, '_', '-' and '.'")
+        _check_length(block.name, block.word, block.place)
         _check_names(block.resources)
+
+
+def _check_length(name: str, what: str, place: Place) -> None:
+    size = len(name.encode())
+    if size > NAME_LIMIT_BYTES:
+        raise place.error(
+            f"the name {name[:20]}... of this {what} has {size} bytes; at most {NAME_LIMIT_BYTES} may be", "shorten it"
+        )
+
+
+def _check_users(cluster: Block | None) -> None:
+    for item in cluster.assignments if cluster is not None else ():
+        if item.name == "UserNames" and not isinstance(item.value, str):
+            given = item.value
+            for name in given.words if isinstance(given, Words) else [element.key for element in given]:
+                _check_length(name, "user", item.place)
 
 
 def _types(files: Mapping[str, list[Block]], sources: Mapping[str, str]) -> dict[str, ResourceType]:
@@ -152,6 +171,7 @@ def _types(files: Mapping[str, list[Block]], sources: Mapping[str, str]) -> dict
         for declaration in block.declarations:
             if not _ATTRIBUTE.fullmatch(declaration.name):
                 raise declaration.place.error(f"{declaration.name!r} names no attribute", "use letters, digits and '_'")
+            _check_length(declaration.name, "attribute", declaration.place)
             if declaration.name in attributes:
                 raise declaration.place.error(f"attribute {declaration.name!r} is declared twice", "remove one")
             attributes[declaration.name] = _definition(declaration)
@@ -170,8 +190,9 @@ def _definition(declaration: Declaration) -> AttributeDef:
         empty = known.default
     shape = AttributeDef(
         declaration.name, kind, dimension, empty, declaration.static, declaration.temp, declaration.value is not None,
-        known.allowed if known is not None else (),
     )  # fmt: skip
+    if known is not None:
+        shape = replace(shape, allowed=known.allowed, least=known.least, most=known.most)
     if declaration.value is None:
         return shape
     return replace(shape, default=_value(declaration.value, shape, declaration.place))
@@ -328,9 +349,14 @@ def _check_systems(block: Block, group: Group, systems: Mapping[str, Values]) ->
 
 def _numbered(group: Group, places: Mapping[str, Place]) -> tuple[str, ...]:
     try:
-        return tuple(group.priorities)
+        numbers = group.priorities
     except ValueError as error:
         raise places["SystemList"].error("a priority in SystemList is no number", "write { a = 0, b = 1 }") from error
+    for name, number in numbers.items():
+        if not 0 <= number < 2**31:
+            text = f"the priority of {name!r} in SystemList is not between 0 and {2**31 - 1}"
+            raise places["SystemList"].error(text, "write { a = 0, b = 1 }")
+    return tuple(numbers)
 
 
 def _links(block: Block, resources: Mapping[str, Resource]) -> tuple[tuple[tuple[str, str], ...], tuple[AtLeast, ...]]:
@@ -428,6 +454,8 @@ def _value(raw: Raw, definition: AttributeDef, place: Place) -> Value:
             raise place.error(f"{definition.name} is a list and takes no 'key = value'", "write { a, b }")
         return _pairs(raw, definition, place)
     if definition.dimension is Dimension.ASSOCIATION:
+        for element in raw:
+            _check_text(element.key, definition.name, place)
         return tuple(dict.fromkeys(element.key for element in raw))
     keys = [str(_scalar(element.key, definition, place)) for element in raw]
     return tuple(keys) if definition.dimension is Dimension.VECTOR else tuple(dict.fromkeys(keys))
@@ -450,6 +478,8 @@ def _of_words(raw: Words, definition: AttributeDef, place: Place) -> str | tuple
 def _pairs(raw: tuple[Element, ...], definition: AttributeDef, place: Place) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for element in raw:
+        _check_text(element.key, definition.name, place)
+        _check_text(element.value or "", definition.name, place)
         if element.key in pairs:
             raise place.error(f"key {element.key!r} stands twice in {definition.name}", "keep one of the two")
         value = element.value
@@ -470,6 +500,7 @@ def _scalar(text: str, definition: AttributeDef, place: Place) -> str | int:
         possible = ", ".join(definition.allowed)
         raise place.error(f"{definition.name} is one of {possible}, not {text!r}", f"write one of {possible}")
     if definition.kind is Kind.STR:
+        _check_text(text, definition.name, place)
         return text
     try:
         number = int(text)
@@ -477,6 +508,25 @@ def _scalar(text: str, definition: AttributeDef, place: Place) -> str | int:
         raise place.error(f"{definition.name} takes a whole number, not {text!r}", "correct the value") from None
     if definition.kind is Kind.BOOLEAN and number not in (0, 1):
         raise place.error(f"{definition.name} is 0 or 1, not {number}", "correct the value")
-    if number not in _INT_RANGE:
-        raise place.error(f"{definition.name} does not fit 32 bits", "correct the value")
+    if not definition.least <= number <= definition.most:
+        if not -(2**31) <= number < 2**31:
+            raise place.error(f"{definition.name} does not fit 32 bits", "correct the value")
+        what = "at least" if number < definition.least else "at most"
+        bound = definition.least if number < definition.least else definition.most
+        raise place.error(f"{definition.name} is {what} {bound}, not {number}", "correct the value")
     return number
+
+
+def _check_text(text: str, name: str, place: Place) -> None:
+    """Refuse what no program could be given: too long a text, one with a zero byte, one that is no text."""
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise place.error(f"{name} holds bytes that are not UTF-8", "write the value in UTF-8") from None
+    if size > VALUE_LIMIT_BYTES:
+        raise place.error(
+            f"a value of {name} has {size} bytes; at most {VALUE_LIMIT_BYTES} may be",
+            "put it into a file and name that",
+        )
+    if "\0" in text:
+        raise place.error(f"{name} holds a zero byte", "take it out")

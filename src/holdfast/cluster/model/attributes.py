@@ -11,6 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+NAME_LIMIT_BYTES = 200
+"""Of names of clusters, systems, groups, resources, types, attributes and users: they become names of files."""
+VALUE_LIMIT_BYTES = 64 * 1024
+"""Of one value, or one element of a list: it reaches a program as one word, and the kernel takes no more than twice as
+much."""
+
 Scalar = str | int
 Value = str | int | tuple[str, ...] | Mapping[str, str]
 
@@ -37,7 +43,7 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class AttributeDef:
     """One attribute of a type. ``static`` values belong to the type; ``temp`` values are never written; ``allowed`` are
-    the only values there are, if it names any."""
+    the only values there are, if it names any. A number is not below ``least`` nor above ``most``."""
 
     name: str
     kind: Kind = Kind.STR
@@ -47,10 +53,17 @@ class AttributeDef:
     temp: bool = False
     declared_default: bool = False
     allowed: tuple[str, ...] = ()
+    least: int = -(2**31)
+    most: int = 2**31 - 1
 
 
-def _int(name: str, default: int) -> AttributeDef:
-    return AttributeDef(name, Kind.INT, default=default)
+def _int(name: str, default: int, least: int = 0, most: int = 2**31 - 1) -> AttributeDef:
+    return AttributeDef(name, Kind.INT, default=default, least=least, most=most)
+
+
+def _time(name: str, default: int) -> AttributeDef:
+    """Seconds, of which there must be some."""
+    return _int(name, default, 1)
 
 
 def _flag(name: str, default: int) -> AttributeDef:
@@ -79,7 +92,7 @@ def _pairs(name: str) -> AttributeDef:
 
 
 def _amount(name: str, default: int = 0) -> AttributeDef:
-    return AttributeDef(name, Kind.INT, Dimension.AMOUNT, default)
+    return AttributeDef(name, Kind.INT, Dimension.AMOUNT, default, least=0)
 
 
 def amounts(value: Value) -> dict[str, int]:
@@ -97,27 +110,27 @@ def _table(*attributes: AttributeDef) -> Mapping[str, AttributeDef]:
 
 CLUSTER_ATTRIBUTES = _table(
     _text("ClusterAddress"), _pairs("UserNames"), _keys("Administrators"), _keys("Operators"), _text("UseFence"),
-    _int("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
+    _time("CounterInterval", 5), _text("EngineShutdown", "Enable"), _text("ClusterUUID"), _flag("SecureClus", 0),
     _text("Statistics", "Enabled"),
 )  # fmt: skip
 
 REMOTE_CLUSTER_ATTRIBUTES = _table(
-    _text("ClusterAddress"), _int("ConnectTimeout", 300), _int("SocketTimeout", 180), _int("RemoteConnectInterval", 60),
-    _text("DeclaredState"), _text("SourceFile"),
+    _text("ClusterAddress"), _time("ConnectTimeout", 300), _time("SocketTimeout", 180),
+    _time("RemoteConnectInterval", 60), _text("DeclaredState"), _text("SourceFile"),
 )  # fmt: skip
 """Of ``remotecluster`` blocks; the numbers of seconds are [K]."""
 
 HEARTBEAT_ATTRIBUTES = _table(
-    _keys("ClusterList"), AttributeDef("Arguments", dimension=Dimension.VECTOR, default=()), _int("AYAInterval", 60),
-    _int("AYATimeout", 30), _int("AYARetryLimit", 3), _int("CleanTimeout", 60), _int("InitTimeout", 120),
-    _int("StartTimeout", 30), _int("StopTimeout", 30), _int("NumThreads", 10), _keys("LogDbg"),
+    _keys("ClusterList"), AttributeDef("Arguments", dimension=Dimension.VECTOR, default=()), _time("AYAInterval", 60),
+    _time("AYATimeout", 30), _int("AYARetryLimit", 3, 1), _time("CleanTimeout", 60), _time("InitTimeout", 120),
+    _time("StartTimeout", 30), _time("StopTimeout", 30), _int("NumThreads", 10, 1, 1000), _keys("LogDbg"),
     _text("AgentDirectory"), _text("AgentFile"),
 )  # fmt: skip
 """Of ``heartbeat`` blocks; a value may be local to a remote cluster. Seconds are [K]."""
 
 SYSTEM_ATTRIBUTES = _table(
     _amount("Capacity", 100), _pairs("Limits"), _int("ShutdownTimeout", 120), _flag("Frozen", 0),
-    _int("LoadWarningLevel", 80), _int("LoadTimeThreshold", 600),
+    _int("LoadWarningLevel", 80, 1, 100), _int("LoadTimeThreshold", 600),
 )  # fmt: skip
 """LoadWarningLevel is a percentage of Capacity, LoadTimeThreshold is in seconds; both defaults [K]."""
 
@@ -129,7 +142,7 @@ GROUP_ATTRIBUTES = _table(
     _choice("ManageFaults", "ALL", "NONE"),
     _int("OnlineRetryLimit", 0), _int("OnlineRetryInterval", 0), _flag("Frozen", 0),
     _keys("Operators"), _keys("Administrators"), _text("ClusterFailOverPolicy", "Manual"), _pairs("ClusterList"),
-    _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _flag("IntentOnline", 1),
+    _flag("Authority", 0), _keys("TriggersEnabled"), _flag("PreOnline", 0), _small("IntentOnline", 1, 2),
     _choice("FaultPropagation", "1", "0"), _text("Data", ""),
     _amount("Load"), _pairs("Prerequisites"),
 )  # fmt: skip
@@ -137,14 +150,14 @@ GROUP_ATTRIBUTES = _table(
 RESOURCE_ATTRIBUTES = _table(_flag("Critical", 1), _flag("Enabled", 1), _flag("AutoStart", 1), _text("Signaled"))
 
 TYPE_ATTRIBUTES = _table(
-    _int("MonitorInterval", 60), _int("MonitorTimeout", 60), _int("OfflineMonitorInterval", 300),
+    _time("MonitorInterval", 60), _time("MonitorTimeout", 60), _int("OfflineMonitorInterval", 300),
     _int("FaultOnMonitorTimeouts", 4), _int("ToleranceLimit", 0), _int("ConfInterval", 600),
-    _int("OnlineWaitLimit", 2), _int("OfflineWaitLimit", 0), _int("OnlineTimeout", 300), _int("OfflineTimeout", 300),
-    _int("CleanTimeout", 60), _int("CloseTimeout", 60), _int("OpenTimeout", 60), _int("ActionTimeout", 40),
-    _int("InfoTimeout", 30), _int("InfoInterval", 0), _int("RestartLimit", 0), _int("OnlineRetryLimit", 0),
+    _int("OnlineWaitLimit", 2), _int("OfflineWaitLimit", 0), _time("OnlineTimeout", 300), _time("OfflineTimeout", 300),
+    _time("CleanTimeout", 60), _time("CloseTimeout", 60), _time("OpenTimeout", 60), _time("ActionTimeout", 40),
+    _time("InfoTimeout", 30), _int("InfoInterval", 0), _int("RestartLimit", 0), _int("OnlineRetryLimit", 0),
     _int("CleanRetryLimit", 0), _flag("IntentionalOffline", 0),
-    _int("NumThreads", 10), _choice("Operations", "OnOff", "OnOnly", "None"), _int("AttrChangedTimeout", 60),
-    _int("AgentStartTimeout", 60), _int("AgentReplyTimeout", 130), _int("MigrateWaitLimit", 2),
+    _int("NumThreads", 10, 1, 1000), _choice("Operations", "OnOff", "OnOnly", "None"), _time("AttrChangedTimeout", 60),
+    _time("AgentStartTimeout", 60), _time("AgentReplyTimeout", 130), _int("MigrateWaitLimit", 2),
     _keys("SupportedActions"), _text("AgentClass"), _text("AgentPriority"), _text("AgentFile"),
     _text("AgentDirectory"), _keys("RegList"), _flag("FireDrill", 0), _int("ToleranceReset", 0),
     AttributeDef("ArgList", dimension=Dimension.VECTOR, default=()),

@@ -42,6 +42,7 @@ from holdfast.cluster.model.facts import (
     ResourceFact,
 )
 from holdfast.cluster.model.widearea import Authority, Declaration, RemoteCluster
+from holdfast.kernel.errors import InputError
 from holdfast.store.port import Entry, Put, Snapshot
 
 ROOT = "cluster/"
@@ -78,8 +79,11 @@ class ConfigRecord:
 
 
 def encode(record: object) -> bytes:
-    """Return a record as JSON, so that people can read the store."""
-    return msgspec.json.encode(record)
+    """Return a record as JSON, so that people can read the store. Raises ``InputError`` for what is no text."""
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError as error:
+        raise InputError("what is to be written down holds bytes that are not UTF-8", remedy="write UTF-8") from error
 
 
 def decode(value: bytes, kind: type[Record]) -> Record:

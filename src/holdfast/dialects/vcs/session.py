@@ -17,7 +17,7 @@ from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.dialects.vcs.layout import ABSENT, message
-from holdfast.kernel.errors import Refusal, Refused
+from holdfast.kernel.errors import Refusal, Refused, abridged
 
 if TYPE_CHECKING:  # a command that asks for no forecast does not pay for the planner
     from holdfast.cluster.plan.forecast import Forecast
@@ -178,6 +178,7 @@ def run_form(
     """Parse, run the form, print; return the exit code: 0 done, 1 refused or wrong usage."""
     session, words = None, None
     try:
+        _check_text(arguments)
         words = parse(arguments, bare="" in forms)
         form = forms.get(words.form)
         if form is None:
@@ -189,14 +190,20 @@ def run_form(
             session = session if not there else _remote(session, there, name, words)
         lines = form(session, words)
     except UsageError as error:
-        err.write(f"{name}: {error}\n")
+        err.write(f"{name}: {abridged(str(error))}\n")
         return 1
     except Refused as refused:
-        err.write(refusal_text(refused.refusal, arguments) + "\n")
+        err.write(abridged(refusal_text(refused.refusal, arguments)) + "\n")
         return 1
     if lines:
         out.write("\n".join(lines) + "\n")
     return 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        if not argument.isascii() and argument.encode("utf-8", "replace").decode() != argument:
+            raise UsageError(f"{abridged(ascii(argument))} is not UTF-8")
 
 
 _OF_A_CLUSTER = ("hagrp", "hares", "hasys", "hatype")
