@@ -140,12 +140,12 @@ class Cluster:
 
 
 def apps(directory: Path) -> list[int]:
-    """Host process ids of the application: sleepers whose parent shell ran in this directory's cluster."""
+    """Host process ids of the application: sleepers that were started in this directory."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            log = os.readlink(path / "fd" / "1")
-            if (path / "cmdline").read_bytes().startswith(b"sleep\x001000") and log.startswith(str(directory)):
+            where = os.readlink(path / "cwd")
+            if (path / "cmdline").read_bytes().startswith(b"sleep\x001000") and where == str(directory):
                 found.append(int(path.name))
     return found
 

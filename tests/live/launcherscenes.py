@@ -10,6 +10,7 @@ from typing import Any
 from agentbench import Bench, main, pid_of
 
 from holdfast.cluster.service.launcher import RunningProcess
+from holdfast.cluster.service.outlets import LOG_LIMIT_BYTES
 from holdfast.kernel.errors import InputError
 
 STEPS = 8
@@ -61,7 +62,9 @@ async def logs(bench: Bench) -> Mapping[str, Any]:
     log = bench.directory / "a.log"
     process = await bench.workload.spawn("echo secret", log=log)
     await process.wait()
-    return {"text": log.read_text(), "mode": oct(log.stat().st_mode & 0o777)}
+    while not (text := log.read_text()):
+        await asyncio.sleep(0.01)
+    return {"text": text, "mode": oct(log.stat().st_mode & 0o777)}
 
 
 async def lines_of(bench: Bench) -> list[bytes]:
@@ -85,6 +88,20 @@ async def flood(bench: Bench) -> Mapping[str, Any]:
         "flood": [done.timed_out, len(done.stdout)],
         "long": [long.code, len(long.stdout), long.stderr],
     }
+
+
+async def chatter(bench: Bench) -> Mapping[str, Any]:
+    """A service that prints without end into its log."""
+    log = bench.directory / "a.log"
+    process = await bench.workload.spawn("echo early; yes", log=log)
+    largest = 0
+    while not log.read_bytes().startswith(b"---"):  # until it began anew
+        largest = max(largest, log.stat().st_size)
+        await asyncio.sleep(0.01)
+    head = log.read_bytes()[:40]
+    await process.kill()
+    await process.wait()
+    return {"largest": largest, "limit": LOG_LIMIT_BYTES, "head": head.decode()}
 
 
 async def left(bench: Bench) -> Mapping[str, Any]:
@@ -127,4 +144,4 @@ async def not_text(bench: Bench) -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    main(cancelled, settled, logs, flood, left, stubborn, long_values, not_text)
+    main(cancelled, settled, logs, flood, left, stubborn, long_values, not_text, chatter)

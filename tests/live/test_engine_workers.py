@@ -17,7 +17,6 @@ from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.facts import Evidence, EvidenceKind, Intent, ResourceState, Wanted
 from holdfast.cluster.ports import AgentContext, MonitorResult
 from holdfast.cluster.service.engine import Engine, Engines
-from holdfast.cluster.service.watches import LOG_LIMIT_BYTES, bound_logs
 
 TYPES = resources.files("holdfast.cluster.config").joinpath("types.cf").read_text()
 WAIT_S = 5.0
@@ -114,23 +113,3 @@ def test_a_group_is_let_go_of_although_something_happens_at_that_moment(tmp_path
                 await engine.drop("web")
 
     asyncio.run(play())
-
-
-def test_the_log_of_a_service_stays_short_while_it_is_written(tmp_path: Path) -> None:
-    log = tmp_path / "app.log"
-
-    async def play() -> None:
-        keeping = asyncio.ensure_future(bound_logs(tmp_path))
-        with log.open("ab", buffering=0) as service:
-            service.write(b"early\n" + b"x" * 99 + b"\n" * LOG_LIMIT_BYTES + b"late\n")
-            async with asyncio.timeout(60):
-                while log.stat().st_size > LOG_LIMIT_BYTES or b"late" not in log.read_bytes():
-                    await asyncio.sleep(0.05)
-            service.write(b"later\n")
-        keeping.cancel()
-
-    asyncio.run(play())
-    text = log.read_bytes()
-    assert text.startswith(b"--- this log grew beyond its limit")
-    assert text.endswith(b"late\nlater\n")
-    assert b"early" not in text

@@ -60,3 +60,9 @@ def test_the_longest_values_reach_a_program_and_longer_ones_are_refused(tmp_path
 
 def test_output_that_is_no_text_is_read_all_the_same(tmp_path: Path) -> None:
     assert play(FILE, "not_text", tmp_path) == {"text": "a\ufffd\ufffdb\0c"}
+
+
+def test_the_log_of_a_service_that_floods_stays_short(tmp_path: Path) -> None:
+    found = play(FILE, "chatter", tmp_path)
+    assert 0 < found["largest"] <= found["limit"]
+    assert found["head"].startswith("--- this log grew beyond its limit")

@@ -205,7 +205,7 @@ class Workload:
         output = os.open(log or "/dev/null", flags, 0o600)
         source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return await self._start(command, [source, output, output], env, user, cwd, stays)
+            return await self._start(command, [source, output, output], env, user, cwd, stays, logs=log is not None)
         finally:
             os.close(output)
             os.close(source)
@@ -273,12 +273,14 @@ class Workload:
         cwd: str,
         stays: bool = False,
         keep: int = 0,
+        logs: bool = False,
     ) -> RunningProcess:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else [str(part) for part in command]
         message: dict[str, Any] = {
             "op": "spawn",
             "stays": stays,
             "keep": keep,
+            "logs": logs,
             "argv": argv,
             "env": {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/", **(env or {})},
             "cwd": cwd,

@@ -91,9 +91,9 @@ class ThisMachine:
 
     def watches(self, mounts: Callable[[], None], addresses: Callable[[], None]) -> Sequence[Awaitable[None]]:
         """See :class:`Machine`."""
-        from holdfast.cluster.service.watches import bound_logs, watch_addresses, watch_mounts
+        from holdfast.cluster.service.watches import watch_addresses, watch_mounts
 
-        return [watch_mounts(mounts), watch_addresses(addresses), bound_logs(self._directory / "resources")]
+        return [watch_mounts(mounts), watch_addresses(addresses)]
 
     def on_stop(self, leave: Callable[[], None]) -> None:
         """Leave at SIGTERM and SIGINT."""

@@ -6,11 +6,11 @@ the guard kills by scanning for it (:func:`kill_marked`). The system daemon asks
 started; the workload outlives a daemon that is killed, and dies with the guard.
 
 Messages are JSON, one a packet, descriptors beside them: ``spawn`` (argv, env, cwd, uid, gid, how much of the output to
-keep; stdin, stdout, stderr) → pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd; ``kill`` (a command by pid and
-name: its process group, and by the mark in their environment all that it started, in whatever session). A message that
-is too long for a packet lies in a memory file, the first descriptor of a ``letter``. ``settle`` kills the commands that
-an earlier daemon left running, save those that stay: a start that nobody waits for must not succeed behind the back of
-a daemon that has found the resource offline.
+keep, or whether it goes to a log; stdin, stdout, stderr) → pid and pidfd, later ``exit``; ``pidfd`` (pid) → pidfd;
+``kill`` (a command by pid and name: its process group, and by the mark in their environment all that it started, in
+whatever session). A message that is too long for a packet lies in a memory file, the first descriptor of a ``letter``.
+``settle`` kills the commands that an earlier daemon left running, save those that stay: a start that nobody waits for
+must not succeed behind the back of a daemon that has found the resource offline.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import time
 from typing import Any
 
 from holdfast.cluster.service import kernelcalls
-from holdfast.cluster.service.outlets import Outlets
+from holdfast.cluster.service.outlets import Outlets, Scribe
 
 PACKET_LIMIT_BYTES = 128 * 1024
 LETTER_LIMIT_BYTES = 2 * 1024 * 1024
@@ -80,7 +80,7 @@ class _Workload:
         self._ids: dict[int, str] = {}
         self._passing: set[int] = set()
         self._poll = select.poll()
-        self._outlets, self._pipes = Outlets(self._poll), dict[int, list[int]]()
+        self._outlets, self._pipes, self._scribe = Outlets(self._poll), dict[int, list[int]](), Scribe()
 
     def loop(self, control: socket.socket, wake: int) -> None:
         for descriptor in (control.fileno(), self._requests.fileno(), wake):
@@ -138,9 +138,12 @@ class _Workload:
                 reader, writer = self._outlets.add(target, keep)
                 pipes.append(reader)
                 writers.append(writer)
+            if message.get("logs"):
+                writers.append(self._scribe.add(descriptors[1]))
+            inside = [descriptors[0], writers[0], writers[-1]] if writers else descriptors
             pid = os.fork()
             if pid == 0:
-                _execute(message, [*descriptors[:1], *writers] if keep else descriptors, self._mark)
+                _execute(message, inside, self._mark)
         finally:
             for writer in writers:
                 os.close(writer)
