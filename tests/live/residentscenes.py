@@ -99,17 +99,18 @@ async def raised(bench: Bench) -> Mapping[str, Any]:
 
 
 async def cancelled(bench: Bench) -> Mapping[str, Any]:
-    """A start that is abandoned, as at its timeout."""
+    """A start that is abandoned, as at its timeout, ends with what it had left."""
     one = _resource(bench)
     start = asyncio.ensure_future(one.agent.online(one.context))
     await _began(bench)
+    daemon = await _daemon(bench)
     start.cancel()
     await asyncio.wait([start])
-    daemon = await _daemon(bench)
-    before = _runs(daemon)
-    await one.clean()
-    await asyncio.sleep(0.05)
-    return {"cancelled": start.cancelled(), "before": before, "after": _runs(daemon)}
+    for _ in range(500):
+        if not _runs(daemon):
+            break
+        await asyncio.sleep(0.01)
+    return {"cancelled": start.cancelled(), "after": _runs(daemon), "clean": await one.clean()}
 
 
 async def reused(bench: Bench) -> Mapping[str, Any]:

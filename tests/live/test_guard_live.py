@@ -28,7 +28,7 @@ null = os.open("/dev/null", os.O_RDWR)
 script = "(setsid sleep 987 &) ; (setsid sh -c 'sleep 986 & wait' &) ; sleep 985"
 message = {"id": "1", "op": "spawn", "argv": ["/bin/sh", "-c", script], "env": dict(os.environ), "cwd": "/"}
 socket.send_fds(home, [json.dumps(message).encode()], [null, null, null])
-time.sleep(0.3)
+time.sleep(0.8)
 start = now()
 tell(op="renewed", start=start, ttl=0.6)
 out.write("renewed\n")
