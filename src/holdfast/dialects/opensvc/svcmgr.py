@@ -34,6 +34,8 @@ _REQUESTS: Mapping[str, str] = {
     "start": "group.online", "stop": "group.offline", "switch": "group.switch", "freeze": "group.freeze",
     "thaw": "group.unfreeze",
 }  # fmt: skip
+_DOWN = frozenset(("OFFLINE", "FAULTED"))
+"""Flags of a group of which nothing runs on a system; a system that does not tell may run it."""
 _RESYNCS = ("sync resync", "sync update", "sync all")
 
 
@@ -159,7 +161,7 @@ class Manager:
             if service.moving:
                 self._request(service, "stop")  # says that there is no group
             return ()
-        return tuple(name for name, flags in report.systems.items() if tuple(flags) != ("OFFLINE",))
+        return tuple(name for name, flags in report.systems.items() if not _DOWN.issuperset(flags))
 
     # --- copies
 
