@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from clusterlab import Cluster
@@ -156,17 +157,20 @@ class Site(Cluster):
         return self.ask(lambda client: client.ask(asked, 15.0))  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def sites(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
-    create_authority(tmp_path / "ca")
-    made = []
+Built = TypeVar("Built", bound=Site)
+
+
+def two_clusters(directory: Path, make: Callable[[str, Line, int], Built]) -> Iterator[tuple[Built, Built]]:
+    """Two running clusters with a line between them, made by ``make(name, line out, port)``; ended in the end. The
+    authority lies in ``directory``."""
+    made = list[Built]()
     lines = {name: Line() for name in SYSTEMS}
     for name in SYSTEMS:
-        save_identity(issue(tmp_path / "ca", f"cluster:{name}"), tmp_path / f"{name}.tls")
+        save_identity(issue(directory / "ca", f"cluster:{name}"), directory / f"{name}.tls")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = int(probe.getsockname()[1])
         lines[PEER[name]].to = port
-        made.append(Site(tmp_path / name, name, lines[name], port))
+        made.append(make(name, lines[name], port))
     try:
         for site in made:
             site.boot()
@@ -174,6 +178,12 @@ def sites(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
     finally:
         for site in made:
             site.stop()
+
+
+@pytest.fixture
+def sites(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    create_authority(tmp_path / "ca")
+    yield from two_clusters(tmp_path, lambda name, out, port: Site(tmp_path / name, name, out, port))
 
 
 def test_migration_host_failure_and_failback(sites: tuple[Site, Site]) -> None:

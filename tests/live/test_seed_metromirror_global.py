@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +16,9 @@ from pathlib import Path
 
 import pytest
 from arraylab import VOLUME, A, B, Box, Lab, until
-from test_global_cluster import MAIN_CF, PEER, SYSTEMS, Line, Site
+from test_global_cluster import MAIN_CF, Line, Site, two_clusters
 
 from holdfast.cluster.model.widearea import RemoteState
-from holdfast.runtime.authority import issue
-from holdfast.runtime.identity import save_identity
 
 TYPES = Path(__file__).resolve().parents[2] / "examples" / "two-sites" / "MetroMirrorTypes.cf"
 MIRROR = """
@@ -98,21 +95,7 @@ def clusters(lab: Lab) -> Iterator[tuple[MirroredSite, MirroredSite]]:
         words = ("managepwfile", "-action", "add", "-mc1", box.management, "-name", "admin", "-pw", "-")
         command = [str(home / "dscli"), *words, "-pwfile", str(home / "ds_pwfile")]
         subprocess.run(command, input="secret\n", text=True, check=True, capture_output=True)
-    made: list[MirroredSite] = []
-    lines = {name: Line() for name in SYSTEMS}
-    for name in SYSTEMS:
-        save_identity(issue(lab.directory / "ca", f"cluster:{name}"), lab.directory / f"{name}.tls")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        lines[PEER[name]].to = port
-        made.append(MirroredSite(lab, name, lines[name], port))
-    try:
-        for site in made:
-            site.boot()
-        yield made[0], made[1]
-    finally:
-        for site in made:
-            site.stop()
+    yield from two_clusters(lab.directory, lambda name, out, port: MirroredSite(lab, name, out, port))
 
 
 def migration(east: MirroredSite, west: MirroredSite) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +120,7 @@ def _status(_store: str, values: Mapping[str, Any]) -> Answer:
         rows: list[dict[str, object]] = []
         for name in [system] if system else sorted(agents.systems):
             for one in await agents.states(name):
-                row = {
-                    "system": name,
-                    "level": one.level,
-                    "device": one.device,
-                    "state": one.state,
-                    "reason": one.reason,
-                }
-                rows.append(row)
+                rows.append({"system": name, **asdict(one)})
         return rows
 
     found = asyncio.run(ask())

@@ -139,7 +139,7 @@ def read_system_file(path: Path) -> SystemFile:
         path, _settings(table, path), table["store"], _guard(table, path), str(table.get("log", "")), tuple(agents),
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
         socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
-        wide_area=_wide_area(table, path), devices=read_devices(table, path) if "fencing" in table else {},
+        wide_area=_wide_area(table, path), devices=read_devices(table, path),
         networks=_networks(table, path),
     )  # fmt: skip
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from holdfast.kernel.errors import HoldfastError
-from holdfast.replication.drivers.dscli_stdin import flash_facts
+from holdfast.replication.drivers.dscli_stdin import flash_facts, resync_commands
 from holdfast.replication.model.syncset import FlashFact, SyncSet
 from holdfast.replication.model.zones import epoch_of
-from holdfast.replication.plan.syncset import Moment, health, refusal, resync_commands
+from holdfast.replication.plan.syncset import Moment, health, refusal
 
 ARRAY = "IBM.2107-75FA120"
 SET = SyncSet("sync#1", ARRAY, ("0001:0002", "0101:0102"), True, True, 7200.0, 86400.0)

@@ -63,14 +63,7 @@ class Home:
     def install(self, service: str, text: str) -> Path:
         """Write the service's file durably: whole or not at all."""
         path = self.path(service)
-        self.etc.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-        sync_directory(path.parent)
+        _write(path, text)
         return path
 
     # --- what is remembered
@@ -83,11 +76,7 @@ class Home:
 
     def remember(self, service: str, rid: str, at: float) -> None:
         """Keep when a sync resource was resynchronised."""
-        path = self._memory(service, rid)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
-        new.write_text(f"{at:.3f}\n", "utf-8")
-        os.replace(new, path)
+        _write(self._memory(service, rid), f"{at:.3f}\n")
 
     def _memory(self, service: str, rid: str) -> Path:
         return self.var / "services" / service / f"last_resync.{rid}"
@@ -135,3 +124,15 @@ class Home:
                         raise Refused(Refusal("locked", text, "wait for it, or give a longer --waitlock")) from error
                     time.sleep(_LOCK_STEP_S)
             yield
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file durably: whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    sync_directory(path.parent)

@@ -20,9 +20,9 @@ from holdfast.dialects.opensvc.service import Service, Sync
 from holdfast.dialects.opensvc.servicefile import DEFAULT
 from holdfast.dialects.opensvc.status import Line, Status
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
-from holdfast.replication.drivers.dscli_stdin import flash_facts, flash_query, own_zones, run_lines
+from holdfast.replication.drivers.dscli_stdin import flash_facts, flash_query, own_zones, resync_commands, run_lines
 from holdfast.replication.model.syncset import FlashFact
-from holdfast.replication.plan.syncset import Moment, health, refusal, resync_commands
+from holdfast.replication.plan.syncset import Moment, health, refusal
 
 QUERY_LIMIT_S, RESYNC_LIMIT_S, TRIGGER_LIMIT_S = 60.0, 900.0, 600.0
 

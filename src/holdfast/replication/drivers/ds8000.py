@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 
 DELIMITER = "|"
+PROMPT = "dscli>"
 _MESSAGE = re.compile(r"^(CMU[A-Z]\d{5})([IWE])\s+(\S+?):\s*(.*)$")
 _PAIR = re.compile(r"\b([0-9A-F]{4}:[0-9A-F]{4})\b")
 _VERBS = frozenset({"failover", "failback", "pause", "resume", "mkflash", "resyncflash", "rmflash"})
@@ -122,10 +123,10 @@ def query(command: str, dev: str, objects: Sequence[str] = (), long: bool = True
     return (command, "-dev", dev, *style, *(("-l",) if long else ()), *objects)
 
 
-def parse(stdout: str, stderr: str, code: int) -> Output:
+def parse(stdout: str, stderr: str, code: int, delimiter: str = DELIMITER) -> Output:
     """Read what dscli printed. Rows shorter than their header are an error."""
     messages, rows = [], []
-    lines = stdout.replace("dscli> ", "").splitlines()
+    lines = [line.strip() for line in stdout.replace(PROMPT, "").splitlines()]
     header: list[str] = []
     for index, line in enumerate(lines):
         found = _MESSAGE.match(line)
@@ -133,9 +134,9 @@ def parse(stdout: str, stderr: str, code: int) -> Output:
             named = _PAIR.search(found[4])
             messages.append(Message(found[1] + found[2], found[2], found[3], named[1] if named else "", found[4]))
         elif index + 1 < len(lines) and set(lines[index + 1]) == {"="}:
-            header = line.split(DELIMITER)
-        elif header and DELIMITER in line:
-            cells = line.split(DELIMITER)
+            header = line.split(delimiter)
+        elif header and delimiter in line:
+            cells = line.split(delimiter)
             if len(cells) < len(header):
                 raise HoldfastError(f"dscli printed a row with {len(cells)} of {len(header)} fields: {line!r}")
             rows.append(dict(zip(header, cells, strict=False)))

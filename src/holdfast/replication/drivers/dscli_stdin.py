@@ -1,14 +1,13 @@
 """dscli driven as OpenSVC drives it: no command on its command line, commands on standard input, prompts stripped.
 
-Any text on standard error is a failure, as is any message of severity E. A table begins with a header, a ruler of ``=``
-follows, and a row that is shorter than the header is refused: the separator inside a field is not escaped.
+What it prints is read as ``ds8000`` reads it, with the delimiter that ``setenv`` leaves. Text on standard error is a
+failure, as is any message of severity E.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import time
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.kernel.errors import HoldfastError, Unavailable
+from holdfast.replication.drivers.ds8000 import PROMPT, ExitKind, parse
 from holdfast.replication.model.syncset import FlashFact, SyncSet
 from holdfast.replication.model.zones import epoch_of
 
-_FAILED = re.compile(r"^CMU[A-Z]\d{5}E\b", re.MULTILINE)
-_NOTHING = "CMUC00234I"
+DELIMITER = ","
 _OUTPUT_CHARACTERS = 4 * 1024 * 1024
 _QUOTED_CHARACTERS = 400
 
@@ -37,14 +36,16 @@ class Said:
     @property
     def failed(self) -> bool:
         """Whether anything went wrong."""
-        return bool(self.code or self.stderr.strip() or _FAILED.search(self.stdout))
+        return bool(self.trouble)
 
     @property
     def trouble(self) -> str:
-        """What went wrong, for people."""
-        lines = [line for line in self.stdout.splitlines() if _FAILED.match(line)]
-        text = self.stderr.strip() or "; ".join(lines) or f"exit code {self.code}"
-        return text[:_QUOTED_CHARACTERS]
+        """What went wrong, for people; empty if nothing did."""
+        output = parse(self.stdout, self.stderr, self.code, DELIMITER)
+        texts = [f"{one.id} {one.verb}: {one.text}" if one.id else one.text for one in output.failures]
+        if not texts and output.ended is not ExitKind.DONE:
+            texts = [f"exit code {self.code}"]
+        return "; ".join(texts)[:_QUOTED_CHARACTERS]
 
 
 def flash_query(wanted: SyncSet) -> str:
@@ -53,24 +54,38 @@ def flash_query(wanted: SyncSet) -> str:
     return f"setenv -banner off -header on -format delim\nlsflash -l -dev {wanted.array} {pairs}"
 
 
+def resync_commands(wanted: SyncSet, facts: Mapping[str, FlashFact]) -> tuple[str, ...]:
+    """Return the commands of a resync, in their order; all pairs go into one, so they get one point in time.
+
+    Those with space efficient targets too: ``-tgtse`` permits such targets, it does not demand them.
+    """
+    options = ["-persist", *(["-record"] if wanted.recording else []), "-cp" if wanted.bgcopy else "-nocp"]
+    if any(facts[pair].thin_target for pair in wanted.pairs if pair in facts):
+        options.append("-tgtse")
+    if wanted.freeze:
+        options.append("-freeze")
+    words = [*options, *wanted.pairs]
+    if wanted.recording:
+        commands = [_command("resyncflash", wanted, words)]
+    else:
+        commands = [_command("rmflash", wanted, ["-quiet", *wanted.pairs]), _command("mkflash", wanted, words)]
+    if wanted.freeze:
+        commands.append(_command("unfreezeflash", wanted, sorted({pair[:2] for pair in wanted.pairs})))
+    return tuple(commands)
+
+
+def _command(verb: str, wanted: SyncSet, words: Sequence[str]) -> str:
+    return " ".join((verb, "-dev", wanted.array, *words))
+
+
 def flash_facts(stdout: str, own_zones: Mapping[str, int]) -> dict[str, FlashFact]:
     """Return the pairs in the answer to :func:`flash_query`. Raises ``HoldfastError`` for an answer that is none."""
-    if _NOTHING in stdout:
-        return {}
-    lines = [line.strip() for line in stdout.splitlines()]
-    ruler = next((at for at, line in enumerate(lines) if len(line) > 3 and set(line) == {"="}), 0)
-    if not ruler:
+    output = parse(stdout, "", 0, DELIMITER)
+    if not output.rows and not output.messages:
         quoted = stdout.strip()[:_QUOTED_CHARACTERS]
         raise HoldfastError(f"lsflash printed no table: {quoted!r}", "run it by hand and see what it says")
-    header = lines[ruler - 1].split(",")
     facts = {}
-    for line in lines[ruler + 1 :]:
-        cells = line.split(",")
-        if len(cells) < 2:
-            continue
-        if len(cells) < len(header):
-            raise HoldfastError(f"lsflash printed a row with {len(cells)} of {len(header)} fields: {line!r}")
-        row = dict(zip(header, cells, strict=False))
+    for row in output.rows:
         pair = ":".join(part.rsplit("/", 1)[-1] for part in row.get("ID", "").split(":"))
         facts[pair] = FlashFact(
             pair,
@@ -112,5 +127,5 @@ def run_lines(argv: Sequence[str], lines: str, limit_s: float) -> Said:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    stdout = stdout[:_OUTPUT_CHARACTERS].replace("dscli>", "")
+    stdout = stdout[:_OUTPUT_CHARACTERS].replace(PROMPT, "")
     return Said(stdout, stderr, process.returncode)

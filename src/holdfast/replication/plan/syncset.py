@@ -1,4 +1,4 @@
-"""When a set of flash copies may be resynchronised, with which commands, and how fresh it is. Pure.
+"""When a set of flash copies may be resynchronised, and how fresh it is. Pure.
 
 Source: the OpenSVC page on IBM DS flash copy, whose checks are all made: the service must be down, always; the least
 delay between two resyncs, which alone ``force`` bypasses; every pair must be there, in the state it should be in.
@@ -9,7 +9,7 @@ demand them. Two commands would give two points in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.kernel.errors import Refusal
@@ -95,24 +95,3 @@ def refusal(wanted: SyncSet, facts: Mapping[str, FlashFact], moment: Moment) -> 
         text = f"last resync {ago} minutes ago, less than sync_min_delay ({wanted.min_delay_s / 60:g} minutes)"
         return Refusal("too-soon", text, "wait, or add --force")
     return None
-
-
-def resync_commands(wanted: SyncSet, facts: Mapping[str, FlashFact]) -> tuple[str, ...]:
-    """Return the dscli commands of a resync, in their order; all pairs get one point in time."""
-    options = ["-persist", *(["-record"] if wanted.recording else []), "-cp" if wanted.bgcopy else "-nocp"]
-    if any(facts[pair].thin_target for pair in wanted.pairs if pair in facts):
-        options.append("-tgtse")
-    if wanted.freeze:
-        options.append("-freeze")
-    words = [*options, *wanted.pairs]
-    if wanted.recording:
-        commands = [_command("resyncflash", wanted, words)]
-    else:
-        commands = [_command("rmflash", wanted, ["-quiet", *wanted.pairs]), _command("mkflash", wanted, words)]
-    if wanted.freeze:
-        commands.append(_command("unfreezeflash", wanted, sorted({pair[:2] for pair in wanted.pairs})))
-    return tuple(commands)
-
-
-def _command(verb: str, wanted: SyncSet, words: Sequence[str]) -> str:
-    return " ".join((verb, "-dev", wanted.array, *words))
