@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,7 @@ async def long_values(bench: Bench) -> Mapping[str, Any]:
 
 async def not_text(bench: Bench) -> Mapping[str, Any]:
     """Output that is no UTF-8."""
+    assert int((await bench.workload.run("nice")).stdout) == os.nice(0)  # the workload's precedence is its own
     done = await bench.workload.run(["printf", r"a\377\376b\000c"])
     return {"text": done.stdout}
 

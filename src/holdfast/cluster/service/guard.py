@@ -30,9 +30,6 @@ GUARD_FD = "HOLDFAST_GUARD_FD"
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _STABLE_S = 10.0
 _STOP_LIMIT_S = 60.0
-_DAEMON_NICE = -10
-"""The daemon's priority: on a busy machine it hears of the end of a process before the busy one's turn is over. What
-runs in workloads is forked here and keeps the usual one."""
 _SAY_EVERY_S = 10.0
 
 
@@ -250,8 +247,7 @@ class _Guard:
                 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1):
                     signal.signal(number, signal.SIG_DFL)
                 kernelcalls.die_with_parent()
-                with contextlib.suppress(OSError):
-                    os.setpriority(os.PRIO_PROCESS, 0, _DAEMON_NICE)
+                kernelcalls.take_precedence()
                 os.set_inheritable(inner.fileno(), True)
                 os.execve(self._argv[0], self._argv, environment)
             finally:

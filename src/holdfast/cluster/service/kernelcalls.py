@@ -6,6 +6,7 @@ milliseconds and must not fail because something larger did.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -46,6 +47,21 @@ def fork_into_namespaces() -> int:
     flags = _CLONE_NEWNS | _CLONE_NEWPID | int(signal.SIGCHLD)
     zero = ctypes.c_void_p(0)
     return _check(int(_libc.syscall(number, ctypes.c_long(flags), zero, zero, zero, zero)), "clone")
+
+
+_PRECEDENCE = -10
+
+
+def take_precedence() -> None:
+    """Get a turn before ordinary processes, where that is allowed: what serves others must not wait for a busy one."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
+
+
+def usual_priority() -> None:
+    """Give a child that runs a program the priority of ordinary processes."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def close_elsewhere(descriptor: int) -> int:

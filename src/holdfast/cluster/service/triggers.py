@@ -17,6 +17,7 @@ from pathlib import Path
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import GroupFact, Intent
 from holdfast.cluster.plan.triggers import Firing, of_group
+from holdfast.cluster.service import kernelcalls
 
 AT_ONCE = 4
 QUEUE_LIMIT = 256
@@ -94,6 +95,7 @@ class Triggers:
             process = await asyncio.create_subprocess_exec(
                 program, *firing.arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT, start_new_session=True, env={**os.environ, **self._environment},
+                preexec_fn=kernelcalls.usual_priority,
             )  # fmt: skip
         except OSError as error:
             self._log("warning", f"trigger {program} cannot be run: {error}")

@@ -45,6 +45,7 @@ def serve(control: socket.socket, requests: socket.socket, mark: str, namespaced
         kernelcalls.own_proc()
     else:
         kernelcalls.adopt_orphans()
+    kernelcalls.take_precedence()
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -186,6 +187,7 @@ class _Workload:
 def _execute(message: dict[str, Any], descriptors: list[int], mark: str) -> None:
     try:
         signal.set_wakeup_fd(-1)
+        kernelcalls.usual_priority()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()

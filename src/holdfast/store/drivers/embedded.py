@@ -1,7 +1,9 @@
 """The embedded store: the default on one machine, a SQLite file that its processes share.
 
-The blocking engine runs in worker threads. A watcher polls SQLite's ``data_version`` every :data:`POLL_S`, which costs
-microseconds and sees another process's commit well within the port's 50 ms; commits of this process wake it at once.
+The blocking engine runs in a thread of its own: its calls take turns anyway, and a commit that waits for the disk must
+hold up nobody who needs the event loop's threads. A watcher polls SQLite's ``data_version`` every :data:`POLL_S`; that
+costs microseconds, waits for no commit, and sees another process's well within the port's 50 ms. Commits of this
+process wake it at once.
 
 Use it directly where no process that shares the file may be paused for long: a process stopped in the middle of a
 commit holds the file's lock. Where systems can be paused or cut off, one process serves the file
@@ -11,13 +13,17 @@ commit holds the file's lock. Where systems can be paused or cut off, one proces
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from holdfast.store.drivers.sqlite_engine import SqliteEngine
 from holdfast.store.port import Change, Committed, Compare, Conflict, Snapshot, Write
 
 POLL_S = 0.02
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class EmbeddedStore:
@@ -25,29 +31,33 @@ class EmbeddedStore:
 
     def __init__(self, path: Path | str) -> None:
         self._engine = SqliteEngine(Path(path))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._commits = 0
+
+    async def _call(self, work: Callable[Given, Result], *given: Given.args, **_: Given.kwargs) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     async def read(self, prefix: str) -> Snapshot:
         """Return every key under ``prefix`` at one revision."""
-        return await asyncio.to_thread(self._engine.read, prefix)
+        return await self._call(self._engine.read, prefix)
 
     async def transact(self, compares: Sequence[Compare], writes: Sequence[Write]) -> Committed | Conflict:
         """Apply ``writes`` in one durable commit if every compare holds."""
-        result = await asyncio.to_thread(self._engine.transact, compares, writes)
+        result = await self._call(self._engine.transact, compares, writes)
         self._commits += 1
         return result
 
     async def grant(self, ttl_s: float) -> int:
         """Open a lease."""
-        return await asyncio.to_thread(self._engine.grant, ttl_s)
+        return await self._call(self._engine.grant, ttl_s)
 
     async def renew(self, lease: int) -> bool:
         """Renew a lease that has not lapsed."""
-        return await asyncio.to_thread(self._engine.renew, lease)
+        return await self._call(self._engine.renew, lease)
 
     async def revoke(self, lease: int) -> None:
         """End a lease and delete its keys."""
-        await asyncio.to_thread(self._engine.revoke, lease)
+        await self._call(self._engine.revoke, lease)
         self._commits += 1
 
     async def watch(self, prefix: str, after_revision: int) -> AsyncIterator[tuple[Change, ...]]:
@@ -57,7 +67,7 @@ class EmbeddedStore:
             now = (self._engine.data_version(), self._commits)
             if now != version or self._engine.lease_due():
                 version = now
-                seen, commits = await asyncio.to_thread(self._engine.changes, prefix, seen)
+                seen, commits = await self._call(self._engine.changes, prefix, seen)
                 for changes in commits:
                     yield changes
             else:

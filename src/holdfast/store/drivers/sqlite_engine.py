@@ -47,7 +47,7 @@ class SqliteEngine:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock, self._looking = threading.Lock(), threading.Lock()
         with self._sqlite_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -55,6 +55,7 @@ class SqliteEngine:
             self._db.execute("PRAGMA synchronous=FULL")
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='changes'").fetchone():
                 self._db.executescript(_SCHEMA)
+            self._eyes = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         self._identity = self._identify()
         self._note_boot()
 
@@ -107,7 +108,7 @@ class SqliteEngine:
     def changes(self, prefix: str, after_revision: int) -> tuple[int, list[tuple[Change, ...]]]:
         """Return the newest revision and, commit by commit, what changed under ``prefix`` after ``after_revision``."""
         with self._guarded():
-            if self._lapsed_leases():
+            if self._lapsed_leases(self._db):
                 with self._begun():
                     self._purge()
             self._db.execute("BEGIN")
@@ -128,19 +129,23 @@ class SqliteEngine:
         return max(newest, after_revision), [tuple(changes) for changes in commits.values()]
 
     def data_version(self) -> int:
-        """Return a number that moves when another connection commits: the cheap question a watcher polls."""
-        with self._guarded():
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        """Return a number that moves at every commit: the cheap question a watcher polls.
+
+        It is asked through a connection of its own, as :meth:`lease_due` is, which waits for no commit under way.
+        """
+        with self._guarded(self._looking):
+            return int(self._eyes.execute("PRAGMA data_version").fetchone()[0])
 
     def lease_due(self) -> bool:
         """Return True when a lease has lapsed and its keys are not yet deleted."""
-        with self._guarded():
-            return self._lapsed_leases()
+        with self._guarded(self._looking):
+            return self._lapsed_leases(self._eyes)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        with self._lock:
+        with self._lock, self._looking:
             self._db.close()
+            self._eyes.close()
 
     def _commit(self, writes: Sequence[Write]) -> int:
         revision = self._meta("revision") + 1
@@ -175,8 +180,9 @@ class SqliteEngine:
         if keys:
             self._commit([Delete(key) for key in keys])
 
-    def _lapsed_leases(self) -> bool:
-        return self._db.execute("SELECT 1 FROM leases WHERE deadline <= ?", (_boottime(),)).fetchone() is not None
+    @staticmethod
+    def _lapsed_leases(db: sqlite3.Connection) -> bool:
+        return db.execute("SELECT 1 FROM leases WHERE deadline <= ?", (_boottime(),)).fetchone() is not None
 
     def _lease_alive(self, lease: int) -> bool:
         return self._db.execute("SELECT 1 FROM leases WHERE id = ?", (lease,)).fetchone() is not None
@@ -211,8 +217,8 @@ class SqliteEngine:
         self._db.execute("COMMIT")
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        with self._lock, self._sqlite_errors():
+    def _guarded(self, lock: threading.Lock | None = None) -> Iterator[None]:
+        with lock or self._lock, self._sqlite_errors():
             if self._identify() != self._identity:
                 raise Unavailable(f"{self.path} is not the store file that was opened", "is the store still mounted?")
             yield
