@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,16 +25,17 @@ from holdfast.cli.completion import ask_quietly
 from holdfast.cli.frame import table
 from holdfast.cluster.config.files import load, read_files
 from holdfast.cluster.config.writer import dump
-from holdfast.cluster.model.facts import Request
+from holdfast.cluster.model.facts import ERRANDS, Request
 from holdfast.cluster.model.widearea import RemoteCluster
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.records import State
-from holdfast.cluster.service.report import event_rows, group_report, resource_report, system_report
+from holdfast.cluster.service.report import event_rows, group_report, info_report, resource_report, system_report
 from holdfast.kernel.errors import InputError, Refusal, Refused, Unavailable
 from holdfast.runtime.peer import who_asks
 from holdfast.store.port import Store
 
 Result = TypeVar("Result")
+_INFO_WAIT_S = 60.0
 
 
 def store_url(given: str) -> str:
@@ -116,7 +118,7 @@ def complete(state: State, request: Request) -> Request:
         raise Refused(Refusal("no-resource", f"there is no resource {request.resource!r}", "holdfast resource list"))
     intent = next((one for one in state.intents.values() if one.group == group.name and one.owner), None)
     system = request.system
-    if not system and request.operation in ("resource.action", "resource.probe"):
+    if not system and request.operation in ERRANDS:
         system = intent.owner if intent is not None else ""
         if not system:
             raise Refused(Refusal("no-owner", f"{group.name} has no owner", "name a system with --system"))
@@ -209,6 +211,21 @@ def _resource_state(store: str, values: Mapping[str, Any]) -> Answer:
     report = resource_report(state, group, values["resource"])
     rows = [(name, "|".join(flags), report.details.get(name, "")) for name, flags in report.systems.items()]
     return Answer(report, table(("system", "state", "detail"), rows))
+
+
+def _resource_info(store: str, values: Mapping[str, Any]) -> Answer:
+    if values.get("refresh"):
+        submit(store, request_of("resource.refreshinfo", values), float(values.get("wait") or _INFO_WAIT_S))
+    state, name = read_state(store), values["resource"]
+    group = configuration_of(state).group_of(name)
+    if group is None:
+        raise Refused(Refusal("no-resource", f"there is no resource {name!r}", "holdfast resource list"))
+    found = [
+        one for one in info_report(state, group, name, time.time()) if values.get("system") in (None, "", one.system)
+    ]
+    rows = [(one.system, one.worth, key, value) for one in found for key, value in one.values.items()]
+    rows += [(one.system, one.worth, "", one.trouble) for one in found if not one.values]
+    return Answer(found, table(("system", "state", "what", "value"), rows))
 
 
 def _system_list(store: str, _values: Mapping[str, Any]) -> Answer:
@@ -353,6 +370,7 @@ def wire() -> Wire:
             "group state": _group_state,
             "resource list": _resource_list,
             "resource state": _resource_state,
+            "resource info": _resource_info,
             "system list": _system_list,
             "system state": _system_state,
             "cluster state": _cluster_state,

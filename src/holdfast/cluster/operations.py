@@ -151,6 +151,12 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         ("holdfast resource action ora_mmir failback --system hostc --wait 60",),
     ),
+    Operation(
+        "resource info", "Show what a resource's agent tells about it: an array's pairs, a unit's states.",
+        (_RESOURCE, Param("refresh", "Ask the agent now instead of showing what it told last.", "bool"),
+         _system("Where; default: everywhere, with --refresh where its group is."), _WAIT),
+        ("holdfast resource info ora_mmir", "holdfast resource info ora_mmir --refresh --wait 30"), changes=False,
+    ),
     Operation("system list", "List the systems.", (), ("holdfast system list",), changes=False),
     Operation(
         "system state", "Show a system and its groups.",

@@ -286,6 +286,10 @@ class CoordinatorRecord:
     protocol: int = 0
 
 
+ERRANDS = ("resource.action", "resource.probe", "resource.refreshinfo", "resource.flushinfo")
+"""Requests about a resource that the system it is on carries out by itself."""
+
+
 class RequestState(Enum):
     """How far a person's request has come."""
 
@@ -312,6 +316,18 @@ class Request:
     reason: str = ""
     remedy: str = ""
     output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a resource's agent tells people about it (its info entry point): when (wall-clock seconds), what, or why
+    it could not."""
+
+    resource: str
+    system: str
+    at: float
+    values: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

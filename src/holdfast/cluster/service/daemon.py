@@ -31,13 +31,23 @@ from holdfast.cluster.service.departing import Departing, Stoppable
 from holdfast.cluster.service.door import Door, Hall
 from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
+from holdfast.cluster.service.information import Informant
 from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
 from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.networks import Networks
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
-from holdfast.cluster.service.records import FACTS, REQUESTS, ROOT, SYSTEMS, ConfigRecord, State, encode
+from holdfast.cluster.service.records import (
+    FACTS,
+    FOR_PEOPLE,
+    REQUESTS,
+    ROOT,
+    SYSTEMS,
+    ConfigRecord,
+    State,
+    encode,
+)
 from holdfast.cluster.service.report import said_of
 from holdfast.cluster.service.wac import Connector, Office, WideArea
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
@@ -129,9 +139,12 @@ class SystemDaemon:
         self._workloads: dict[str, Home] = {}
         self._frozen: frozenset[str] = frozenset()
         self._guard_told = False
+        self._own = OwnKeys(parts.store)
+        self._informant = Informant(settings.name, self._engine, self._own, self._clock)
         self._errands = Errands(
-            settings.name, self._engine, parts.store, self._denial, lambda how: self._departing.stop(how)
-        )
+            settings.name, self._engine, parts.store, self._denial, lambda how: self._departing.stop(how),
+            self._informant,
+        )  # fmt: skip
         self._membership = Membership(settings.lease_ttl_s, settings.margin_s, self._clock.monotonic())
         seat = Seat(
             settings.name, self._session, parts.store, parts.fences, parts.standings, self.log, self._clock,
@@ -142,7 +155,6 @@ class SystemDaemon:
             power=parts.power(self.log) if parts.power is not None else None,
         )  # fmt: skip
         self._coordinator = Coordinator(seat, self._membership, lambda: self._state)
-        self._own = OwnKeys(parts.store)
         self._publisher = Publisher(
             settings.name, self._engine, self._own, self._clock, settings.lease_ttl_s, parts.chronicle
         )
@@ -166,7 +178,7 @@ class SystemDaemon:
         duties = [
             persist("heartbeat", self._beat, self.log), persist("store", self._follow, self.log),
             persist("coordinator", self._coordinate, self.log), persist("engine", self._work, self.log),
-            self._departing.run(), self._engine.triggers.run(), *self._doors(),
+            self._departing.run(), self._engine.triggers.run(), self._informant.run(), *self._doors(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
             ),
@@ -276,7 +288,7 @@ class SystemDaemon:
                 else:
                     self._state.put(change.key, Entry(change.value, change.revision))
                     self._observe(change.key)
-            if any(not change.key.startswith(SYSTEMS) for change in changes):
+            if any(not change.key.startswith(FOR_PEOPLE) for change in changes):
                 await self._digest()
                 self._coordinator.wake.set()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.cluster.model.configuration import Resource
@@ -147,6 +147,11 @@ class EntryPoints:
             self._event()
             return True
         return result is not None and result.state is ResourceState.OFFLINE
+
+    async def info(self) -> Mapping[str, str]:
+        """Run info. Raises ``TimeoutError`` after InfoTimeout, or what the agent raises."""
+        async with asyncio.timeout(self.limit("InfoTimeout")):
+            return await self._agent.info(self._context())
 
     async def act(self, name: str, arguments: Sequence[str]) -> CommandResult:
         """Carry out an action; a timeout is a result too."""

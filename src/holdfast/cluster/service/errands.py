@@ -1,4 +1,4 @@
-"""Requests that only one system can carry out: an action of a resource's agent, a probe, its own stop.
+"""Requests that only one system can carry out: an action of a resource's agent, its info, a probe, its own stop.
 
 The coordinator has no part in them. The system that is named takes each up once, carries it out beside its other work,
 and writes the outcome back if nobody changed the request meanwhile.
@@ -11,13 +11,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from holdfast.cluster.model.facts import Departure, Request, RequestState
+from holdfast.cluster.model.facts import ERRANDS, Departure, Request, RequestState
 from holdfast.cluster.service.engine import Engine
+from holdfast.cluster.service.information import Informant
 from holdfast.cluster.service.records import REQUESTS, encode
+from holdfast.cluster.service.worker import Worker
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 from holdfast.store.port import Compare, Conflict, Put, Store
 
-OPERATIONS = ("resource.action", "resource.probe", "system.stop")
+OPERATIONS = (*ERRANDS, "system.stop")
 
 _HOW = {"force": Departure.PARKED, "evacuate": Departure.HANDS_OVER}
 """Option of ``system.stop`` → what becomes of the groups; without one they go offline and wait for the system."""
@@ -33,7 +35,9 @@ class Errands:
         store: Store,
         denial: Callable[[Request], Refusal | None] = lambda _: None,
         stop: Callable[[Departure], None] = lambda _: None,
+        informant: Informant | None = None,
     ) -> None:
+        self._informant = informant
         self._stop = stop
         self._system, self._engine, self._store, self._denial = system, engine, store, denial
         self._taken: set[str] = set()
@@ -61,8 +65,10 @@ class Errands:
         elif request.operation == "resource.probe":
             engine.workers[request.resource].probe()
             outcome = replace(request, state=RequestState.DONE)
-        else:
+        elif request.operation == "resource.action":
             outcome = await self._act(request)
+        else:
+            outcome = await self._inform(request, engine.workers[request.resource])
         with contextlib.suppress(Unavailable):
             key = REQUESTS + request.id
             await self._store.transact([Compare(key, revision)], [Put(key, encode(outcome))])
@@ -75,6 +81,17 @@ class Errands:
             done = replace(request, state=RequestState.DONE, output=f"{self._system} stops")
             if not isinstance(await self._store.transact([Compare(key, revision)], [Put(key, encode(done))]), Conflict):
                 self._stop(how)
+
+    async def _inform(self, request: Request, worker: Worker) -> Request:
+        assert self._informant is not None, "the daemon plugs it in"
+        if request.operation == "resource.flushinfo":
+            await self._informant.flush(request.resource)
+            return replace(request, state=RequestState.DONE)
+        found = await self._informant.refresh(worker)
+        if found.trouble:
+            return replace(request, state=RequestState.REFUSED, code="info-failed", reason=found.trouble)
+        output = "\n".join(f"{name} {value}" for name, value in found.values.items())
+        return replace(request, state=RequestState.DONE, output=output)
 
     async def _act(self, request: Request) -> Request:
         arguments = [part for part in request.options.get("arguments", "").split("\n") if part]

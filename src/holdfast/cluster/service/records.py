@@ -9,6 +9,7 @@
 ``cluster/facts/SYSTEM/GROUP``  what a system sees of a group
 ``cluster/requests/ID``    what people asked for, and what became of it
 ``cluster/notes/GROUP``    why a group is where it is
+``cluster/info/SYSTEM/RESOURCE``  what a resource's agent tells people; no planner reads it
 ``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
 ``cluster/authority/GROUP``  this cluster's word on who may run a global group, with a counter
 ``cluster/remotes/NAME``   what the coordinator's connector makes of a remote cluster, and that one's last summary
@@ -36,6 +37,7 @@ from holdfast.cluster.model.facts import (
     Freeze,
     GroupFact,
     Heartbeat,
+    Info,
     Intent,
     Note,
     Request,
@@ -55,6 +57,7 @@ FROZEN = "cluster/frozen/"
 FACTS = "cluster/facts/"
 REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
+INFO = "cluster/info/"
 CONFIRMED = "cluster/confirmed/"
 JUDGED = "cluster/judged"
 JEOPARDY = "cluster/jeopardy"
@@ -66,6 +69,8 @@ AUDIT = "cluster.audit/"
 
 EVENT_LIMIT = 1000
 AUDIT_LIMIT = 5000
+FOR_PEOPLE = (SYSTEMS, INFO)
+"""Keys whose changes alone change nothing that is decided on."""
 REQUEST_LIMIT = 200
 
 Record = TypeVar("Record")
@@ -149,7 +154,7 @@ class _Facts:
 @dataclass(slots=True)
 class State:
     """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes;
-    ``substance`` is that of the last change of anything but a heartbeat."""
+    ``substance`` is that of the last change of anything but what stands :data:`FOR_PEOPLE`."""
 
     revision: int = 0
     substance: int = 0
@@ -161,6 +166,7 @@ class State:
     facts: dict[tuple[str, str], GroupFact] = field(default_factory=dict)
     requests: dict[str, Request] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
+    infos: dict[tuple[str, str], Info] = field(default_factory=dict)
     confirmed: dict[str, Confirmation] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
@@ -189,7 +195,7 @@ class State:
         """Take in one key's new value."""
         self.revision = max(self.revision, entry.revision)
         self.revisions[key] = entry.revision
-        if not key.startswith(SYSTEMS):
+        if not key.startswith(FOR_PEOPLE):
             self.substance = max(self.substance, entry.revision)
         if key == CONFIG:
             self.config = _known(entry.value, ConfigRecord)
@@ -204,6 +210,9 @@ class State:
         elif key.startswith(FACTS):
             fact = self._decoder.decode(entry.value)
             self.facts[fact.group, fact.system] = fact
+        elif key.startswith(INFO):
+            info = _known(entry.value, Info)
+            self.infos[info.resource, info.system] = info
         else:
             self._put_named(key, entry)
 
@@ -234,7 +243,7 @@ class State:
         """Forget a deleted key."""
         self.revision = max(self.revision, revision)
         self.revisions.pop(key, None)
-        if not key.startswith(SYSTEMS):
+        if not key.startswith(FOR_PEOPLE):
             self.substance = max(self.substance, revision)
         name = key.rpartition("/")[2]
         if key == COORDINATOR:
@@ -246,6 +255,9 @@ class State:
         elif key.startswith(FACTS):
             system, _, group = key[len(FACTS) :].partition("/")
             self.facts.pop((group, system), None)
+        elif key.startswith(INFO):
+            system, _, resource = key[len(INFO) :].partition("/")
+            self.infos.pop((resource, system), None)
         for prefix, table in (
             (SYSTEMS, self.heartbeats), (GROUPS, self.intents), (REQUESTS, self.requests), (NOTES, self.notes),
             (CONFIRMED, self.confirmed), (FROZEN, self.frozen), (EVENTS, self.events),

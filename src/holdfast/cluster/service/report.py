@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.cluster.model.configuration import Configuration, Group
-from holdfast.cluster.model.facts import Event, Evidence, GroupFact, Heartbeat, Intent, Note, ResourceState, Wanted
+from holdfast.cluster.model.facts import (
+    Event,
+    Evidence,
+    GroupFact,
+    Heartbeat,
+    Info,
+    Intent,
+    Note,
+    ResourceState,
+    Wanted,
+)
 from holdfast.cluster.plan.status import autodisabled, group_flags, resource_flags
 from holdfast.cluster.service.records import State
 
@@ -157,6 +167,33 @@ def system_report(state: State, name: str) -> SystemReport:
         name, word, beat.incarnation, leads, owns, name in state.frozen, beat.version, beat.protocol, beat.networks,
         state.jeopardy.get(name, ""),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReport:
+    """What the agent of a resource told on a system, and what that is worth: ``Valid``, ``Invalid`` (it could not
+    tell) or ``Stale`` (nothing yet, too long ago, or the system is not there any more)."""
+
+    resource: str
+    system: str
+    worth: str
+    at: float
+    values: Mapping[str, str]
+    trouble: str
+
+
+def info_report(state: State, group: Group, name: str, now: float) -> list[InfoReport]:
+    """Return what the agent of a resource told, of each system that the group may run on; ``now`` is wall-clock."""
+    found = []
+    for system in group.priorities:
+        info = state.infos.get((name, system), Info(name, system, 0.0))
+        resource = group.resources[name]
+        every_s, limit_s = resource.number("InfoInterval", system), resource.number("InfoTimeout", system)
+        old = not info.at or bool(every_s and now - info.at > 2 * every_s + limit_s)
+        gone = state.judged.get(system) != "alive"
+        worth = "Stale" if old or gone else "Invalid" if info.trouble else "Valid"
+        found.append(InfoReport(name, system, worth, info.at, info.values, info.trouble))
+    return found
 
 
 def event_rows(events: Sequence[Event]) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from holdfast.cluster.model.configuration import Resource
@@ -137,9 +137,18 @@ class Worker:
         finally:
             self._do.drop_watchers()
 
+    @property
+    def info_interval_s(self) -> float:
+        """How often people are told about the resource; 0 for never."""
+        return float(self._do.limit("InfoInterval"))
+
     async def act(self, name: str, arguments: Sequence[str]) -> CommandResult:
         """Carry out an action; a timeout is a result too."""
         return await self._do.act(name, arguments)
+
+    async def info(self) -> Mapping[str, str]:
+        """Run info. Raises ``TimeoutError``, or what the agent raises."""
+        return await self._do.info()
 
     def _interval_s(self) -> float:
         if not self.fact.probed:

@@ -6,6 +6,7 @@ the queries are the same for all kinds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from holdfast.cluster.model.attributes import (
 )
 from holdfast.cluster.model.configuration import Group, Values
 from holdfast.cluster.plan.status import intent_state
-from holdfast.cluster.service.report import group_report, living_fact, resource_report, system_report
+from holdfast.cluster.service.report import group_report, info_report, living_fact, resource_report, system_report
 from holdfast.dialects.vcs.session import Session
 from holdfast.kernel.errors import Refusal, Refused
 
@@ -83,6 +84,7 @@ def resource_rows(session: Session, name: str) -> list[Row]:
     rows = [Row("Group", GLOBAL, group.name), Row("Type", GLOBAL, resource.type.name)]
     rows += _settings(resource.values, {one: RESOURCE_ATTRIBUTES[one] for one in _ALWAYS}, systems)
     rows += _resource_states(session, group, name)
+    rows += _told(session, group, name)
     overridden = {
         one: TYPE_ATTRIBUTES[one]
         for one in (*resource.values.common, *resource.values.local)
@@ -103,6 +105,14 @@ def _resource_states(session: Session, group: Group, name: str) -> Iterator[Row]
         goal = intent.wanted if intent is not None and intent.owner == system else None
         yield Row("IState", system, intent_state(known, goal))
         yield Row("State", system, "|".join(flags))
+
+
+def _told(session: Session, group: Group, name: str) -> Iterator[Row]:
+    """ResourceInfo: what the agent's info entry point told last, with what that is worth and when it was."""
+    for one in info_report(session.state, group, name, time.time()):
+        at = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(one.at)) if one.at else ""
+        said = one.trouble or " ".join(f"{key} {value}" for key, value in one.values.items())
+        yield Row("ResourceInfo", one.system, " ".join(filter(None, ("State", one.worth, "Msg", said, "TS", at))))
 
 
 def overridden(session: Session, name: str) -> frozenset[str]:

@@ -98,7 +98,7 @@ def _request(operation: str, options: Sequence[str] = ()) -> Form:
     def run(session: Session, words: Words) -> None:
         name = _named(session, words)
         system = session.system(words.option("sys"))
-        if operation not in ("resource.probe",) and not system:
+        if operation in ("resource.online", "resource.offline", "resource.offprop") and not system:
             raise UsageError(f"-{words.form} RESOURCE -sys SYSTEM")
         flags = {each: "1" for each in options if words.has(each)}
         session.wire.submit(Request("", operation, resource=name, system=system, options=flags), 0.0)
@@ -113,6 +113,13 @@ def _clear(session: Session, words: Words) -> None:
     if not any("FAULTED" in found.get(system, ()) for system in asked):
         raise Refused(Refusal("not-faulted", ""))
     session.wire.submit(Request("", "resource.clear", resource=name, system=words.option("sys")), 0.0)
+
+
+def _refresh_info(session: Session, words: Words) -> list[str]:
+    """``-refreshinfo RESOURCE [-sys SYSTEM]``: what the agent tells now stands in ResourceInfo afterwards."""
+    name, system = _named(session, words), session.system(words.option("sys"))
+    done = session.wire.submit(Request("", "resource.refreshinfo", resource=name, system=system), _ACTION_WAIT_S)
+    return done.output.splitlines()
 
 
 def _action(session: Session, words: Words) -> list[str]:
@@ -144,6 +151,8 @@ FORMS: dict[str, Form] = {
     "offline": _request("resource.offline", ("ignoreparent", "parentprop")),
     "offprop": _request("resource.offprop", ("ignoreparent",)),
     "probe": _request("resource.probe"),
+    "refreshinfo": _refresh_info,
+    "flushinfo": _request("resource.flushinfo"),
     "clear": _clear,
     "action": _action,
     **{
