@@ -130,11 +130,13 @@ def request_of(operation: str, values: Mapping[str, Any]) -> Request:
     options = {
         "mode": str(values.get("mode") or ""),
         "cluster": str(values.get("cluster") or ""),
+        "site": str(values.get("site") or ""),
         "kind": str(values.get("kind") or ""),
         "for_s": str(values.get("for") or 600.0),
         **{name: "1" if values.get(name) else "" for name in _FLAGS},
         "reason": str(values.get("reason") or ""),
         "name": str(values.get("name") or ""),
+        "amounts": str(values.get("amounts") or ""),
         "arguments": "\n".join(values.get("arguments") or ()),
     }
     if operation == "group.authority" and options["mode"] not in ("take", "release"):
@@ -353,12 +355,13 @@ _CHANGES = (
     "group online", "group offline", "group switch", "group freeze", "group unfreeze", "group clear",
     "group maintenance", "group takeover", "resource online", "resource offline", "resource clear", "resource probe",
     "resource action", "resource offprop", "group flush", "group clearadminwait", "group autoenable", "system freeze",
-    "system unfreeze", "system stop", "group authority", "cluster declare",
+    "system unfreeze", "system stop", "system load", "group authority", "cluster declare",
 )  # fmt: skip
 
 
 def wire() -> Wire:
     """Return the handlers of every operation of the cluster domain."""
+    from holdfast.app.alerts import handlers as alert_handlers  # which stand on this module
     from holdfast.app.edits import handlers as edit_handlers  # which stands on this module
     from holdfast.app.fencing import handlers as fence_handlers
     from holdfast.app.system_setup import handlers as setup_handlers
@@ -386,6 +389,7 @@ def wire() -> Wire:
             "type import": _type_import,
             "fence confirm": _fence_confirm,
             **fence_handlers(),
+            **alert_handlers(),
         },
         names,
     )

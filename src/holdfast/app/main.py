@@ -57,6 +57,7 @@ DIALECTS = {
             "haattr",
             "haclus",
             "hahb",
+            "haalert",
             "hauser",
             "halogin",
             "hatrigger",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.app.cluster import read_state, submit, with_store
+from holdfast.app.cluster import read_state, submit, with_client, with_store
 from holdfast.cluster.config.edit import Draft
 from holdfast.cluster.config.files import load
 from holdfast.cluster.model.facts import Request
@@ -54,6 +54,7 @@ def vcs_wire() -> VcsWire:
         _login,
         lambda name, arguments: _trigger(host, name, arguments),
         _forecast,
+        _acknowledge,
         host,
     )
 
@@ -69,6 +70,10 @@ def _edit(work: Callable[[Draft], None], force: bool) -> None:
 
     reason = os.environ.get(REASON, "")
     with_store("", lambda opened, by: edited(opened, by, work, reason, force))
+
+
+def _acknowledge(alert: str, reason: str) -> None:
+    with_client("", lambda client: client.acknowledge(alert, reason))
 
 
 def _writable(wish: bool) -> bool:

@@ -6,6 +6,7 @@ from holdfast.kernel.operation import Operation, Param
 
 _GROUP = Param("group", "The service group.", required=True, positional=True)
 _RESOURCE = Param("resource", "The resource.", required=True, positional=True)
+_SITE = Param("site", "Only a system of this site: a number in SystemZones.")
 _WAIT = Param("wait", "Wait up to so many seconds for the end.", kind="float", default=0.0)
 _CONFIG = Param("config", "The system's file that names the devices; default: HOLDFAST_SYSTEM_CONFIG.")
 
@@ -23,7 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "group online", "Bring a group online.",
         (
-            _GROUP, _system("Where; default: the best system, of a parallel group every living one."),
+            _GROUP, _system("Where; default: the best system, of a parallel group every living one."), _SITE,
             Param("propagate", "First bring the groups online that it requires.", "bool"),
             Param("force", "Also where it is faulted: the faults there are cleared first.", "bool"),
             Param("nopre", "Without the preonline trigger.", "bool"), _WAIT,
@@ -33,7 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "group offline", "Take a group offline.",
         (
-            _GROUP, _system("Where it is now; of a parallel group default: everywhere."),
+            _GROUP, _system("Where it is now; of a parallel group default: everywhere."), _SITE,
             Param("propagate", "First take the groups offline that require it.", "bool"),
             Param("force", "Although a group that requires it is online; that goes offline by its link.", "bool"),
             Param("ifprobed", "Only if every resource is probed there.", "bool"), _WAIT,
@@ -43,7 +44,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "group switch", "Move a group to another system.",
         (
-            _GROUP, Param("to", "The system that is to get it; default: the best one."),
+            _GROUP, Param("to", "The system that is to get it; default: the best one."), _SITE,
             Param("cluster", "The remote cluster that is to get it, with the authority."), _WAIT,
         ),
         ("holdfast group switch VCS_Cluster --to hostb --wait 60", "holdfast group switch web --cluster london"),
@@ -173,6 +174,15 @@ OPERATIONS: tuple[Operation, ...] = (
         ("holdfast system freeze hosta --evacuate --wait 120",),
     ),
     Operation(
+        "system load", "Say what the load of a system is; FailOverPolicy Load goes by it instead of its groups' Load.",
+        (
+            Param("system", "Its name.", required=True, positional=True),
+            Param("amounts", "A number, or NAME NUMBER pairs as in Capacity; none: its groups count.", default=""),
+        ),
+        ("holdfast system load hosta --amounts 30", "holdfast system load hosta --amounts 'CPU 3 Mem 20'",
+         "holdfast system load hosta"),
+    ),
+    Operation(
         "system unfreeze", "Let a system take groups again.",
         (Param("system", "Its name.", required=True, positional=True),), ("holdfast system unfreeze hosta",),
     ),
@@ -198,6 +208,18 @@ OPERATIONS: tuple[Operation, ...] = (
             Param("reason", "Why; it is recorded with your name.", default=""),
         ),
         ("holdfast cluster declare london disaster --failover --reason 'the site burned down'",),
+    ),
+    Operation(
+        "cluster alerts", "Show what waits for a person.",
+        (Param("all", "Also what somebody has taken note of.", "bool"),), ("holdfast cluster alerts",), changes=False,
+    ),
+    Operation(
+        "cluster acknowledge", "Take note of an alert: it is not shown again until something about it changes.",
+        (
+            Param("alert", "Its id.", required=True, positional=True),
+            Param("reason", "What was done about it; it is recorded with your name.", required=True),
+        ),
+        ("holdfast cluster acknowledge NOFAILA_VCS_Cluster --reason 'the spare system is ordered'",),
     ),
     Operation("cluster state", "Show systems, groups and what is being waited for.", (), changes=False,
               examples=("holdfast cluster state",)),

@@ -42,7 +42,13 @@ def picture(scenario: dict[str, Any]) -> View:
     return View(
         build({"main.cf": text}),
         {
-            name: SystemView(name, Life.ALIVE, f"{name}-1", available=scenario.get("free", {}).get(name, {}))
+            name: SystemView(
+                name,
+                Life.ALIVE,
+                f"{name}-1",
+                available=scenario.get("free", {}).get(name, {}),
+                load=scenario.get("said", {}).get(name, {}),
+            )
             for name in SYSTEMS
         },
         intents,
@@ -54,7 +60,8 @@ def picture(scenario: dict[str, Any]) -> View:
 def test_policies(scenario: dict[str, Any]) -> None:
     view = picture(scenario)
     group, leaving = view.configuration.groups["web"], scenario["leaving"]
-    found = place(view, group, near=leaving, avoid=frozenset({leaving}) if leaving else frozenset())
+    avoid = frozenset({leaving}) if leaving else frozenset()
+    found = place(view, group, near=leaving, avoid=avoid, site=scenario.get("site", ""))
     if "starts" in scenario:
         assert first_choice(view, group, found) == scenario["starts"]
         return

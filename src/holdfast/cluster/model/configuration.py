@@ -235,6 +235,10 @@ class Group:
                 waiting.extend(self.parents(name))
         return frozenset(found)
 
+    def in_site(self, system: str, site: str) -> bool:
+        """Whether a system is in a site; an empty site is anywhere. Sites are what SystemZones numbers."""
+        return not site or str(self.zones.get(system, "")) == site
+
     def same_zone(self, one: str, other: str) -> bool:
         """Whether both systems are attached to the same array: True when the group has no zones."""
         return not self.zones or self.zones.get(one) == self.zones.get(other)

@@ -227,6 +227,8 @@ class SystemView:
     how: Departure | None = None
     jeopardy: str = ""
     """Why it was in jeopardy when it was last heard of."""
+    load: Mapping[str, int] = field(default_factory=dict)
+    """What a person or a program said that its load is; empty: that of its groups counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,16 @@ class Freeze:
     frozen: bool
     by: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemLoad:
+    """What a person or a program said that a system's load is, in the unit of its Capacity; empty: it says nothing any
+    more, and the Load of the system's groups counts."""
+
+    system: str
+    amounts: Mapping[str, int] = field(default_factory=dict)
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +328,17 @@ class Request:
     reason: str = ""
     remedy: str = ""
     output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A person took note of an alert, as it was at ``revision``; ``at`` is wall-clock seconds."""
+
+    alert: str
+    revision: int
+    by: str
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

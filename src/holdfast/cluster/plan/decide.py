@@ -68,6 +68,7 @@ def decide(view: View) -> Decision:
         said.words,
         tuple(authorities),
         said.declarations,
+        said.loads,
     )
 
 
@@ -114,6 +115,7 @@ def _answers(view: View, roster: Roster) -> Decision:
         words=tuple(word for one in given for word in one.words),
         authorities=tuple(claim for one in given for claim in one.authorities),
         declarations=tuple(said for one in given for said in one.declarations),
+        loads=tuple(load for one in given for load in one.loads),
     )
 
 

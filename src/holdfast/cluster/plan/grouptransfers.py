@@ -23,9 +23,9 @@ from holdfast.cluster.plan.view import Change, View
 
 def online(view: View, group: Group, intent: Intent, request: Request) -> Outcome:
     """Bring a group online where it was asked for, or on the best system. ``force``: also where it faulted."""
-    running = view.running_on(group)
+    running, site = view.running_on(group), request.options.get("site", "")
     if intent.wanted is Wanted.ONLINE and view.alive(intent.owner) and intent.owner in running:
-        if request.system in ("", intent.owner):
+        if request.system in ("", intent.owner) and group.in_site(intent.owner, site):
             again = replace(intent, overrides={}, loose=(), nopre=option(request, "nopre"), serial=intent.serial + 1)
             again = _forgiven(again, intent.owner, request)
             return accept(view, request, again, "online", f"{group.name} is to be online on {intent.owner}")
@@ -37,7 +37,8 @@ def online(view: View, group: Group, intent: Intent, request: Request) -> Outcom
         first = _children_first(view, group, request)
         if first is not None:
             return first
-    placement = place(view, group, near=intent.owner, only=request.system, forgive=option(request, "force"))
+    force = option(request, "force")
+    placement = place(view, group, near=intent.owner, only=request.system, forgive=force, site=site)
     if not placement.target:
         return no_target(request, placement.rejected, request.system)
     return _send(view, group, intent, request, placement.target, "asked for by a person")
@@ -88,7 +89,8 @@ def switch(view: View, group: Group, intent: Intent, request: Request) -> Outcom
     above = leaning(view, group)
     if above is not None and not option(request, "force"):
         return _leant_on(request, group, above)
-    placement = place(view, group, near=intent.owner, avoid=frozenset({intent.owner}), only=request.system)
+    site, leaving = request.options.get("site", ""), frozenset({intent.owner})
+    placement = place(view, group, near=intent.owner, avoid=leaving, only=request.system, site=site)
     if not placement.target:
         return no_target(request, placement.rejected, request.system)
     target = placement.target
@@ -136,6 +138,9 @@ def offline(view: View, group: Group, intent: Intent, request: Request) -> Outco
     """Take a group offline. ``force``: although a group that requires it is online, which then goes offline too."""
     if intent.owner and request.system and request.system != intent.owner:
         return refuse(request, "not-here", f"{group.name} is on {intent.owner}, not on {request.system}", "")
+    site = request.options.get("site", "")
+    if intent.owner and not group.in_site(intent.owner, site):
+        return refuse(request, "not-here", f"{group.name} is on {intent.owner}, which is not in site {site}", "")
     fact = view.fact(group.name, intent.owner)
     if option(request, "ifprobed") and (fact is None or not fact.probed):
         text = f"{group.name} is not probed on {intent.owner or 'any system'}"

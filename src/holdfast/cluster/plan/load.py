@@ -75,9 +75,10 @@ def rank(view: View, group: Group, system: str) -> Rank:
 
 
 def available(view: View, system: str, besides: str = "") -> float:
-    """Return Capacity less the load of the groups charged to ``system``; of several amounts the scarcest counts."""
+    """Return Capacity less the load of the groups charged to ``system``, or less what its load is said to be; of
+    several amounts the scarcest counts."""
     capacity = amounts(_of_system(view, system, "Capacity"))
-    used = _used(view, system, "Load", besides)
+    used = view.system(system).load or _used(view, system, "Load", besides)
     return min((capacity.get(name, 0) - used.get(name, 0) for name in capacity), default=0)
 
 
@@ -103,7 +104,7 @@ def forecast(view: View, group: Group, system: str) -> float:
 def used_percent(view: View, system: str) -> float:
     """Return how much of a system's Capacity its groups' Load uses, in percent; of several the scarcest counts."""
     capacity = amounts(_of_system(view, system, "Capacity"))
-    used = _used(view, system, "Load")
+    used = view.system(system).load or _used(view, system, "Load")
     return max((100.0 * used.get(name, 0) / number for name, number in capacity.items() if number > 0), default=0.0)
 
 

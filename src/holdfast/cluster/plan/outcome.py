@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from holdfast.cluster.model.facts import Confirmation, Freeze, Intent, Request, RequestState
+from holdfast.cluster.model.facts import Confirmation, Freeze, Intent, Request, RequestState, SystemLoad
 from holdfast.cluster.model.widearea import Authority, Declaration
 from holdfast.cluster.plan.view import Ask, Change, View
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Changes to commit, the request as it is to be recorded, questions; ``freezes`` and ``words`` are of systems,
-    ``authorities`` of global groups, ``declarations`` of remote clusters."""
+    """Changes to commit, the request as it is to be recorded, questions; ``freezes``, ``loads`` and ``words`` are of
+    systems, ``authorities`` of global groups, ``declarations`` of remote clusters."""
 
     changes: tuple[Change, ...] = ()
     request: Request | None = None
@@ -26,6 +26,7 @@ class Outcome:
     words: tuple[Confirmation, ...] = ()
     authorities: tuple[Authority, ...] = ()
     declarations: tuple[Declaration, ...] = ()
+    loads: tuple[SystemLoad, ...] = ()
 
 
 def accept(view: View, request: Request, intent: Intent, kind: str, text: str) -> Outcome:

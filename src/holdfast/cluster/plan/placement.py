@@ -27,19 +27,28 @@ class Placement:
 
 
 def place(
-    view: View, group: Group, near: str = "", avoid: frozenset[str] = frozenset(), only: str = "", forgive: bool = False
+    view: View,
+    group: Group,
+    near: str = "",
+    avoid: frozenset[str] = frozenset(),
+    only: str = "",
+    forgive: bool = False,
+    site: str = "",
 ) -> Placement:
     """Rank the systems of ``group``: first those in the zone of ``near``, then by FailOverPolicy, then as listed.
 
-    ``avoid`` are systems that the group is leaving; ``only`` restricts the choice to one system;
-    ``forgive`` overlooks faults.
+    ``avoid`` are systems that the group is leaving; ``only`` restricts the choice to one system, ``site`` to those of
+    one zone; ``forgive`` overlooks faults.
     """
     rejected: dict[str, str] = {}
     candidates: list[str] = []
     for name in group.priorities:
-        reason = (
-            f"only {only} was asked for" if only and name != only else _objection(view, group, name, avoid, forgive)
-        )
+        if only and name != only:
+            reason = f"only {only} was asked for"
+        elif not group.in_site(name, site):
+            reason = f"only site {site} was asked for"
+        else:
+            reason = _objection(view, group, name, avoid, forgive)
         if reason:
             rejected[name] = reason
         else:

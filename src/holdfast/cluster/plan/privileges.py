@@ -23,7 +23,7 @@ OPERATOR_REQUESTS = frozenset(
         "group.online", "group.offline", "group.switch", "group.clear", "group.flush", "group.freeze",
         "group.unfreeze", "group.clearadminwait", "group.maintenance", "resource.online", "resource.offline",
         "resource.offprop", "resource.clear", "resource.probe", "resource.action", "resource.refreshinfo",
-        "resource.flushinfo", "system.freeze", "system.unfreeze",
+        "resource.flushinfo", "system.freeze", "system.unfreeze", "system.load", "alert.acknowledge",
     )
 )  # fmt: skip
 """What an operator may ask for; everything else that changes anything takes an administrator."""

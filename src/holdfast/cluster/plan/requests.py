@@ -35,6 +35,10 @@ def answer(view: View, request: Request) -> Outcome:
     if request.system and request.system not in group.priorities and not away:
         text = f"{request.system} is not in the SystemList of {group.name}"
         return refuse(request, "no-system", text, "holdfast system list")
+    site = request.options.get("site", "")
+    if site and site not in map(str, group.zones.values()):
+        text = f"no system of {group.name} is in site {site!r}"
+        return refuse(request, "no-site", text, f"SystemZones of {group.name} numbers the sites")
     if group.parallel:
         return _answer_parts(view, group, request, handler)
     return _answer_unit(view, group, request, handler)
@@ -85,8 +89,9 @@ def _parts(view: View, group: Group, request: Request) -> list[Group]:
     """The parts that a request is about: that on the named system, else those on systems that are not lost."""
     if request.system:
         return [group.on(request.system)]
-    everywhere = request.operation in _ALSO_FROZEN
-    return [unit for unit in group.units.values() if everywhere or view.system(unit.at).life is not Life.DEAD]
+    everywhere, site = request.operation in _ALSO_FROZEN, request.options.get("site", "")
+    living = [unit for unit in group.units.values() if everywhere or view.system(unit.at).life is not Life.DEAD]
+    return [unit for unit in living if group.in_site(unit.at, site)]
 
 
 def _unsure(view: View, group: Group, request: Request, intent: Intent) -> bool:
@@ -176,5 +181,6 @@ _ANSWERS: dict[str, _Handler] = {
 _OF_SYSTEMS: dict[str, Callable[[View, Request], Outcome]] = {
     "system.freeze": systemrequests.freeze,
     "system.unfreeze": systemrequests.unfreeze,
+    "system.load": systemrequests.load,
     "cluster.declare": clusterrequests.declare,
 }

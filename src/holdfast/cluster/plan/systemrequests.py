@@ -1,4 +1,4 @@
-"""Requests about a system: freeze it until further notice, with or without sending its groups away, and unfreeze it.
+"""Requests about a system: freeze it, with or without sending its groups away, unfreeze it, say what its load is.
 
 A frozen system gets no group. Evacuation freezes first, so that nothing comes back, and then moves what can be moved;
 a group that can run nowhere else stays, and the answer names it.
@@ -6,10 +6,12 @@ a group that can run nowhere else stays, and the answer names it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, amounts
 from holdfast.cluster.model.configuration import Group
-from holdfast.cluster.model.facts import Freeze, Request, RequestState, Wanted
+from holdfast.cluster.model.facts import Freeze, Request, RequestState, SystemLoad, Wanted
 from holdfast.cluster.plan import grouptransfers
 from holdfast.cluster.plan.outcome import Outcome, done, option, refuse
 from holdfast.cluster.plan.roster import Roster
@@ -64,6 +66,36 @@ def unfreeze(view: View, request: Request) -> Outcome:
     if str(values.get("Frozen", request.system) or "0") != "0":
         return refuse(request, "frozen", f"{request.system} is frozen by its configuration", "set Frozen = 0 there")
     return Outcome(request=done(request), freezes=(Freeze(request.system, False, request.by),))
+
+
+def load(view: View, request: Request) -> Outcome:
+    """Take a person's or a program's word for a system's load: ``amounts`` is a number, or names and numbers; empty
+    takes the word back. FailOverPolicy Load and the load warning go by it (``hasys -load``)."""
+    values = view.configuration.systems.get(request.system)
+    if values is None:
+        return refuse(request, "no-system", f"there is no system {request.system!r}", "holdfast system list")
+    said = _amounts(request.options.get("amounts", "").split())
+    if said is None:
+        return refuse(
+            request, "bad-load", "a load is a number, or names and numbers", "for example 30, or CPU 3 Mem 20"
+        )
+    set_here = values.get("Capacity", request.system)
+    known = amounts(SYSTEM_ATTRIBUTES["Capacity"].default if set_here is None else set_here)
+    strange = [name for name in said if name not in known]
+    if strange:
+        named = " ".join(filter(None, known)) or "a single number"
+        text = f"{request.system} has a Capacity of {named}, not of {strange[0] or 'a single number'}"
+        return refuse(request, "bad-load", text, f"hasys -display {request.system} -attribute Capacity")
+    return Outcome(request=done(request), loads=(SystemLoad(request.system, said, request.by),))
+
+
+def _amounts(words: Sequence[str]) -> dict[str, int] | None:
+    """Return what words say: nothing, one number, or names each with a number; None when they say none of these."""
+    if len(words) == 1:
+        words = ["", *words]
+    if len(words) % 2 or not all(number.isdecimal() for number in words[1::2]):
+        return None
+    return {name: int(number) for name, number in zip(words[::2], words[1::2], strict=True)}
 
 
 def progress(view: View, request: Request) -> Request | None:

@@ -22,6 +22,7 @@ from holdfast.cluster.model.facts import (
     Request,
     ResourceState,
     Standing,
+    SystemLoad,
     SystemView,
 )
 from holdfast.cluster.model.widearea import Authority, Declaration, RemoteCluster
@@ -120,7 +121,8 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the coordinator will commit: intents, notes, outcomes of requests, frozen systems, people's words about dead
-    ones, the authority over global groups, what is declared of remote clusters; and what it must ask first."""
+    ones, the authority over global groups, what is declared of remote clusters, what systems' load is said to be; and
+    what it must ask first."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -130,3 +132,4 @@ class Decision:
     words: tuple[Confirmation, ...] = ()
     authorities: tuple[Authority, ...] = ()
     declarations: tuple[Declaration, ...] = ()
+    loads: tuple[SystemLoad, ...] = ()

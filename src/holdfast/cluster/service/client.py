@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from holdfast.cluster.config.builder import build
 from holdfast.cluster.model.configuration import Configuration
-from holdfast.cluster.model.facts import Confirmation, Event, Request, RequestState
+from holdfast.cluster.model.facts import Acknowledgement, Confirmation, Event, Request, RequestState
 from holdfast.cluster.plan.privileges import denial
+from holdfast.cluster.service.alerts import alerts
 from holdfast.cluster.service.machine import Clock
 from holdfast.cluster.service.records import (
+    ALERTS,
     AUDIT,
     CONFIG,
     CONFIRMED,
@@ -121,6 +123,25 @@ class ClusterClient:
         )
         told = audit(event, self._clock.token())
         await self._store.transact([], [Put(CONFIRMED + system, encode(word)), told])
+        return word
+
+    async def acknowledge(self, alert: str, reason: str) -> Acknowledgement:
+        """Take note of an alert. Raises ``Refused`` for one that is not there, or without a reason."""
+        state = await self.state()
+        denied = denial(configuration_of(state), self._by, "alert.acknowledge")
+        if denied is not None:
+            raise Refused(denied)
+        found = next((one for one in alerts(state, configuration_of(state)) if one.id == alert), None)
+        if found is None:
+            raise Refused(Refusal("no-alert", f"there is no alert {alert!r}", "holdfast cluster alerts"))
+        if not reason:
+            raise Refused(
+                Refusal("no-reason", "who takes note of an alert says why", 'haalert -delete ID -notes "..."')
+            )
+        word = Acknowledgement(alert, found.revision, self._by, reason, self._clock.wall())
+        event = Event(self._clock.wall(), "audit", f"takes note of alert {alert}", by=self._by, reason=reason)
+        told = audit(event, self._clock.token())
+        await self._store.transact([], [Put(ALERTS + alert, encode(word)), told])
         return word
 
 

@@ -321,7 +321,7 @@ class Coordinator:
         lines = [change.text for change in decision.changes]
         claimed = [AUTHORITY + one.group for one in decision.authorities]
         compares += [Compare(key, state.revisions.get(key, 0)) for key in claimed]
-        parts = (self._teller.freezes, self._teller.wide_area, self._teller.notes)
+        parts = (self._teller.freezes, self._teller.loads, self._teller.wide_area, self._teller.notes)
         for more, told in (part(state, decision, stamp) for part in parts):
             writes += more
             lines += told

@@ -8,6 +8,7 @@ takes the coordinator's word, which stands in the store.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from holdfast.cluster.model.configuration import Configuration
 from holdfast.cluster.model.facts import Departure, Life, RequestState, SystemView
@@ -34,9 +35,10 @@ def picture(
         for key, fact in state.facts.items()
         if key[1] in systems and fact.incarnation == systems[key[1]].incarnation
     }
+    loaded = {name: replace(systems[name], load=said.amounts) for name, said in state.loads.items() if name in systems}
     return View(
         configuration=configuration,
-        systems=systems,
+        systems={**systems, **loaded} if loaded else systems,
         intents=state.intents,
         facts=facts,
         last_facts=state.facts,

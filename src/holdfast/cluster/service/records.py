@@ -6,9 +6,11 @@
 ``cluster/systems/NAME``   the heartbeat, written each interval under a lease
 ``cluster/groups/NAME``    the intent; of a parallel group one for each system, ``cluster/groups/NAME@SYSTEM``
 ``cluster/frozen/SYSTEM``  that a person froze a system until further notice
+``cluster/load/SYSTEM``     what a system's load is said to be
 ``cluster/facts/SYSTEM/GROUP``  what a system sees of a group
 ``cluster/requests/ID``    what people asked for, and what became of it
 ``cluster/notes/GROUP``    why a group is where it is
+``cluster/alerts/ID``      that a person took note of an alert
 ``cluster/info/SYSTEM/RESOURCE``  what a resource's agent tells people; no planner reads it
 ``cluster/confirmed/SYSTEM``    a person's word that an incarnation is dead
 ``cluster/authority/GROUP``  this cluster's word on who may run a global group, with a counter
@@ -31,6 +33,7 @@ import msgspec
 
 from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import (
+    Acknowledgement,
     Confirmation,
     CoordinatorRecord,
     Event,
@@ -42,6 +45,7 @@ from holdfast.cluster.model.facts import (
     Note,
     Request,
     ResourceFact,
+    SystemLoad,
 )
 from holdfast.cluster.model.widearea import Authority, Declaration, RemoteCluster
 from holdfast.kernel.errors import InputError
@@ -54,10 +58,12 @@ COORDINATOR = "cluster/coordinator"
 SYSTEMS = "cluster/systems/"
 GROUPS = "cluster/groups/"
 FROZEN = "cluster/frozen/"
+LOADS = "cluster/load/"
 FACTS = "cluster/facts/"
 REQUESTS = "cluster/requests/"
 NOTES = "cluster/notes/"
 INFO = "cluster/info/"
+ALERTS = "cluster/alerts/"
 CONFIRMED = "cluster/confirmed/"
 JUDGED = "cluster/judged"
 JEOPARDY = "cluster/jeopardy"
@@ -69,7 +75,7 @@ AUDIT = "cluster.audit/"
 
 EVENT_LIMIT = 1000
 AUDIT_LIMIT = 5000
-FOR_PEOPLE = (SYSTEMS, INFO)
+FOR_PEOPLE = (SYSTEMS, INFO, ALERTS)
 """Keys whose changes alone change nothing that is decided on."""
 REQUEST_LIMIT = 200
 
@@ -151,6 +157,23 @@ class _Facts:
         return GroupFact(**given, resources=resources)
 
 
+_NAMED: Mapping[str, tuple[str, type]] = {
+    SYSTEMS: ("heartbeats", Heartbeat),
+    GROUPS: ("intents", Intent),
+    REQUESTS: ("requests", Request),
+    NOTES: ("notes", Note),
+    FROZEN: ("frozen", Freeze),
+    LOADS: ("loads", SystemLoad),
+    CONFIRMED: ("confirmed", Confirmation),
+    ALERTS: ("acknowledged", Acknowledgement),
+    EVENTS: ("events", Event),
+    AUTHORITY: ("authorities", Authority),
+    REMOTES: ("remotes", RemoteCluster),
+    DECLARED: ("declared", Declaration),
+}
+"""Prefix of keys that end in a name → the table of :class:`State` that holds them by it, and what they hold."""
+
+
 @dataclass(slots=True)
 class State:
     """Everything under ``cluster/`` at one revision, decoded. ``revisions`` are those of the keys' last changes;
@@ -172,6 +195,8 @@ class State:
     judged: dict[str, str] = field(default_factory=dict)
     jeopardy: dict[str, str] = field(default_factory=dict)
     frozen: dict[str, Freeze] = field(default_factory=dict)
+    acknowledged: dict[str, Acknowledgement] = field(default_factory=dict)
+    loads: dict[str, SystemLoad] = field(default_factory=dict)
     authorities: dict[str, Authority] = field(default_factory=dict)
     remotes: dict[str, RemoteCluster] = field(default_factory=dict)
     declared: dict[str, Declaration] = field(default_factory=dict)
@@ -217,27 +242,10 @@ class State:
             self._put_named(key, entry)
 
     def _put_named(self, key: str, entry: Entry) -> None:
-        name = key.rpartition("/")[2]
-        if key.startswith(SYSTEMS):
-            self.heartbeats[name] = _known(entry.value, Heartbeat)
-        elif key.startswith(GROUPS):
-            self.intents[name] = _known(entry.value, Intent)
-        elif key.startswith(REQUESTS):
-            self.requests[name] = _known(entry.value, Request)
-        elif key.startswith(NOTES):
-            self.notes[name] = _known(entry.value, Note)
-        elif key.startswith(FROZEN):
-            self.frozen[name] = _known(entry.value, Freeze)
-        elif key.startswith(CONFIRMED):
-            self.confirmed[name] = _known(entry.value, Confirmation)
-        elif key.startswith(EVENTS):
-            self.events[name] = _known(entry.value, Event)
-        elif key.startswith(AUTHORITY):
-            self.authorities[name] = _known(entry.value, Authority)
-        elif key.startswith(REMOTES):
-            self.remotes[name] = _known(entry.value, RemoteCluster)
-        elif key.startswith(DECLARED):
-            self.declared[name] = _known(entry.value, Declaration)
+        for prefix, (table, kind) in _NAMED.items():
+            if key.startswith(prefix):
+                getattr(self, table)[key.rpartition("/")[2]] = _known(entry.value, kind)
+                return
 
     def drop(self, key: str, revision: int) -> None:
         """Forget a deleted key."""
@@ -245,7 +253,6 @@ class State:
         self.revisions.pop(key, None)
         if not key.startswith(FOR_PEOPLE):
             self.substance = max(self.substance, revision)
-        name = key.rpartition("/")[2]
         if key == COORDINATOR:
             self.coordinator = None
         elif key == CONFIG:
@@ -258,10 +265,6 @@ class State:
         elif key.startswith(INFO):
             system, _, resource = key[len(INFO) :].partition("/")
             self.infos.pop((resource, system), None)
-        for prefix, table in (
-            (SYSTEMS, self.heartbeats), (GROUPS, self.intents), (REQUESTS, self.requests), (NOTES, self.notes),
-            (CONFIRMED, self.confirmed), (FROZEN, self.frozen), (EVENTS, self.events),
-            (AUTHORITY, self.authorities), (REMOTES, self.remotes), (DECLARED, self.declared),
-        ):  # fmt: skip
+        for prefix, (table, _) in _NAMED.items():
             if key.startswith(prefix):
-                table.pop(name, None)
+                getattr(self, table).pop(key.rpartition("/")[2], None)

@@ -16,6 +16,7 @@ from holdfast.cluster.service.records import (
     FROZEN,
     JEOPARDY,
     JUDGED,
+    LOADS,
     NOTES,
     State,
     encode,
@@ -43,6 +44,15 @@ class Teller:
             kind = "freeze" if mark.frozen else "unfreeze"
             event = Event(self._clock.wall(), kind, mark.system, "", mark.system, mark.by, mark.reason, state.revision)
             writes.append(Put(event_key(stamp, 400 + place), encode(event)))
+        return writes, []
+
+    def loads(self, state: State, decision: Decision, stamp: int) -> Told:
+        """Return what the load of systems is said to be; history does not tell of it: programs say it often."""
+        writes: list[Write] = [
+            Put(LOADS + said.system, encode(said)) if said.amounts else Delete(LOADS + said.system)
+            for said in decision.loads
+            if said.amounts or said.system in state.loads
+        ]
         return writes, []
 
     def wide_area(self, state: State, decision: Decision, stamp: int) -> Told:

@@ -126,6 +126,10 @@ def system_rows(session: Session, name: str) -> list[Row]:
     values = session.configuration.systems[session.named_system(name)]
     rows = list(_settings(values, SYSTEM_ATTRIBUTES, [name]))
     report = system_report(session.state, name)
+    told = session.state.loads.get(name)
+    if told is not None:
+        amounts = " ".join(f"{key} {number}".strip() for key, number in told.amounts.items())
+        rows.append(Row("DynamicLoad", GLOBAL, amounts))
     seen = [Row("TFrozen", GLOBAL, "1" if report.frozen else "0"), Row("SysState", GLOBAL, report.state)]
     if report.networks:
         links = " ".join(f"{name} {'UP' if works else 'DOWN'}" for name, works in report.networks.items())

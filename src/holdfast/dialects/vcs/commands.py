@@ -6,7 +6,19 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from holdfast.dialects.vcs import changes, engine, groups, hacf, messages, resources, status, systems, trigger, users
+from holdfast.dialects.vcs import (
+    alert,
+    changes,
+    engine,
+    groups,
+    hacf,
+    messages,
+    resources,
+    status,
+    systems,
+    trigger,
+    users,
+)
 from holdfast.dialects.vcs.session import Form, VcsWire, run_form
 
 FORMS: dict[str, dict[str, Form]] = {
@@ -19,6 +31,7 @@ FORMS: dict[str, dict[str, Form]] = {
     "haclus": systems.CLUSTER_FORMS,
     "hahb": systems.HEARTBEAT_FORMS,
     "haconf": changes.FORMS,
+    "haalert": alert.FORMS,
     "hauser": users.FORMS,
     "halogin": users.LOGIN_FORMS,
     "hacf": hacf.FORMS,

@@ -79,5 +79,5 @@ def _start(session: Session, _words: Words) -> list[str]:
 STOP_FORMS: dict[str, Form] = {"all": _stop("all"), "local": _stop("local"), "sys": _stop("sys")}
 """Forms of ``hastop``."""
 
-START_FORMS: dict[str, Form] = {"": _start, "local": _start, "onenode": _start}
+START_FORMS: dict[str, Form] = {"": _start, "local": _start, "onenode": _start, "stale": _start}
 """Forms of ``hastart``."""

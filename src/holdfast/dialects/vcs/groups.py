@@ -108,9 +108,11 @@ def request(operation: str, where: str = "sys", options: Sequence[str] = (), mus
         group = session.group(_named(words))
         away = words.option("clus")
         system = words.option(where) if away else session.system(words.option(where))
-        if must and not system and not words.has("any"):
-            raise UsageError(f"-{words.form} GROUP -{where} SYSTEM, or -any")
+        site = words.option("site")
+        if must and not system and not words.has("any") and not site:
+            raise UsageError(f"-{words.form} GROUP -{where} SYSTEM, or -any, or -site SITE")
         flags = {name: "1" for name in options if words.has(name)} | ({"cluster": away} if away else {})
+        flags |= {"site": site} if site else {}
         session.wire.submit(Request("", operation, group.name, system=system, options=flags), 0.0)
 
     return run

@@ -17,6 +17,7 @@ from holdfast.cluster.model.facts import Request
 from holdfast.cluster.service.client import configuration_of
 from holdfast.cluster.service.records import State
 from holdfast.dialects.vcs.layout import ABSENT, message
+from holdfast.dialects.vcs.options import unknown_option
 from holdfast.kernel.errors import Refusal, Refused, abridged
 
 if TYPE_CHECKING:  # a command that asks for no forecast does not pay for the planner
@@ -44,7 +45,7 @@ class VcsWire:
     committed, open or close it (True when that changed anything), follow the state until somebody interrupts, start
     this machine's system (and say what was done), act as a user (with an empty name as oneself again),
     run a trigger (how many programs, and the exit code of the first that failed), foresee what becomes of a group whose
-    system is lost."""
+    system is lost, take note of an alert with a reason."""
 
     state: Callable[[], State]
     submit: Callable[[Request, float], Request]
@@ -56,6 +57,7 @@ class VcsWire:
     login: Callable[[str, str], str] = _unbound
     trigger: Callable[[str, Sequence[str]], tuple[int, int]] = _unbound
     forecast: Callable[[State, str], Forecast] = _unbound
+    acknowledge: Callable[[str, str], None] = _unbound
     local: Host = field(default_factory=Host)
 
 
@@ -188,6 +190,9 @@ def run_form(
         if name in _OF_A_CLUSTER:
             words, there = _cluster_named(session, words)
             session = session if not there else _remote(session, there, name, words)
+        wrong = unknown_option(name, words.form, words.options)
+        if wrong:
+            raise UsageError(wrong)
         lines = form(session, words)
     except UsageError as error:
         err.write(f"{name}: {abridged(str(error))}\n")

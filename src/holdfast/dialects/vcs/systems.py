@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, amounts
+from holdfast.cluster.model.attributes import SYSTEM_ATTRIBUTES, TYPE_ATTRIBUTES, amounts
+from holdfast.cluster.model.attributes import Kind as Number
 from holdfast.cluster.model.facts import Request, Wanted
+from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
 from holdfast.cluster.model.widearea import RemoteCluster
 from holdfast.cluster.service.report import system_report
 from holdfast.dialects.vcs import layout, queries
-from holdfast.dialects.vcs.attributes import Row, cluster_rows, system_rows, type_rows
+from holdfast.dialects.vcs.attributes import Row, cluster_rows, show, system_rows, type_rows
 from holdfast.dialects.vcs.changes import apply, change
 from holdfast.dialects.vcs.session import Form, Session, UsageError, Words
 from holdfast.kernel.errors import Refusal, Refused
 
+TIMING = {"HeartbeatInterval": HEARTBEAT_INTERVAL_S, "LeaseTime": LEASE_TTL_S, "Margin": MARGIN_S}
+"""Defaults of the engine's own times; a system's file may set others. Seconds."""
 _GONE = ("EXITED", "UNKNOWN", "FAULTED")
 
 
@@ -71,8 +75,10 @@ def _use(session: Session, words: Words) -> list[str]:
         for intent in session.state.intents.values()
         if intent.group in groups and intent.owner == name and intent.wanted is Wanted.ONLINE
     ]
+    told = session.state.loads.get(name)
+    said = {} if told is None else told.amounts
     for key, capacity in capacities.items():
-        used = sum(load.get(key, 0) for load in loads)
+        used = said[key] if key in said else sum(load.get(key, 0) for load in loads)
         lines.append(f"{name:<12} {key or 'Capacity':<21} {capacity:<10} {used:<10} {capacity - used}")
     return lines
 
@@ -92,6 +98,12 @@ def _frozen(value: str) -> Form:
     return run
 
 
+def _load(session: Session, words: Words) -> None:
+    """``-load SYSTEM [VALUE | NAME VALUE ..]``; without a value the load of its groups counts again."""
+    name = session.named_system(_named(words))
+    session.wire.submit(Request("", "system.load", system=name, options={"amounts": " ".join(words.plain[1:])}), 0.0)
+
+
 def _delete(session: Session, words: Words) -> None:
     name = session.named_system(_named(words))
     state = system_report(session.state, name).state
@@ -105,6 +117,19 @@ def _force(session: Session, words: Words) -> None:
     state = system_report(session.state, name).state
     reason = f"{name} is {state}: a system never waits here for a person to choose its configuration"
     raise Refused(Refusal("not-waiting", reason, "the committed configuration holds: holdfast config history"))
+
+
+def _license(_session: Session, _words: Words) -> list[str]:
+    return ["VCS NOTICE there is no license to update: none is needed"]
+
+
+def _tunables(session: Session, words: Words) -> list[str]:
+    """``-dumptunables``: the numbers that the engine goes by here, those of the types included."""
+    if words.first():
+        session.named_system(words.first())
+    rows = [layout.two(name, str(seconds)) for name, seconds in TIMING.items()]
+    rows += [layout.two(one.name, show(one.default)) for one in TYPE_ATTRIBUTES.values() if one.kind is Number.INT]
+    return [layout.CLUSTER_HEADING, *rows]
 
 
 def _named(words: Words) -> str:
@@ -165,7 +190,10 @@ SYSTEM_FORMS: dict[str, Form] = {
     "util": _use,
     "freeze": _frozen("1"),
     "unfreeze": _frozen("0"),
+    "load": _load,
     "force": _force,
+    "updatelic": _license,
+    "dumptunables": _tunables,
     "delete": _delete,
     **{
         form: change("hasys", usage)
