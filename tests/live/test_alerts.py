@@ -1,4 +1,4 @@
-"""What waits for a person: shown while its cause is there, put aside by who saw to it, back when the cause comes back."""
+"""What waits for a person: shown while its cause is there, put aside by who saw to it, back when it changes."""
 
 from __future__ import annotations
 

@@ -318,12 +318,13 @@ def _cluster_audit(store: str, values: Mapping[str, Any]) -> Answer:
 
 
 def _type_list(_store: str, _values: Mapping[str, Any]) -> Answer:
+    from holdfast.app.system import agents_of
     from holdfast.cluster.agents import ocf_metadata
-    from holdfast.cluster.agents.registry import BUILT_IN
 
+    built_in = sorted(agents_of(()))
     agents = [str(name) for name in ocf_metadata.installed(os.environ.get("OCF_ROOT", ocf_metadata.OCF_ROOT))]
-    rows = [(name, "built in") for name in sorted(BUILT_IN)] + [(name, "holdfast type import") for name in agents]
-    return Answer({"types": sorted(BUILT_IN), "ocf": agents}, table(("type or agent", "how to use it"), rows))
+    rows = [(name, "built in") for name in built_in] + [(name, "holdfast type import") for name in agents]
+    return Answer({"types": built_in, "ocf": agents}, table(("type or agent", "how to use it"), rows))
 
 
 def _type_import(store: str, values: Mapping[str, Any]) -> Answer:

@@ -68,6 +68,7 @@ import holdfast
 from holdfast.app.fencing import check_devices, read_devices
 from holdfast.cluster.agents.power import FenceAgents
 from holdfast.cluster.agents.registry import BUILT_IN, Agents
+from holdfast.cluster.agents.remotegroup import RemoteGroup
 from holdfast.cluster.agents.systemd import ON_EXPIRY
 from holdfast.cluster.model.power import PowerDevice
 from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
@@ -78,6 +79,7 @@ from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
 from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.networks import Networks
+from holdfast.cluster.service.othercluster import StoredClusters
 from holdfast.cluster.service.wac import WideArea
 from holdfast.cluster.service.widebeat import echo_socket
 from holdfast.dialects.vcs.enginelog import EngineLog
@@ -307,7 +309,10 @@ def resume_guard(pid: int) -> bool:
 def agents_of(names: tuple[str, ...]) -> Agents:
     """Return the agents by type: the built-in ones, those that the file names as ``module:Type``, and for any other
     type one that runs what the type itself names."""
+    from holdfast.app.store import open_store
+
     agents: dict[str, Agent] = {kind: factory() for kind, factory in BUILT_IN.items()}
+    agents["RemoteGroup"] = RemoteGroup(StoredClusters(open_store, "holdfast"))
     for name in names:
         agents[name.rpartition(":")[2]] = load(name)()
     return Agents(agents)

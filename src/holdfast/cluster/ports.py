@@ -136,6 +136,17 @@ class Power(Protocol):
         """End ``system``; evidence once that is confirmed, a refusal when it cannot be."""
 
 
+class OtherClusters(Protocol):
+    """Clusters that have their own store, for a resource that stands on a group of one of them."""
+
+    async def states(self, store: str, group: str) -> Mapping[str, str]:
+        """Return a group's flags by system. Raises ``Refused`` or ``Unavailable``."""
+
+    async def ask(self, store: str, operation: str, group: str, system: str, wait_s: float) -> None:
+        """Ask for a group to be online or offline, on a system or (empty) anywhere, and wait for it. Raises
+        ``Refused``, ``Unavailable``, or ``HoldfastError`` when it takes longer."""
+
+
 class Standings(Protocol):
     """Knows whether a group's data is current on a system's side."""
 

@@ -72,7 +72,8 @@ class ResourceFact:
     """One resource on one system. ``restarts`` counts local restarts since it was last stable; ``keeps`` says that it
     is never taken offline, so that the group may be offline while it is online. ``timed_out``: the last monitor ran out
     of time. ``admin_wait``: why an administrator must look (ManageFaults NONE, or clean was given up). ``intentional``:
-    it was stopped on purpose from outside. ``broken``: it is there and does not work, so nothing may stand on it."""
+    it was stopped on purpose from outside. ``broken``: it is there and does not work, so nothing may stand on it.
+    ``unclear``: it was online, and the last monitor could not tell."""
 
     state: ResourceState = ResourceState.UNKNOWN
     phase: Phase = Phase.IDLE
@@ -86,6 +87,7 @@ class ResourceFact:
     admin_wait: CleanReason | None = None
     intentional: bool = False
     broken: bool = False
+    unclear: bool = False
 
     @property
     def settled_offline(self) -> bool:

@@ -55,7 +55,7 @@ def resource_flags(fact: ResourceFact | None) -> tuple[str, ...]:
     if fact is None or not fact.probed:
         return ("OFFLINE", "STATE UNKNOWN")
     flags = [fact.state.value if fact.state is not ResourceState.UNKNOWN else "OFFLINE"]
-    if fact.state is ResourceState.UNKNOWN:
+    if fact.state is ResourceState.UNKNOWN or fact.unclear:
         flags.append("STATE UNKNOWN")
     if fact.faulted:
         flags = ["FAULTED"] if fact.state is ResourceState.OFFLINE else [*flags, "FAULTED"]

@@ -183,8 +183,10 @@ class Worker:
             await self._clean(finding.reason, detail or "went offline unexpectedly")
         elif finding.verdict is Verdict.FINE or before is not ResourceState.ONLINE:
             self._settle(result)
-        elif seen is None:
+        elif result is None:
             self._set(timed_out=True)
+        elif seen is ResourceState.UNKNOWN:
+            self._set(unclear=True, timed_out=False, detail=result.detail)
 
     def _waits_or_rests(self, before: ResourceState) -> bool:
         """Whether a finding is only taken note of: nothing is to be mended, or an administrator is waited for."""
@@ -208,7 +210,7 @@ class Worker:
         self._set(
             state=result.state, faulted=faulted, detail=detail, timed_out=False,
             probed=self.fact.probed or result.state is not ResourceState.UNKNOWN,
-            intentional=self.fact.intentional and not online, broken=result.broken,
+            intentional=self.fact.intentional and not online, broken=result.broken, unclear=False,
         )  # fmt: skip
 
     # --- orders
@@ -227,7 +229,7 @@ class Worker:
         self._counters = replace(self._counters, tolerated=0, retries=0, troubled_at=self._now())
         self._set(
             state=ResourceState.ONLINE, phase=Phase.IDLE, faulted=False, detail="", intentional=False, timed_out=False,
-            broken=False,
+            broken=False, unclear=False,
         )  # fmt: skip
 
     async def _started(self) -> Failure | None:
@@ -256,7 +258,10 @@ class Worker:
             await self._clean(trouble.reason, trouble.text)
             return
         self._counters = Counters()
-        self._set(state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="", timed_out=False, broken=False)
+        self._set(
+            state=ResourceState.OFFLINE, phase=Phase.IDLE, restarts=0, detail="", timed_out=False, broken=False,
+            unclear=False,
+        )  # fmt: skip
 
     # --- clean
 
@@ -283,7 +288,7 @@ class Worker:
 
     def _leave_alone(self, detail: str) -> None:
         """The group was frozen meanwhile: nothing more is done, and what is there now the next monitor says."""
-        self._set(phase=Phase.IDLE, state=ResourceState.UNKNOWN, clean_failing=False, detail=detail)
+        self._set(phase=Phase.IDLE, state=ResourceState.UNKNOWN, clean_failing=False, unclear=False, detail=detail)
         self._event.set()
 
     def _after_clean(self, reason: CleanReason, detail: str, abandoned: bool) -> None:
@@ -292,7 +297,7 @@ class Worker:
         self._around.log("warning" if faulted else "info", f"{self.resource.name} cleaned: {sequel.value}")
         self._set(
             state=ResourceState.OFFLINE, phase=Phase.IDLE, clean_failing=False, faulted=faulted, detail=detail,
-            probed=True, restarts=self._counters.restarts, timed_out=False, broken=False,
+            probed=True, restarts=self._counters.restarts, timed_out=False, broken=False, unclear=False,
         )  # fmt: skip
 
     async def _wait_for_admin(self, reason: CleanReason, detail: str) -> None:
