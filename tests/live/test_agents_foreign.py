@@ -26,6 +26,15 @@ def test_lsb(tmp_path: Path, isolation: str) -> None:
     assert "chmod 755" in found["not executable"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: port 80, /run")
+@pytest.mark.skipif(not Path("/etc/init.d/nginx").exists(), reason="needs nginx")
+def test_an_init_script_of_debian_with_the_service_it_is_for(tmp_path: Path) -> None:
+    found = play(FILE, "debian_lsb", tmp_path)
+    insist_a_whole_life(found)
+    assert found["break"] < EVENT_LIMIT_MS
+    assert found["left"] == [], "nothing of the web server is left"
+
+
 @BOTH
 def test_script_agent_of_a_type_of_its_own(tmp_path: Path, isolation: str) -> None:
     found: dict[str, Any] = play(FILE, "scripts", tmp_path, isolation)
