@@ -8,7 +8,7 @@ DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 nftables util-linux etcd-ser
 PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping
 AGENTS := resource-agents fence-agents kmod nginx-light postgresql iputils-ping libxml2-utils
 
-.PHONY: run test check unit sim sim-gate drill packages agent-packages peer-packages docs man clean
+.PHONY: run test check fuzz unit sim sim-gate drill packages agent-packages peer-packages docs man clean
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
@@ -48,6 +48,11 @@ bench-%: $(BIN)/.test packages
 FAULTS ?= 200
 chaos: $(BIN)/.test packages
 	$(BIN)/python -m bench.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+# Bad input, guided by coverage: make fuzz RUNS=1000000 SEED=3. The gate's share is in the tests.
+RUNS ?= 100000
+fuzz: $(BIN)/.test
+	FUZZ_RUNS=$(RUNS) FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -q -s -n 2 tests/fuzz
 
 docs: $(BIN)/.docs
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build

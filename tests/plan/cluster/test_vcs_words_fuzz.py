@@ -80,7 +80,7 @@ def test_any_words_are_answered_or_refused(lines: list[tuple[tuple[str, str], li
     wire = VcsWire(
         held.state, submit, lambda _path: build(held.files), held.change, lambda _wish: True,
         lambda look: look(held.state()), lambda: "", lambda _user, _password: "", lambda _name, _arguments: (0, 0),
-        Host("a"),
+        acknowledge=lambda _alert, _reason: None, local=Host("a"),
     )  # fmt: skip
     for (name, form), words in lines:
         before, commits = dict(held.files), held.commits
