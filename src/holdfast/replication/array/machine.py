@@ -104,6 +104,10 @@ class Machine:
         """Return the relations in which the volume is source or target."""
         return self._flashes.get(volume, ())
 
+    def plain(self, volume: str) -> bool:
+        """Whether the volume stands in no relation: nothing records its changes, so its writes need no log."""
+        return volume in self._plain
+
     def _index(self) -> None:
         self._flashes: dict[str, tuple[Flash, ...]] = {}
         for flash in self.image.flashes.values():
@@ -112,6 +116,7 @@ class Machine:
         for name, volume in self.image.volumes.items():
             self.logs.setdefault(name, ActivityLog(-(-volume.size_bytes // REGION_BYTES)))
             self.prepared.setdefault(name, set())
+        self._plain = self.image.volumes.keys() - self.image.pairs.keys() - self._flashes.keys()
 
     def apply(self, change: Change) -> None:
         """Become the array after ``change``; the shell has made it durable. Prepared regions are forgotten."""

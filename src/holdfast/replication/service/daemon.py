@@ -76,8 +76,8 @@ class Daemon:
         tls = server_context(self._config.identity)
         mirror_server = MirrorServer(self.mirror, self.spawn)
         await self._listen(self._config.mirror, mirror_server.serve, tls)
-        await self._listen(self._config.nbd, self.nbd.serve, None)
         loop = asyncio.get_running_loop()
+        await self._listen_for_hosts(loop)
         identity = Identity.load(self._config.identity)
         self._rpc = RpcServer(self._config.management, identity, self.management.methods(loop))
         self._rpc.start()
@@ -106,6 +106,14 @@ class Daemon:
             )
         except OSError as error:
             raise HoldfastError(f"cannot listen on {address}: {error.strerror}", "is the address in use?") from error
+
+    async def _listen_for_hosts(self, loop: asyncio.AbstractEventLoop) -> None:
+        host, _, port = self._config.nbd.rpartition(":")
+        try:
+            self._servers.append(await loop.create_server(self.nbd.session, host, int(port)))
+        except OSError as error:
+            text = f"cannot listen on {self._config.nbd}: {error.strerror}"
+            raise HoldfastError(text, "is the address in use?") from error
 
     def _start_copy(self, target: str) -> None:
         self.mirror.once(f"flash {target}", lambda: self._copy(target))
@@ -142,6 +150,7 @@ class Daemon:
             await asyncio.to_thread(self._rpc.stop)
         for server in self._servers:
             server.close()
+        await self.nbd.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

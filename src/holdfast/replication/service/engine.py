@@ -43,6 +43,9 @@ class Engine:
     def commit(self, change: Change) -> None:
         """Make a command durable, then let it take effect."""
         before = self.machine.image
+        for volume in related(change.image) - related(before):
+            if volume in before.volumes:  # its writes were not logged: none may be lost that a copy has seen
+                self.media.sync(volume)
         self.media.sync_bits()
         self.media.commit(change.image, dict(change.fresh), before)
         self.machine.apply(change)
@@ -51,10 +54,33 @@ class Engine:
 
     def read(self, volume: str, offset: int, length: int) -> bytes:
         """Return the volume's bytes as its host sees them."""
+        if self.machine.plain(volume):
+            return self.media.read(volume, offset, length)
         pieces = self.machine.read_plan(volume, offset, length)
         if len(pieces) == 1:
             return self.media.read(pieces[0].volume, offset, length)
         return b"".join(self.media.read(piece.volume, piece.offset, piece.length) for piece in pieces)
+
+    def read_into(self, volume: str, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with the volume's bytes as its host sees them."""
+        start = offset
+        for piece in self.machine.read_plan(volume, offset, len(view)):
+            self.media.read_into(piece.volume, piece.offset, view[start - offset : start - offset + piece.length])
+            start += piece.length
+
+    def extents(self, volume: str, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
+        """Return at most ``most`` runs from ``offset`` on: how long, and whether they are a hole in the file that the
+        bytes come from. A run may be cut short; together they cover the whole of ``length`` unless there are more."""
+        found: list[tuple[int, bool]] = []
+        for piece in self.machine.read_plan(volume, offset, length):
+            for size, hole in self.media.runs(piece.volume, piece.offset, piece.length):
+                if found and found[-1][1] == hole:
+                    found[-1] = (found[-1][0] + size, hole)
+                elif len(found) == most:
+                    return found
+                else:
+                    found.append((size, hole))
+        return found
 
     def ready(self, volume: str, region: int) -> bool:
         """True when a write to the region may be applied at once."""
@@ -81,6 +107,10 @@ class Engine:
         assert self.ready(volume, offset // REGION_BYTES)
         for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
             self.media.write_bits(name, self.machine.bits[name], (track,))
+        self.put(volume, offset, data, length)
+
+    def put(self, volume: str, offset: int, data: bytes | memoryview | None, length: int) -> None:
+        """Write to the volume's own file (``None`` means zeros)."""
         if data is None:
             self.media.zero(volume, offset, length)
         else:
@@ -163,6 +193,12 @@ class Engine:
                 self.media.write_all_bits(pair.bits, self.machine.bits[pair.bits])
         self.media.sync_bits()
         self.media.close()
+
+
+def related(image: ArrayImage) -> set[str]:
+    """Return the volumes that stand in a relation."""
+    ends = {end for flash in image.flashes.values() for end in (flash.source, flash.target)}
+    return ends | image.pairs.keys()
 
 
 def now() -> float:

@@ -9,8 +9,11 @@ can never be parted by a role change: nothing is awaited between them.
 from __future__ import annotations
 
 import asyncio
+import enum
+from collections.abc import Coroutine
+from typing import Any, cast
 
-from holdfast.replication.array.activity import REGION_BYTES
+from holdfast.replication.array.activity import REGION_BYTES, ActivityLog
 from holdfast.replication.array.machine import HostRefused, Route, tracks_of
 from holdfast.replication.array.nbd import Export
 from holdfast.replication.model.pairs import Phase, Role
@@ -23,6 +26,13 @@ from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.mirrorserver import flush_local
 
 COOL_EVERY_S = 1.0
+Bytes = bytes | memoryview
+
+
+class Blocked(enum.Enum):
+    """Why a write cannot be routed."""
+
+    NOW = "it has to wait for something"
 
 
 class HostIO:
@@ -31,13 +41,53 @@ class HostIO:
     def __init__(self, engine: Engine, mirror: Mirror, busy: LongBusy) -> None:
         self._engine, self._mirror, self._busy = engine, mirror, busy
 
-    def read(self, export: Export, offset: int, length: int) -> bytes:
-        """Return bytes of the volume."""
+    def may_read(self, export: Export) -> bool:
+        """Whether the host may read the volume: True, or :class:`HostRefused` is raised."""
         machine = self._engine.machine
         machine.check_key(export.host, export.key)
         machine.volume(export.volume)
         machine.check_read(export.volume)
+        return True
+
+    def read(self, export: Export, offset: int, length: int) -> bytes:
+        """Return bytes of the volume."""
+        self.may_read(export)
         return self._engine.read(export.volume, offset, length)
+
+    def read_into(self, export: Export, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with bytes of the volume."""
+        self.may_read(export)
+        self._engine.read_into(export.volume, offset, view)
+
+    def write_now(
+        self, export: Export, offset: int, data: memoryview | None, length: int
+    ) -> list[Coroutine[Any, Any, None]] | None:
+        """Write at once what needs no waiting: a list of what is still to be waited for (mirrored parts), empty when
+        the write is done, or None when it has to wait first: then :meth:`write` must do it, from its beginning.
+
+        ``data`` is used up when this returns. Raises :class:`HostRefused`, ``OSError``.
+        """
+        machine, volume = self._engine.machine, export.volume
+        machine.check_key(export.host, export.key)
+        if self._busy.holds(volume):
+            return None
+        waiting: list[Coroutine[Any, Any, None]] = []
+        start, end = offset, offset + length
+        while start < end:
+            stop = min(end, (start // REGION_BYTES + 1) * REGION_BYTES)
+            part = None if data is None else data[start - offset : stop - offset]
+            link = self._way(volume, start, stop - start)
+            if link is Blocked.NOW:
+                if start == offset:
+                    return None
+                rest = None if data is None else bytes(data[start - offset :])
+                return [*waiting, self.write(export, start, rest, end - start, False)]
+            if link is None:
+                self._apply(volume, start, part, stop - start, mirrored=False)
+            else:
+                waiting.append(self._confirmed(volume, self._apply_mirrored(volume, start, part, stop - start, link)))
+            start = stop
+        return waiting
 
     async def write(self, export: Export, offset: int, data: bytes | None, length: int, fua: bool) -> None:
         """Write bytes (None: zeros); returns when the write is where it must be."""
@@ -55,6 +105,13 @@ class HostIO:
                 await part_done
         if fua:
             await self.flush(export)
+
+    def extents(self, export: Export, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
+        """Return at most ``most`` runs from ``offset`` on: how long, and whether nothing is stored there."""
+        machine = self._engine.machine
+        machine.check_key(export.host, export.key)
+        machine.check_read(export.volume)
+        return self._engine.extents(export.volume, offset, length, most)
 
     async def trim(self, export: Export, offset: int, length: int) -> None:
         """Give space back: whole ranges that hold data become zeros; the rest is left as it is."""
@@ -89,30 +146,80 @@ class HostIO:
                 await link.room()
                 continue
             break
-        if not engine.ready(volume, region):
-            engine.prepare(volume, region)
-        log = machine.logs[volume]
+        if link is None:
+            self._apply(volume, offset, data, length, mirrored=False)
+        else:
+            await self._confirmed(volume, self._apply_mirrored(volume, offset, data, length, link))
+
+    def _way(self, volume: str, offset: int, length: int) -> OutLink | Blocked | None:
+        """Return the link that a write must also take, None when it is this array's alone, or that it must wait."""
+        machine = self._engine.machine
+        if machine.plain(volume):
+            return None
+        machine.volume(volume)
+        route = machine.route(volume, tracks_of(offset, length))
+        if route is Route.HOLD or not self._engine.has_room(volume, offset // REGION_BYTES):
+            return Blocked.NOW
+        if route is Route.LOCAL:
+            return None
+        link = self._mirror.links[machine.image.pairs[volume].remote.image]
+        return link if link.has_room else Blocked.NOW
+
+    def _apply(self, volume: str, offset: int, data: Bytes | None, length: int, *, mirrored: bool) -> None:
+        """Make the region ready and write; nothing is awaited between the route and this."""
+        if self._engine.machine.plain(volume):
+            self._engine.put(volume, offset, data, length)
+            return
+        region = offset // REGION_BYTES
+        if not self._engine.ready(volume, region):
+            self._engine.prepare(volume, region)
+        log = self._engine.machine.logs[volume]
         log.begin(region)
         try:
-            engine.apply(volume, offset, data, length, mirrored=link is not None)
-            if link is not None:
-                remote = machine.image.pairs[volume].remote.volume
-                zeros = length if data is None else 0
-                frame = frames.Write(link.next_seq(), remote, volume, offset, data or b"", zeros)
-                await self._confirmed(volume, link, frame)
+            self._engine.apply(volume, offset, data, length, mirrored=mirrored)
         finally:
             log.end(region)
 
-    async def _confirmed(self, volume: str, link: OutLink, frame: frames.Write) -> None:
-        """Send the write; wait until the target has it, or until it is settled that it need not."""
+    def _apply_mirrored(
+        self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink
+    ) -> asyncio.Future[frames.Reply] | None:
+        """Write here and send to the target; return what brings its answer, None when the link is gone.
+
+        The region stays in flight until the answer is here, whoever still waits for it.
+        """
+        log, region = self._engine.machine.logs[volume], offset // REGION_BYTES
+        if not self._engine.ready(volume, region):
+            self._engine.prepare(volume, region)
+        log.begin(region)
         try:
-            reply = await link.send(frame)
+            self._engine.apply(volume, offset, data, length, mirrored=True)
+            remote = self._engine.machine.image.pairs[volume].remote.volume
+            zeros = length if data is None else 0
+            packed_at_once = cast(bytes, data or b"")
+            sent = link.send(frames.Write(link.next_seq(), remote, volume, offset, packed_at_once, zeros))
         except LinkLost:
-            await self._resolved(volume)
-            return
-        if reply.code:
+            log.end(region)
             self._mirror.reject(volume)
-            await self._resolved(volume)
+            return None
+        except OSError:
+            log.end(region)
+            raise
+        sent.add_done_callback(lambda done: self._landed(volume, log, region, done))
+        return sent
+
+    def _landed(self, volume: str, log: ActivityLog, region: int, sent: asyncio.Future[frames.Reply]) -> None:
+        log.end(region)
+        if sent.exception() is None and sent.result().code:
+            self._mirror.reject(volume)
+
+    async def _confirmed(self, volume: str, sent: asyncio.Future[frames.Reply] | None) -> None:
+        """Wait until the target has the write, or until it is settled that it need not."""
+        try:
+            if sent is not None and not (await asyncio.shield(sent)).code:
+                return
+        except LinkLost:
+            pass
+        await self._resolved(volume)
 
     async def _resolved(self, volume: str) -> None:
         """A write was applied here and its fate at the target is unknown: wait for the verdict."""

@@ -37,7 +37,7 @@ class LongBusy:
 
     def holds(self, volume: str) -> bool:
         """Whether the writes of a volume, or of a subsystem, are held."""
-        return asyncio.get_running_loop().time() < self._until.get(volume[:2], 0.0)
+        return bool(self._until) and asyncio.get_running_loop().time() < self._until.get(volume[:2], 0.0)
 
     async def passed(self, volume: str) -> None:
         """Wait until the writes of a volume are held no longer."""

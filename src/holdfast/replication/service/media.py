@@ -16,7 +16,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -116,6 +116,12 @@ class Media:
         data = os.pread(self._files[volume], length, offset)
         return data if len(data) == length else data.ljust(length, b"\0")
 
+    def read_into(self, volume: str, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with bytes of a volume's own file."""
+        done = os.preadv(self._files[volume], [view], offset)
+        if done < len(view):
+            view[done:] = bytes(len(view) - done)
+
     def write(self, volume: str, offset: int, data: bytes | memoryview) -> None:
         """Write bytes to a volume's own file."""
         view = memoryview(data)
@@ -129,6 +135,22 @@ class Media:
             step = 1 << 20
             for start in range(offset, offset + length, step):
                 self.write(volume, start, bytes(min(step, offset + length - start)))
+
+    def runs(self, volume: str, offset: int, length: int) -> Iterator[tuple[int, bool]]:
+        """Yield the runs of data and of holes in a range: how long, and whether it is a hole."""
+        descriptor, end = self._files[volume], offset + length
+        while offset < end:
+            try:
+                data = min(end, os.lseek(descriptor, offset, os.SEEK_DATA))
+            except OSError:
+                data = end
+            if data > offset:
+                yield data - offset, True
+            if data < end:
+                hole = min(end, os.lseek(descriptor, data, os.SEEK_HOLE))
+                yield hole - data, False
+                data = hole
+            offset = data
 
     def is_hole(self, volume: str, offset: int, length: int) -> bool:
         """True when the range holds no data on disk."""

@@ -1,6 +1,8 @@
 """The NBD service: one export per volume and host registration, ``<host>.<key>/<volume>``.
 
-Requests of a connection run side by side (bounded), replies go out as they finish. When a host's key is barred its
+A connection is a protocol of the event loop, not a task: what can be answered at once (reads, writes that need nobody)
+is answered while its bytes are still where the kernel put them, and the replies to all that came in one go leave in one
+go. What must wait (a mirror, a flush, a long busy) goes on beside it, bounded. When a host's key is barred its
 connections are closed after the bar is durable; the write path checks the key again at the moment of applying, so
 nothing of a barred connection is applied afterwards.
 """
@@ -10,220 +12,450 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
+import ssl
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from holdfast.replication.array import nbd
+from holdfast.replication.array.handshake import Handshake
 from holdfast.replication.array.machine import HostRefused
-from holdfast.replication.array.nbd import Command, Errno, Export, Option, OptionReply
+from holdfast.replication.array.nbd import Command, Errno, Export
 from holdfast.replication.service.engine import Engine
 from holdfast.replication.service.hostio import HostIO
 
 IN_FLIGHT_REQUESTS = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 NEGOTIATION_LIMIT_S = 10.0
+_BUFFER_BYTES = 256 * 1024
+_IN_PLACE_BYTES = 64 * 1024
+"""A write up to this size waits in the buffer until it is whole; a larger one gets memory of its own."""
+
+_SLICE_BYTES = 256 * 1024
+"""How much the transport is given at once: what it cannot send it copies."""
 
 _LOG = structlog.get_logger("holdfast.replication.nbd")
 
 
+@dataclass(slots=True)
+class _Tail:
+    """What is left to be sent of a long read."""
+
+    offset: int
+    left: int
+
+
 class NbdServer:
-    """Serves NBD connections over the host I/O of one array."""
+    """Serves NBD connections over the host I/O of one array. ``tls`` is what it offers, or with ``requires_tls``
+    insists on; a certificate of ``host:NAME`` opens exports of that host only."""
 
-    def __init__(self, engine: Engine, hostio: HostIO) -> None:
-        self._engine, self._hostio = engine, hostio
-        self._sessions: set[_Session] = set()
+    def __init__(
+        self, engine: Engine, hostio: HostIO, tls: ssl.SSLContext | None = None, requires_tls: bool = False
+    ) -> None:
+        self.engine, self.hostio, self.tls, self.requires_tls = engine, hostio, tls, requires_tls
+        self.sessions: set[Session] = set()
+        self.scratch = memoryview(bytearray(_SLICE_BYTES))
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end."""
-        plain = writer.get_extra_info("socket")
-        if plain is not None:
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        session = _Session(self._engine, self._hostio, reader, writer)
-        self._sessions.add(session)
-        try:
-            await session.run()
-        except (nbd.ProtocolError, OSError, EOFError, TimeoutError) as error:
-            _LOG.info("nbd connection ended", export=str(session.export), reason=str(error))
-        finally:
-            self._sessions.discard(session)
-            await session.close()
+    def session(self) -> Session:
+        """Return the protocol of a new connection."""
+        return Session(self)
 
     def connections(self) -> list[Export]:
         """Return the exports that are open now."""
-        return [session.export for session in self._sessions if session.export is not None]
+        return [session.export for session in self.sessions if session.export is not None]
 
     def drop(self, host: str, key: int) -> int:
         """Close the connections of ``host`` with a key up to ``key``; return how many there were."""
-        found = [s for s in self._sessions if s.export and s.export.host == host and s.export.key <= key]
+        found = [s for s in self.sessions if s.export and s.export.host == host and s.export.key <= key]
         for session in found:
             session.abort()
         return len(found)
 
-
-class _Session:
-    def __init__(
-        self, engine: Engine, hostio: HostIO, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._engine, self._hostio, self._reader, self._writer = engine, hostio, reader, writer
-        self.export: Export | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(IN_FLIGHT_REQUESTS)
-        self._bytes = 0
-        self._less = asyncio.Event()
-
-    def abort(self) -> None:
-        """Cut the connection; requests under way fail."""
-        for task in self._tasks:
-            task.cancel()
-        self._writer.transport.abort()
-
     async def close(self) -> None:
-        """Wait for what is under way and close."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        """Cut every connection and wait until nothing of theirs is under way."""
+        waiting = [task for session in self.sessions for task in session.abort()]
+        await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def run(self) -> None:
-        """Negotiate, then serve requests until the client leaves."""
-        async with asyncio.timeout(NEGOTIATION_LIMIT_S):
-            going = await self._negotiate()
-        while going:
-            request = nbd.decode_request(await self._reader.readexactly(nbd.REQUEST.size))
-            going = await self._take(request)
-
-    # --- negotiation -------------------------------------------------------------------------------------------------
-
-    async def _negotiate(self) -> bool:
-        self._writer.write(nbd.GREETING)
-        (flags,) = struct.unpack(">I", await self._reader.readexactly(4))
-        while True:
-            option, length = nbd.decode_option(await self._reader.readexactly(nbd.OPTION_HEAD.size))
-            data = await self._reader.readexactly(length)
-            if option == Option.EXPORT_NAME:
-                return await self._export_name(data, bool(flags & nbd.CLIENT_NO_ZEROES))
-            if option == Option.ABORT:
-                self._reply(option, OptionReply.ACK)
-                return False
-            if option == Option.INFO and nbd.decode_go(data).upper() in self._engine.image.volumes:
-                self._describe(option, nbd.decode_go(data).upper())
-            elif option in (Option.GO, Option.INFO):
-                if self._go(option, nbd.decode_go(data)) and option == Option.GO:
-                    return True
-            elif option == Option.LIST:
-                self._list(option)
-            else:
-                self._reply(option, OptionReply.ERR_UNSUP)
-            await self._writer.drain()
-
-    def _reply(self, option: int, kind: OptionReply, data: bytes = b"") -> None:
-        self._writer.write(nbd.encode_option_reply(option, kind, data))
-
-    def _list(self, option: int) -> None:
-        for volume in sorted(self._engine.image.volumes):
-            name = volume.encode()
-            self._reply(option, OptionReply.SERVER, struct.pack(">I", len(name)) + name)
-        self._reply(option, OptionReply.ACK)
-
-    def _open(self, name: str) -> tuple[Export, int] | str:
-        """Return the export and its size, or why it may not be opened."""
+    def open_export(self, name: str, proven: str) -> Export | str:
+        """Return the export, or why it may not be opened; ``proven`` is whom a certificate names."""
         export = nbd.parse_export(name)
         if export is None:
             return f"{name!r} is not an export: connect as <host>.<key>/<volume>"
+        if proven.startswith("host:") and proven != f"host:{export.host}":
+            return f"the certificate is of {proven}, not of host:{export.host}"
+        machine = self.engine.machine
         try:
-            size = self._engine.machine.volume(export.volume).size_bytes
-            self._engine.machine.check_key(export.host, export.key)
-            self._engine.machine.check_read(export.volume)
+            machine.volume(export.volume)
+            machine.check_key(export.host, export.key)
+            machine.check_read(export.volume)
         except HostRefused as refused:
             return refused.reason
-        return export, size
+        return export
 
-    def _describe(self, option: int, volume: str) -> None:
-        """Tell size and flags; a bare volume name as LIST gives it can be looked at but not opened."""
-        size = self._engine.image.volumes[volume].size_bytes
-        self._reply(option, OptionReply.INFO, nbd.export_info(size))
-        self._reply(option, OptionReply.INFO, nbd.block_info())
-        self._reply(option, OptionReply.ACK)
 
-    def _go(self, option: int, name: str) -> bool:
-        opened = self._open(name)
-        if isinstance(opened, str):
-            known = nbd.parse_export(name) is not None
-            self._reply(option, OptionReply.ERR_POLICY if known else OptionReply.ERR_UNKNOWN, opened.encode())
-            return False
-        export, _ = opened
-        self._describe(option, export.volume)
-        if option == Option.GO:
-            self.export = export
+class Session(asyncio.BufferedProtocol):
+    """One connection: negotiation, then requests."""
+
+    def __init__(self, server: NbdServer) -> None:
+        self._server, self._hostio = server, server.hostio
+        self.export: Export | None = None
+        self._transport: asyncio.Transport | None = None
+        self._proven = ""
+        self._handshake = Handshake(
+            lambda: {name: volume.size_bytes for name, volume in server.engine.image.volumes.items()},
+            lambda name: server.open_export(name, self._proven), server.tls is not None, server.requires_tls,
+        )  # fmt: skip
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+        self._payload: bytearray | None = None
+        self._request: nbd.Request | None = None
+        self._filled = 0
+        self._out: deque[bytes | _Tail] = deque()
+        self._choked = False
+        self._collecting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting, self._bytes = 0, 0
+        self._full = self._leaving = False
+        self._limit: asyncio.TimerHandle | None = None
+
+    # --- the connection ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet; whoever does not come to an export in time is cut off."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        plain = transport.get_extra_info("socket")
+        if plain is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._server.sessions.add(self)
+        self._limit = asyncio.get_running_loop().call_later(NEGOTIATION_LIMIT_S, self._too_slow)
+        transport.write(nbd.GREETING)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is under way."""
+        self._server.sessions.discard(self)
+        self._end_tasks()
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def abort(self) -> list[asyncio.Task[None]]:
+        """Cut the connection; requests under way fail. Returns their tasks."""
+        tasks = self._end_tasks()
+        if self._transport is not None:
+            self._transport.abort()
+        return tasks
+
+    def _end_tasks(self) -> list[asyncio.Task[None]]:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def _too_slow(self) -> None:
+        if self.export is None:
+            self._broken("nothing was opened in time")
+
+    def _broken(self, reason: str) -> None:
+        _LOG.info("nbd connection ended", export=str(self.export), reason=reason)
+        self.abort()
+
+    # --- bytes come in -----------------------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: into the write that is being received, else into the common buffer."""
+        if self._payload is not None:
+            return memoryview(self._payload)[self._filled :]
+        return self._view[self._end :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        try:
+            if self._payload is None:
+                self._end += nbytes
+            else:
+                self._filled += nbytes
+                if self._filled < len(self._payload):
+                    return
+            self._collecting = True
+            self._take_in()
+        except nbd.ProtocolError as error:
+            self._broken(str(error))
+        finally:
+            self._collecting = False
+            self._send_out()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more; what is under way is still answered."""
+        self._leave()
         return True
 
-    async def _export_name(self, data: bytes, no_zeroes: bool) -> bool:
-        opened = self._open(data.decode("utf-8", "replace"))
-        if isinstance(opened, str):
-            return False
-        self.export, size = opened
-        self._writer.write(struct.pack(">QH", size, nbd.TRANSMISSION_FLAGS) + (b"" if no_zeroes else bytes(124)))
-        await self._writer.drain()
-        return True
+    def _take_in(self) -> None:
+        if self.export is None:
+            self._negotiate()
+        if self._payload is not None and self._filled == len(self._payload):
+            assert self._request is not None
+            payload, self._payload = self._payload, None
+            self._handle(self._request, memoryview(payload))
+        if self.export is not None and self._payload is None:
+            self._requests()
+
+    def _negotiate(self) -> None:
+        data = bytearray(self._view[: self._end])
+        said = self._handshake.take(data)
+        self._view[: len(data)] = data
+        self._end = len(data)
+        if said:
+            self._out.append(said)
+        self.export = self._handshake.export
+        if self._handshake.over:
+            self._leave()
+        elif self._handshake.wants_tls:
+            self._send_out()
+            self._later(self._secure(), 0)
+
+    async def _secure(self) -> None:
+        assert self._transport is not None
+        assert self._server.tls is not None
+        loop = asyncio.get_running_loop()
+        try:
+            secured = await loop.start_tls(self._transport, self, self._server.tls, server_side=True)
+        except (OSError, ssl.SSLError) as error:
+            self._broken(f"TLS: {error}")
+            return
+        assert isinstance(secured, asyncio.Transport)
+        certificate = secured.get_extra_info("peercert") or {}
+        names = [text for part in certificate.get("subject", ()) for name, text in part if name == "commonName"]
+        self._transport, self._proven = secured, names[0] if names else ""
+        self._handshake.secured()
+
+    def _requests(self) -> None:
+        """Handle every whole request in the buffer; keep what is left of one."""
+        start, buffer, end = 0, self._buffer, self._end
+        while end - start >= nbd.REQUEST.size and not (self._full or self._leaving):
+            request = nbd.decode_request(buffer, start)
+            if request.command != Command.WRITE:
+                start += nbd.REQUEST.size
+                self._handle(request, None)
+                continue
+            if request.length > nbd.REQUEST_LIMIT_BYTES:
+                raise nbd.ProtocolError(f"a write of {request.length} bytes")
+            first, last = start + nbd.REQUEST.size, start + nbd.REQUEST.size + request.length
+            if last <= end:
+                start = last
+                self._handle(request, self._view[first:last])
+            elif request.length > _IN_PLACE_BYTES:
+                self._payload, self._request, self._filled = bytearray(request.length), request, end - first
+                self._payload[: self._filled] = self._view[first:end]
+                start = end
+            else:
+                break
+        if start:
+            left = end - start
+            self._view[:left] = bytes(self._view[start:end])
+            self._end = left
+
+    # --- answers go out ----------------------------------------------------------------------------------------------
+
+    def _answer(self, request: nbd.Request, error: int = 0, *parts: bytes | _Tail) -> None:
+        """Say how a request ended; ``parts`` are its whole reply where that is more than a simple one."""
+        if parts and not error:
+            self._out.extend(parts)
+        elif self._handshake.structured and request.command in (Command.READ, Command.BLOCK_STATUS):
+            self._out.append(nbd.encode_error(request.handle, error))
+        else:
+            self._out.append(nbd.encode_reply(request.handle, error))
+        if not self._collecting:
+            self._send_out()
+
+    def _send_out(self) -> None:
+        """Send what there is, small replies together; never more than the transport takes without copying it about."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._out.clear()
+            return
+        while self._out and not self._choked:
+            first = self._out.popleft()
+            if isinstance(first, _Tail):
+                self._send_slice(transport, first)
+                continue
+            size, parts = 0, [first]
+            while self._out and size < _IN_PLACE_BYTES:
+                following = self._out[0]
+                if isinstance(following, _Tail):
+                    break
+                parts.append(following)
+                size += len(following)
+                self._out.popleft()
+            transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        if len(self._out) > IN_FLIGHT_REQUESTS:
+            self._stop_reading()
+        if self._leaving and not self._waiting and not self._out:
+            transport.close()
+
+    def _send_slice(self, transport: asyncio.Transport, tail: _Tail) -> None:
+        """Send the next slice of a long read from memory that is used again and again."""
+        assert self.export is not None
+        view = self._server.scratch[: min(tail.left, _SLICE_BYTES)]
+        try:
+            self._hostio.read_into(self.export, tail.offset, view)
+        except (HostRefused, OSError) as error:
+            self._broken(f"a read broke off: {error}")  # its head is sent: nothing else can tell the client
+            return
+        tail.offset += len(view)
+        tail.left -= len(view)
+        if tail.left:
+            self._out.appendleft(tail)
+        transport.write(view)
+
+    def pause_writing(self) -> None:
+        """The client takes its replies more slowly than they come."""
+        self._choked = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._choked = False
+        self._send_out()
+        self._read_on()
+
+    def _stop_reading(self) -> None:
+        self._full = True
+        assert self._transport is not None
+        self._transport.pause_reading()
+
+    def _read_on(self) -> None:
+        room = self._waiting < IN_FLIGHT_REQUESTS and self._bytes < IN_FLIGHT_BYTES
+        if self._full and room and len(self._out) <= IN_FLIGHT_REQUESTS and self._transport is not None:
+            self._full = False
+            if self._payload is None:
+                self.buffer_updated(0)
+            if not self._full:
+                self._transport.resume_reading()
+
+    def _leave(self) -> None:
+        self._leaving = True
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def _take(self, request: nbd.Request) -> bool:
+    def _handle(self, request: nbd.Request, data: memoryview | None) -> None:
         if request.command == Command.DISC:
-            await asyncio.gather(*self._tasks)
-            return False
-        if request.command == Command.WRITE and request.length > nbd.REQUEST_LIMIT_BYTES:
-            raise nbd.ProtocolError(f"a write of {request.length} bytes")
-        data = await self._reader.readexactly(request.length) if request.command == Command.WRITE else None
-        cost = request.length if request.command in (Command.READ, Command.WRITE) else 0
-        while self._bytes + cost > IN_FLIGHT_BYTES and self._tasks:
-            self._less.clear()
-            await self._less.wait()
-        await self._slots.acquire()
-        self._bytes += cost
-        task = asyncio.create_task(self._answer(request, data))
+            self._leave()
+            return
+        try:
+            self._execute(request, data)
+        except HostRefused as refused:
+            self._refused(request, refused)
+        except OSError as failure:
+            self._failed(request, failure)
+
+    def _execute(self, request: nbd.Request, data: memoryview | None) -> None:
+        assert self.export is not None
+        size = self._server.engine.machine.volume(self.export.volume).size_bytes
+        wrong = nbd.check_request(request, size)
+        if wrong:
+            self._answer(request, wrong)
+        elif request.command == Command.READ:
+            long = request.length > _SLICE_BYTES
+            found = (
+                _Tail(request.offset, request.length)
+                if long and self._hostio.may_read(self.export)
+                else self._hostio.read(self.export, request.offset, request.length)
+            )
+            if self._handshake.structured:
+                head = nbd.encode_data_head(request.handle, request.offset, request.length)
+            else:
+                head = nbd.encode_reply(request.handle)
+            self._answer(request, 0, head, found)
+        elif request.command in (Command.WRITE, Command.WRITE_ZEROES):
+            self._write(request, data)
+        elif request.command == Command.BLOCK_STATUS:
+            self._tell_extents(request)
+        else:
+            self._later(self._slowly(request, None), 0)
+
+    def _write(self, request: nbd.Request, data: memoryview | None) -> None:
+        assert self.export is not None
+        sent = None
+        if not request.fua:
+            sent = self._hostio.write_now(self.export, request.offset, data, request.length)
+        if sent is None:
+            self._later(self._slowly(request, None if data is None else bytes(data)), request.length)
+        elif sent:
+            self._later(self._mirrored(request, sent), request.length)
+        else:
+            self._answer(request)
+
+    def _tell_extents(self, request: nbd.Request) -> None:
+        assert self.export is not None
+        if not self._handshake.block_status:
+            self._answer(request, Errno.EINVAL)
+            return
+        most = 1 if request.flags & nbd.FLAG_REQ_ONE else 1024
+        found = self._hostio.extents(self.export, request.offset, request.length, most)
+        told = [(length, nbd.HOLE_THAT_READS_AS_ZEROS if hole else 0) for length, hole in found]
+        self._answer(request, 0, nbd.encode_extents(request.handle, told))
+
+    async def _mirrored(self, request: nbd.Request, sent: list[Coroutine[Any, Any, None]]) -> None:
+        """Wait until every part of the write is where it must be."""
+        await self._guarded(request, _in_turn(sent))
+
+    async def _slowly(self, request: nbd.Request, data: bytes | None) -> None:
+        assert self.export is not None
+        if request.command == Command.FLUSH:
+            work = self._hostio.flush(self.export)
+        elif request.command == Command.TRIM:
+            work = self._hostio.trim(self.export, request.offset, request.length)
+        else:
+            work = self._hostio.write(self.export, request.offset, data, request.length, request.fua)
+        await self._guarded(request, work)
+
+    async def _guarded(self, request: nbd.Request, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except HostRefused as refused:
+            self._refused(request, refused)
+        except OSError as failure:
+            self._failed(request, failure)
+        else:
+            self._answer(request)
+
+    def _refused(self, request: nbd.Request, refused: HostRefused) -> None:
+        _LOG.info("host refused", export=str(self.export), reason=refused.reason)
+        self._answer(request, Errno.EPERM)
+
+    def _failed(self, request: nbd.Request, failure: OSError) -> None:
+        _LOG.warning("disk error", export=str(self.export), error=str(failure))
+        self._answer(request, Errno.ENOSPC if failure.errno == Errno.ENOSPC else Errno.EIO)
+
+    def _later(self, work: Coroutine[Any, Any, None], cost: int) -> None:
+        """Go on beside what comes next, within bounds."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
+        self._waiting += 1
+        self._bytes += cost
         task.add_done_callback(lambda done: self._done(done, cost))
-        await self._writer.drain()
-        return True
+        if self._waiting >= IN_FLIGHT_REQUESTS or self._bytes >= IN_FLIGHT_BYTES:
+            self._stop_reading()
 
     def _done(self, task: asyncio.Task[None], cost: int) -> None:
         self._tasks.discard(task)
-        self._slots.release()
+        self._waiting -= 1
         self._bytes -= cost
-        self._less.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("request failed", export=str(self.export), error=repr(error))
-            self._writer.transport.abort()
+            self.abort()
+            return
+        self._read_on()
+        if self._leaving:
+            self._send_out()
 
-    async def _answer(self, request: nbd.Request, data: bytes | None) -> None:
-        error, payload = Errno.NONE, b""
-        try:
-            error, payload = await self._execute(request, data)
-        except HostRefused as refused:
-            _LOG.info("host refused", export=str(self.export), reason=refused.reason)
-            error = Errno.EPERM
-        except OSError as failure:
-            _LOG.warning("disk error", export=str(self.export), error=str(failure))
-            error = Errno.ENOSPC if failure.errno == Errno.ENOSPC else Errno.EIO
-        if not self._writer.transport.is_closing():
-            self._writer.write(nbd.encode_reply(request.handle, error) + payload)
 
-    async def _execute(self, request: nbd.Request, data: bytes | None) -> tuple[Errno, bytes]:
-        assert self.export is not None
-        size = self._engine.machine.volume(self.export.volume).size_bytes
-        wrong = nbd.check_request(request, size)
-        if wrong:
-            return wrong, b""
-        if request.command == Command.READ:
-            return Errno.NONE, self._hostio.read(self.export, request.offset, request.length)
-        if request.command == Command.FLUSH:
-            await self._hostio.flush(self.export)
-        elif request.command == Command.TRIM:
-            await self._hostio.trim(self.export, request.offset, request.length)
-        else:
-            await self._hostio.write(self.export, request.offset, data, request.length, request.fua)
-        return Errno.NONE, b""
+async def _in_turn(parts: list[Coroutine[Any, Any, None]]) -> None:
+    with contextlib.ExitStack() as rest:
+        for part in parts:
+            rest.callback(part.close)
+        for part in parts:
+            await part
