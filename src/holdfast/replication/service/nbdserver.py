@@ -13,39 +13,25 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from holdfast.replication.array import nbd
 from holdfast.replication.array.handshake import Handshake
+from holdfast.replication.array.inbox import Inbox
 from holdfast.replication.array.machine import HostRefused
 from holdfast.replication.array.nbd import Command, Errno, Export
 from holdfast.replication.service.engine import Engine
 from holdfast.replication.service.hostio import HostIO
+from holdfast.replication.service.outbox import SLICE_BYTES, Outbox, Tail
 
 IN_FLIGHT_REQUESTS = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 NEGOTIATION_LIMIT_S = 10.0
-_BUFFER_BYTES = 256 * 1024
-_IN_PLACE_BYTES = 64 * 1024
-"""A write up to this size waits in the buffer until it is whole; a larger one gets memory of its own."""
-
-_SLICE_BYTES = 256 * 1024
-"""How much the transport is given at once: what it cannot send it copies."""
 
 _LOG = structlog.get_logger("holdfast.replication.nbd")
-
-
-@dataclass(slots=True)
-class _Tail:
-    """What is left to be sent of a long read."""
-
-    offset: int
-    left: int
 
 
 class NbdServer:
@@ -57,7 +43,7 @@ class NbdServer:
     ) -> None:
         self.engine, self.hostio, self.tls, self.requires_tls = engine, hostio, tls, requires_tls
         self.sessions: set[Session] = set()
-        self.scratch = memoryview(bytearray(_SLICE_BYTES))
+        self.scratch = memoryview(bytearray(SLICE_BYTES))
 
     def session(self) -> Session:
         """Return the protocol of a new connection."""
@@ -108,14 +94,8 @@ class Session(asyncio.BufferedProtocol):
             lambda: {name: volume.size_bytes for name, volume in server.engine.image.volumes.items()},
             lambda name: server.open_export(name, self._proven), server.tls is not None, server.requires_tls,
         )  # fmt: skip
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
-        self._end = 0
-        self._payload: bytearray | None = None
-        self._request: nbd.Request | None = None
-        self._filled = 0
-        self._out: deque[bytes | _Tail] = deque()
-        self._choked = False
+        self._in = Inbox()
+        self._out = Outbox(self._fetch, server.scratch)
         self._collecting = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting, self._bytes = 0, 0
@@ -166,22 +146,20 @@ class Session(asyncio.BufferedProtocol):
     # --- bytes come in -----------------------------------------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go: into the write that is being received, else into the common buffer."""
-        if self._payload is not None:
-            return memoryview(self._payload)[self._filled :]
-        return self._view[self._end :]
+        """Where the next bytes go."""
+        return self._in.room()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
+        if not self._in.came(nbytes):
+            return
+        self._collecting = True
         try:
-            if self._payload is None:
-                self._end += nbytes
-            else:
-                self._filled += nbytes
-                if self._filled < len(self._payload):
-                    return
-            self._collecting = True
-            self._take_in()
+            if self.export is None:
+                self._negotiate()
+            if self.export is not None:
+                for request, data in self._in.requests(lambda: not (self._full or self._leaving)):
+                    self._handle(request, data)
         except nbd.ProtocolError as error:
             self._broken(str(error))
         finally:
@@ -193,23 +171,10 @@ class Session(asyncio.BufferedProtocol):
         self._leave()
         return True
 
-    def _take_in(self) -> None:
-        if self.export is None:
-            self._negotiate()
-        if self._payload is not None and self._filled == len(self._payload):
-            assert self._request is not None
-            payload, self._payload = self._payload, None
-            self._handle(self._request, memoryview(payload))
-        if self.export is not None and self._payload is None:
-            self._requests()
-
     def _negotiate(self) -> None:
-        data = bytearray(self._view[: self._end])
-        said = self._handshake.take(data)
-        self._view[: len(data)] = data
-        self._end = len(data)
+        said = self._in.negotiate(self._handshake.take)
         if said:
-            self._out.append(said)
+            self._out.put(said)
         self.export = self._handshake.export
         if self._handshake.over:
             self._leave()
@@ -232,92 +197,45 @@ class Session(asyncio.BufferedProtocol):
         self._transport, self._proven = secured, names[0] if names else ""
         self._handshake.secured()
 
-    def _requests(self) -> None:
-        """Handle every whole request in the buffer; keep what is left of one."""
-        start, buffer, end = 0, self._buffer, self._end
-        while end - start >= nbd.REQUEST.size and not (self._full or self._leaving):
-            request = nbd.decode_request(buffer, start)
-            if request.command != Command.WRITE:
-                start += nbd.REQUEST.size
-                self._handle(request, None)
-                continue
-            if request.length > nbd.REQUEST_LIMIT_BYTES:
-                raise nbd.ProtocolError(f"a write of {request.length} bytes")
-            first, last = start + nbd.REQUEST.size, start + nbd.REQUEST.size + request.length
-            if last <= end:
-                start = last
-                self._handle(request, self._view[first:last])
-            elif request.length > _IN_PLACE_BYTES:
-                self._payload, self._request, self._filled = bytearray(request.length), request, end - first
-                self._payload[: self._filled] = self._view[first:end]
-                start = end
-            else:
-                break
-        if start:
-            left = end - start
-            self._view[:left] = bytes(self._view[start:end])
-            self._end = left
-
     # --- answers go out ----------------------------------------------------------------------------------------------
 
-    def _answer(self, request: nbd.Request, error: int = 0, *parts: bytes | _Tail) -> None:
+    def _answer(self, request: nbd.Request, error: int = 0, *parts: bytes | Tail) -> None:
         """Say how a request ended; ``parts`` are its whole reply where that is more than a simple one."""
         if parts and not error:
-            self._out.extend(parts)
+            self._out.put(*parts)
         elif self._handshake.structured and request.command in (Command.READ, Command.BLOCK_STATUS):
-            self._out.append(nbd.encode_error(request.handle, error))
+            self._out.put(nbd.encode_error(request.handle, error))
         else:
-            self._out.append(nbd.encode_reply(request.handle, error))
+            self._out.put(nbd.encode_reply(request.handle, error))
         if not self._collecting:
             self._send_out()
 
     def _send_out(self) -> None:
-        """Send what there is, small replies together; never more than the transport takes without copying it about."""
         transport = self._transport
         if transport is None or transport.is_closing():
             self._out.clear()
             return
-        while self._out and not self._choked:
-            first = self._out.popleft()
-            if isinstance(first, _Tail):
-                self._send_slice(transport, first)
-                continue
-            size, parts = 0, [first]
-            while self._out and size < _IN_PLACE_BYTES:
-                following = self._out[0]
-                if isinstance(following, _Tail):
-                    break
-                parts.append(following)
-                size += len(following)
-                self._out.popleft()
-            transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        try:
+            self._out.send(transport)
+        except (HostRefused, OSError) as error:
+            self._broken(f"a read broke off: {error}")
+            return
         if len(self._out) > IN_FLIGHT_REQUESTS:
             self._stop_reading()
         if self._leaving and not self._waiting and not self._out:
             transport.close()
 
-    def _send_slice(self, transport: asyncio.Transport, tail: _Tail) -> None:
-        """Send the next slice of a long read from memory that is used again and again."""
+    def _fetch(self, offset: int, view: memoryview) -> None:
         assert self.export is not None
-        view = self._server.scratch[: min(tail.left, _SLICE_BYTES)]
-        try:
-            self._hostio.read_into(self.export, tail.offset, view)
-        except (HostRefused, OSError) as error:
-            self._broken(f"a read broke off: {error}")  # its head is sent: nothing else can tell the client
-            return
-        tail.offset += len(view)
-        tail.left -= len(view)
-        if tail.left:
-            self._out.appendleft(tail)
-        transport.write(view)
+        self._hostio.read_into(self.export, offset, view)
 
     def pause_writing(self) -> None:
         """The client takes its replies more slowly than they come."""
-        self._choked = True
+        self._out.choked = True
 
     def resume_writing(self) -> None:
         """It has caught up."""
-        self._choked = False
+        self._out.choked = False
         self._send_out()
         self._read_on()
 
@@ -330,8 +248,7 @@ class Session(asyncio.BufferedProtocol):
         room = self._waiting < IN_FLIGHT_REQUESTS and self._bytes < IN_FLIGHT_BYTES
         if self._full and room and len(self._out) <= IN_FLIGHT_REQUESTS and self._transport is not None:
             self._full = False
-            if self._payload is None:
-                self.buffer_updated(0)
+            self.buffer_updated(0)
             if not self._full:
                 self._transport.resume_reading()
 
@@ -358,9 +275,9 @@ class Session(asyncio.BufferedProtocol):
         if wrong:
             self._answer(request, wrong)
         elif request.command == Command.READ:
-            long = request.length > _SLICE_BYTES
+            long = request.length > SLICE_BYTES
             found = (
-                _Tail(request.offset, request.length)
+                Tail(request.offset, request.length)
                 if long and self._hostio.may_read(self.export)
                 else self._hostio.read(self.export, request.offset, request.length)
             )
