@@ -207,6 +207,13 @@ def test_freezepprc_suspends_a_subsystem_at_one_point_in_time(lab: Lab, dscli: D
     assert not thread.is_alive()
     assert lab.b.digest() == same
     assert lab.a.digest() != same
+    without = dscli.at(a, "resumepprc", "-dev", A, "-remotedev", B, "-type", "mmir", "1260:1260")
+    assert without.returncode == 4
+    assert "make it with mkpprcpath" in without.stderr
+    path = ("-remotewwnn", "5005", "-srclss", "12", "-tgtlss", "12", "I0102:I0137")
+    dscli.ok(a, "mkpprcpath", "-dev", A, "-remotedev", B, *path)
+    listed = dscli.ok(a, "lspprcpath", "-dev", A, "-fmt", "delim", "-hdr", "off", "12")
+    assert listed[-1].split(",")[:6] == ["12", "12", "Success", "FF12", "I0102", "I0137"]
     dscli.ok(a, "resumepprc", "-dev", A, "-remotedev", B, "-type", "mmir", "-wait", "1260:1260")
     assert lab.a.digest() == lab.b.digest()
     wrong = dscli.at(a, "freezepprc", "-dev", A, "-remotedev", B, "12:13")

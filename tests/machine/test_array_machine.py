@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from holdfast.kernel.errors import Refused
 from holdfast.kernel.sizes import TRACK_BYTES
-from holdfast.replication.array import commands
+from holdfast.replication.array import commands, flashcopy, storage
 from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.flash import FlashOptions
@@ -66,7 +66,7 @@ class ArrayMachine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="array-machine-"))
         self.engine = Engine(ForgetfulMedia(self.directory), IMAGE)
         for name in VOLUMES:
-            self.engine.commit(commands.create_volume(self.engine.machine, Volume(name, name, SIZE)))
+            self.engine.commit(storage.create_volume(self.engine.machine, Volume(name, name, SIZE)))
         self.model = {name: bytearray(SIZE) for name in VOLUMES}
         self.flashes: dict[str, tuple[str, bool]] = {}
         self.changed: dict[str, set[int]] = {}
@@ -110,7 +110,7 @@ class ArrayMachine(RuleBasedStateMachine):
         busy |= any(s == target for s, _ in self.flashes.values()) or target in self.engine.image.pairs
         busy |= record and any(s == source and r for s, r in self.flashes.values())
         try:
-            self.engine.commit(commands.make_flash(self.engine.machine, source, target, options, 1.0))
+            self.engine.commit(flashcopy.make_flash(self.engine.machine, source, target, options, 1.0))
         except Refused:
             assert busy
             return
@@ -127,7 +127,7 @@ class ArrayMachine(RuleBasedStateMachine):
         left = set(self.engine.machine.bits[self.engine.image.flashes[target].uncopied])
         options = FlashOptions(persist=True, record=True)
         try:
-            change = commands.resync_flash(self.engine.machine, source, target, options, 2.0)
+            change = flashcopy.resync_flash(self.engine.machine, source, target, options, 2.0)
         except Refused:
             assert not record
             return
@@ -143,14 +143,14 @@ class ArrayMachine(RuleBasedStateMachine):
     def reverse(self, data: st.DataObject, copied: bool, record: bool) -> None:
         target = data.draw(st.sampled_from(sorted(self.flashes)))
         source, recording = self.flashes[target]
-        while copied and target in self.engine.image.flashes and self.engine.copy_some(target):
+        while copied and target in self.engine.image.flashes and self.engine.copy_some(target)[1]:
             continue
         left = len(self.engine.machine.bits[self.engine.image.flashes[target].uncopied])
         others = [one for one in self.flashes if self.flashes[one][0] == source and one != target]
         options = FlashOptions(persist=True, record=record)
         before = self.engine.image
         try:
-            change = commands.reverse_flash(self.engine.machine, source, target, options, 3.0)
+            change = flashcopy.reverse_flash(self.engine.machine, source, target, options, 3.0)
         except Refused:
             assert not recording or left or others or source in self.engine.image.pairs
             assert self.engine.image is before
@@ -173,9 +173,9 @@ class ArrayMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         target = data.draw(st.sampled_from(sorted(self.flashes)))
-        while self.engine.copy_some(target):
+        while self.engine.copy_some(target)[1]:
             continue
-        self.engine.commit(commands.remove_flash(self.engine.machine, self.flashes[target][0], target))
+        self.engine.commit(flashcopy.remove_flash(self.engine.machine, self.flashes[target][0], target))
         del self.flashes[target], self.changed[target]
 
     @precondition(lambda self: "1260" not in self.engine.image.pairs and "1260" not in self.flashes)

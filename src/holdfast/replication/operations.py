@@ -6,6 +6,8 @@ management service. An answer has rows (queries) and one outcome per object (cha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -43,12 +45,69 @@ class Answer(msgspec.Struct, frozen=True):
     outcomes: list[Outcome] = []
 
 
-VERBS = frozenset(
-    {"info", "volumes", "mkvolume", "rmvolume", "digest", "connections", "revoke"}
-    | {"pairs", "mkpair", "rmpair", "pause", "resume", "failover", "failback", "paths"}
-    | {"flashes", "mkflash", "resyncflash", "reverseflash", "rmflash", "freeze", "thaw"}
-)
-QUERIES = frozenset({"info", "volumes", "digest", "pairs", "paths", "flashes", "connections"})
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb of the array: what its objects are, the options it takes beside :data:`COMMON`, whether it only looks.
+
+    Sizes are in bytes, switches are booleans, lists are lists of ids. An option that a verb does not take is refused.
+    """
+
+    objects: str
+    options: tuple[str, ...] = ()
+    query: bool = False
+
+
+COMMON = ("dev", "remote")
+"""Options that every verb takes: the array meant (another one refuses), and the peer array of the pairs named."""
+_FLASH = ("record", "persist", "copy", "tgtinhibit", "freeze", "seqnum", "tgtpprc", "pmir", "multinc", "tgtse")
+
+VERBS: Mapping[str, Verb] = {
+    "info": Verb("nothing", query=True),
+    # volumes, pools, hosts
+    "volumes": Verb("volumes", query=True),
+    "mkvolume": Verb("volumes", ("size_bytes", "name", "pool", "sam")),
+    "chvolume": Verb("volumes", ("size_bytes", "name")),
+    "rmvolume": Verb("volumes"),
+    "digest": Verb("volumes", query=True),
+    "pools": Verb("nothing", query=True),
+    "mkpool": Verb("pools", ("size_bytes",)),
+    "chpool": Verb("pools", ("size_bytes",)),
+    "rmpool": Verb("pools"),
+    "volgroups": Verb("nothing", query=True),
+    "mkvolgroup": Verb("names; the outcome's object is the new id", ("volumes",)),
+    "chvolgroup": Verb("volume groups", ("add", "remove", "name")),
+    "rmvolgroup": Verb("volume groups"),
+    "hosts": Verb("nothing", query=True),
+    "mkhost": Verb("host names; the outcome's object is the new id", ("volgroup",)),
+    "chhost": Verb("host connections", ("volgroup",)),
+    "rmhost": Verb("host connections"),
+    "connections": Verb("nothing", query=True),
+    "revoke": Verb("nothing", ("host", "key")),
+    # Metro Mirror
+    "pairs": Verb("volumes", query=True),
+    "mkpair": Verb("pairs", ("copy", "critmode", "tgtread", "suspend")),
+    "rmpair": Verb("pairs", ("unconditional", "at")),
+    "pause": Verb("pairs", ("unconditional", "at")),
+    "resume": Verb("pairs", ("critmode", "tgtread", "suspend")),
+    "failover": Verb("pairs", ("force",)),
+    "failback": Verb("pairs", ("critmode", "tgtread", "suspend")),
+    "paths": Verb("nothing: one row per peer", query=True),
+    "lsspaths": Verb("source subsystems, or none for all: one row per path", query=True),
+    "mkpath": Verb("pairs of subsystems", ("consistgrp", "ports")),
+    "rmpath": Verb("pairs of subsystems", ("force",)),
+    "freeze": Verb("pairs of subsystems"),
+    "thaw": Verb("subsystems or pairs of them"),
+    # FlashCopy
+    "flashes": Verb("volumes", query=True),
+    "mkflash": Verb("pairs", _FLASH),
+    "resyncflash": Verb("pairs", _FLASH),
+    "reverseflash": Verb("pairs", (*_FLASH, "fast")),
+    "rmflash": Verb("pairs", ("copy", "seqnum")),
+    "setrevertible": Verb("pairs", ("seqnum",)),
+    "commitflash": Verb("source volumes", ("seqnum",)),
+    "revertflash": Verb("source volumes", ("seqnum",)),
+}
+QUERIES = frozenset(name for name, verb in VERBS.items() if verb.query)
 
 _PAIRS = Param("pairs", "volume pairs, source:target", "list", required=True, positional=True)
 _VOLUMES = Param("volumes", "volume ids, for example 1260", "list", required=True, positional=True)

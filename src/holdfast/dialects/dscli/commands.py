@@ -294,31 +294,25 @@ def _subsystems(line: Line) -> list[str]:
 
 
 def lspprcpath(line: Line, context: Context) -> int:
-    """List paths: the software array makes them from its configuration, one per peer and LSS."""
-    found = context.array.run("paths", **_options(line, context)).rows
-    shown = [rows.path(row, word.partition(":")[0].upper()) for word in line.parameters or ("00",) for row in found]
-    return _list(line, context, facts.LSPPRCPATH, shown)
+    """List the paths of source subsystems."""
+    names = [word.partition(":")[0].rpartition("/")[2].upper() for word in line.parameters]
+    found = context.array.run("lsspaths", names, **_options(line, context)).rows
+    return _list(line, context, facts.LSPPRCPATH, [rows.path(row) for row in found])
 
 
 def mkpprcpath(line: Line, context: Context) -> int:
-    """Confirm a path that the configuration names; it is made by itself."""
-    remote = line.get("remotedev") or context.remote
-    known = [row["peer"] for row in context.array.run("paths").rows]
-    name = f"{line.get('srclss', '00')}:{line.get('tgtlss', '00')}"
-    if remote not in known:
-        context.fail(failure("mkpprcpath", name, "path-down", f"{remote or 'no array'} is not a configured peer"))
-        return facts.RC_SERVER
-    ident, text = facts.DONE["mkpprcpath"]
-    context.out(f"{ident} mkpprcpath: {text.format(name)}")
-    return facts.RC_OK
+    """Make a path between two subsystems; the ports are kept for the list."""
+    if not line.has("srclss") or not line.has("tgtlss"):
+        raise UsageError("mkpprcpath", "needs -srclss and -tgtlss")
+    name = f"{line.get('srclss')}:{line.get('tgtlss')}"
+    return _change(
+        line, context, "mkpath", [name], consistgrp=line.has("consistgrp"), ports=list(line.parameters) or None
+    )
 
 
 def rmpprcpath(line: Line, context: Context) -> int:
-    """Refuse: paths follow the array's configuration."""
-    for name in line.parameters:
-        reason = "paths of the software array follow its configuration"
-        context.fail(failure("rmpprcpath", name, "path-configured", reason, "remove the peer from the configuration"))
-    return facts.RC_SERVER
+    """Remove paths."""
+    return _change(line, context, "rmpath", _agreed(line, context, _subsystems(line)))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -95,8 +95,22 @@ FAILURES: dict[str, str] = {
     "no-authority": "CMUN03941E",
     "unavailable": "CMUN03943E",
     "disk": "CMUN03944E",
-    "path-configured": "CMUN03942E",
+    "no-path": "CMUN03942E",
     "not-frozen": "CMUN03945E",
+    "no-peer": "CMUN03946E",
+    "in-use": "CMUN03947E",
+    "wrong-end": "CMUN03948E",
+    "not-target": "CMUN03949E",
+    "target-secondary": "CMUN03950E",
+    "revertible": "CMUN03951E",
+    "not-revertible": "CMUN03952E",
+    "flash-failed": "CMUN03953E",
+    "pmir": "CMUN03954E",
+    "no-pool": "CMUN03960E",
+    "pool-full": "CMUN03961E",
+    "no-group": "CMUN03962E",
+    "not-in-group": "CMUN03963E",
+    "no-host": "CMUN03964E",
 }
 """Refusal code of the software array → synthetic error id."""
 OTHER_FAILURE = "CMUN03999E"
@@ -127,4 +141,4 @@ LSFLASH_LONG = [
 ]  # S for five
 LSPPRCPATH = ["Src", "Tgt", "State", "SS", "Port", "Attached Port", "Tgt WWNN"]  # S for positions 5 and 6
 
-PATH_PORT, PATH_SS = "I0000", "FF12"  # K
+PATH_SS = "FF12"  # K

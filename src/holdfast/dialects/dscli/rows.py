@@ -65,9 +65,10 @@ def flash(row: Fields, image: str, long: bool, fullid: bool) -> Row:
     return [*basic, row["out_of_sync_tracks"], *times, "Valid", "Disabled", "-"]
 
 
-def path(row: Fields, source_lss: str) -> Row:
-    """One row of ``lspprcpath``."""
-    return [source_lss, source_lss, row["state"], facts.PATH_SS, facts.PATH_PORT, facts.PATH_PORT, wwnn(row["peer"])]
+def path(row: Fields) -> Row:
+    """One row of ``lspprcpath``: the first pair of ports stands for all."""
+    port, _, attached = str(row["ports"][0]).partition(":")
+    return [row["source_lss"], row["target_lss"], row["state"], facts.PATH_SS, port, attached, wwnn(row["peer"])]
 
 
 def _on(value: bool) -> str:

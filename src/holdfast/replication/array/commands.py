@@ -7,18 +7,16 @@ anew gets a new name from the image's counter: the image is the single switch be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from holdfast.kernel.errors import Refusal, Refused
-from holdfast.replication.array.bitmap import Bitmap
+from holdfast.replication.array.bitmap import FULL, Bitmap
 from holdfast.replication.array.machine import Change, Machine
-from holdfast.replication.model.flash import Flash, FlashOptions
 from holdfast.replication.model.identity import Endpoint
 from holdfast.replication.model.pairs import TRANSITIONS, Pair, PairEvent, Phase, Role, Standing
+from holdfast.replication.model.paths import Path
 from holdfast.replication.model.volumes import ArrayImage, Volume
-
-TARGETS_PER_SOURCE = 12
 
 
 def refuse(code: str, reason: str, remedy: str = "") -> Refused:
@@ -43,148 +41,6 @@ def find_pair(image: ArrayImage, volume: str, remote: Endpoint | None = None) ->
     return pair
 
 
-# --- volumes ---------------------------------------------------------------------------------------------------------
-
-
-def create_volume(machine: Machine, volume: Volume) -> Change:
-    """Add a volume. Refuses an id in use."""
-    image = machine.image
-    if volume.id in image.volumes:
-        raise refuse("exists", f"volume {volume.id} already exists", "choose an id that lsfbvol does not list")
-    if volume.size_bytes <= 0 or volume.size_bytes % 512:
-        raise refuse("bad-size", f"{volume.size_bytes} bytes is not a positive number of 512-byte blocks")
-    return Change(replace(image, volumes={**image.volumes, volume.id: volume}), {})
-
-
-def remove_volume(machine: Machine, volume: str) -> Change:
-    """Remove a volume. Refuses one that is in a copy relation."""
-    image = machine.image
-    find_volume(image, volume)
-    if volume in image.pairs or machine.flashes_of(volume):
-        raise refuse("in-relation", f"volume {volume} is in a copy relation", "remove the relation first")
-    return Change(replace(image, volumes={k: v for k, v in image.volumes.items() if k != volume}), {})
-
-
-def revoke(machine: Machine, host: str, key: int) -> Change:
-    """Bar every key of ``host`` up to ``key``; the image's counter numbers the confirmation."""
-    image = machine.image
-    barred = {**image.barred, host: max(key, image.barred.get(host, -1))}
-    return Change(replace(image, barred=barred, sequence=image.sequence + 1), {})
-
-
-# --- FlashCopy -------------------------------------------------------------------------------------------------------
-
-
-def make_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
-    """Establish a relation whose point in time is now."""
-    image = machine.image
-    original, copy = find_volume(image, source), find_volume(image, target)
-    existing = image.flashes.get(target)
-    if existing is not None:
-        raise refuse(
-            "flash-state", f"volume {target} already is the target of {existing.source}", "use resyncflash or rmflash"
-        )
-    if source == target or copy.size_bytes < original.size_bytes:
-        raise refuse("flash-size", f"volume {target} cannot hold a copy of {source}", "name a target of the same size")
-    if any(flash.source == target for flash in image.flashes.values()) or source in image.flashes:
-        raise refuse("cascade", "a volume cannot be source and target of FlashCopy at once", "withdraw the other copy")
-    if target in image.pairs:
-        raise refuse("target-paired", f"volume {target} is in a remote copy pair", "choose a target outside pairs")
-    siblings = [flash for flash in image.flashes.values() if flash.source == source]
-    if len(siblings) >= TARGETS_PER_SOURCE:
-        raise refuse("too-many", f"volume {source} already has {TARGETS_PER_SOURCE} targets", "withdraw one")
-    if options.record and any(flash.options.record for flash in siblings):
-        raise refuse("second-record", f"volume {source} already has a recording relation", "leave out -record")
-    uncopied = Bitmap.full(original.tracks)
-    return _with_flash(image, Flash(source, target, options, "", created=now), uncopied, now)
-
-
-def resync_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
-    """Move the relation's point in time to now: only tracks changed on either side since are copied."""
-    flash = find_flash(machine.image, source, target)
-    if not flash.source_changed:
-        raise refuse(
-            "not-recording", f"pair {source}:{target} does not record changes", "rmflash, then mkflash -record -persist"
-        )
-    uncopied = Bitmap(machine.bits[flash.uncopied].size)
-    for name in (flash.uncopied, flash.source_changed, flash.target_changed):
-        if name:
-            uncopied.merge(machine.bits[name])
-    return _with_flash(machine.image, replace(flash, options=options), uncopied, now)
-
-
-def reverse_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
-    """Turn a recording relation around: the source gets what the target holds, and only what differs is copied. From
-    then on the relation is ``target:source``."""
-    image = machine.image
-    flash = find_flash(image, source, target)
-    if not flash.source_changed:
-        raise refuse("not-recording", f"pair {source}:{target} does not record changes", "mkflash -record -persist")
-    if len(machine.bits[flash.uncopied]):
-        raise refuse(
-            "flash-state", f"pair {source}:{target} is still being copied", "wait until lsflash shows 0 tracks"
-        )
-    if image.volumes[source].size_bytes != image.volumes[target].size_bytes:
-        raise refuse(
-            "flash-size", f"volumes {source} and {target} differ in size", "only equal ones can be turned round"
-        )
-    if len(machine.flashes_of(source)) > 1:
-        raise refuse("cascade", f"volume {source} has other copies", "withdraw them first")
-    if source in image.pairs:
-        raise refuse("target-paired", f"volume {source} is in a remote copy pair", "remove the pair first")
-    uncopied = Bitmap(machine.bits[flash.uncopied].size)
-    for name in filter(None, (flash.source_changed, flash.target_changed)):
-        uncopied.merge(machine.bits[name])
-    left = {key: value for key, value in image.flashes.items() if key != target}
-    turned = Flash(target, source, options, "", created=now)
-    return _with_flash(replace(image, flashes=left), turned, uncopied, now)
-
-
-def find_flash(image: ArrayImage, source: str, target: str) -> Flash:
-    """Return the relation. Refuses when there is none."""
-    flash = image.flashes.get(target)
-    if flash is None or flash.source != source:
-        raise refuse("no-flash", f"there is no FlashCopy pair {source}:{target}", "list relations with lsflash")
-    return flash
-
-
-def _with_flash(image: ArrayImage, flash: Flash, uncopied: Bitmap, now: float) -> Change:
-    number = image.sequence + 1
-    fresh = {f"uncopied-{flash.target}-{number}": uncopied}
-    source_changed = target_changed = ""
-    if flash.options.record:
-        source_changed = f"source-{flash.target}-{number}"
-        fresh[source_changed] = Bitmap(uncopied.size)
-        if not flash.options.target_inhibit:
-            target_changed = f"target-{flash.target}-{number}"
-            fresh[target_changed] = Bitmap(uncopied.size)
-    made = replace(
-        flash,
-        uncopied=f"uncopied-{flash.target}-{number}",
-        source_changed=source_changed,
-        target_changed=target_changed,
-        synced=now,
-        tracks_total=uncopied.size,
-        tracks_to_copy=len(uncopied),
-    )
-    return Change(replace(image, flashes={**image.flashes, flash.target: made}, sequence=number), fresh)
-
-
-def remove_flash(machine: Machine, source: str, target: str) -> Change:
-    """Withdraw a relation; tracks that were not copied yet stay as the target's file has them."""
-    find_flash(machine.image, source, target)
-    left = {key: value for key, value in machine.image.flashes.items() if key != target}
-    return Change(replace(machine.image, flashes=left), {})
-
-
-def finish_flash(machine: Machine, target: str) -> Change | None:
-    """Let a relation vanish whose copy is complete, unless it is persistent. None: nothing to do."""
-    flash = machine.image.flashes.get(target)
-    if flash is None or flash.options.persistent or len(machine.bits[flash.uncopied]):
-        return None
-    return remove_flash(machine, flash.source, target)
-
-
 # --- Metro Mirror ----------------------------------------------------------------------------------------------------
 
 
@@ -192,17 +48,40 @@ def check_pairable(machine: Machine, volume: str, role: Role, peer_size_bytes: i
     """Check that a volume may enter a new pair in that role. Refuses with the reason."""
     image = machine.image
     found = find_volume(image, volume)
-    if volume in image.pairs:
+    pair = image.pairs.get(volume)
+    if pair is not None and pair.standing.role is not role:
+        reason = f"volume {volume} is the {pair.standing.role.value} of a pair with {pair.remote}"
+        raise refuse("cascade", f"{reason}: this array does not cascade", "rmpprc that pair, or mirror from its source")
+    if pair is not None:
         raise refuse("paired", f"volume {volume} is already in a remote copy pair", "remove that pair with rmpprc")
-    if volume in image.flashes:
-        raise refuse("flash-target", f"volume {volume} is a FlashCopy target", "withdraw the FlashCopy relation first")
+    check_mirrorable(machine, volume, role)
     if role is Role.TARGET and peer_size_bytes is not None and found.size_bytes < peer_size_bytes:
         raise refuse("target-small", f"volume {volume} is smaller than its source", "name a target at least as large")
     return found
 
 
+def check_mirrorable(machine: Machine, volume: str, role: Role) -> None:
+    """Check that a volume's FlashCopy relations allow it in a pair in that role: a FlashCopy target is overwritten by
+    nobody else, and is a mirror source only with ``-tgtpprc``; a revertible relation lets nothing be written."""
+    flash = machine.image.flashes.get(volume)
+    if flash is not None and (role is Role.TARGET or not flash.options.onto_source):
+        remedy = "withdraw the FlashCopy relation first" + (", or give it -tgtpprc" if role is Role.SOURCE else "")
+        raise refuse("flash-target", f"volume {volume} is a FlashCopy target", remedy)
+    if any(one.revertible for one in machine.flashes_of(volume)):
+        raise refuse("revertible", f"volume {volume} is in a revertible FlashCopy", "commitflash or revertflash first")
+
+
 def add_pair(
-    machine: Machine, volume: str, remote: Endpoint, role: Role, *, copy: bool, now: float, generation: int = 0
+    machine: Machine,
+    volume: str,
+    remote: Endpoint,
+    role: Role,
+    *,
+    copy: bool,
+    now: float,
+    generation: int = 0,
+    critical: bool = False,
+    target_read: bool = False,
 ) -> Change:
     """Add a pair that is copying; ``copy=False`` trusts that the data are equal already."""
     found = check_pairable(machine, volume, role)
@@ -212,11 +91,13 @@ def add_pair(
         volume,
         remote,
         Standing(role, Phase.COPY_PENDING),
-        f"pair-{volume}-{number}",
+        f"pair-{volume}-{number}{FULL if bits.base else ''}",
         generation,
         since=now,
         tracks_total=found.tracks,
         tracks_to_copy=len(bits),
+        critical=critical,
+        target_read=target_read,
     )
     image = replace(machine.image, pairs={**machine.image.pairs, volume: pair}, sequence=number)
     return Change(image, {pair.bits: bits})
@@ -260,9 +141,78 @@ def supersede(machine: Machine, volumes: list[str], now: float) -> Change:
     return Change(replace(machine.image, pairs=pairs), {})
 
 
+def set_modes(machine: Machine, volumes: list[str], critical: bool | None, target_read: bool | None) -> Change:
+    """Give pairs another critical mode and another permission to read the target; None leaves them as they are."""
+    pairs = dict(machine.image.pairs)
+    for volume in volumes:
+        pair = pairs[volume]
+        pairs[volume] = replace(
+            pair,
+            critical=pair.critical if critical is None else critical,
+            target_read=pair.target_read if target_read is None else target_read,
+        )
+    return Change(replace(machine.image, pairs=pairs), {})
+
+
 def remove_pairs(machine: Machine, volumes: list[str]) -> Change:
     """End pairs: the volumes are simplex."""
     for volume in volumes:
         find_pair(machine.image, volume)
     left = {key: value for key, value in machine.image.pairs.items() if key not in volumes}
     return Change(replace(machine.image, pairs=left), {})
+
+
+# --- paths -----------------------------------------------------------------------------------------------------------
+
+
+def make_path(machine: Machine, path: Path) -> Change:
+    """Make a path, or replace what an earlier command said of it."""
+    image = machine.image
+    return Change(replace(image, paths={**image.paths, path.key: path}), {})
+
+
+def remove_path(machine: Machine, path: Path, *, force: bool) -> Change:
+    """Remove a path; it stays known as removed. Refuses one whose pairs still mirror, unless ``force``."""
+    image = machine.image
+    known = image.paths.get(path.key)
+    busy = [pair for pair in pairs_of_path(image, path) if pair.standing.phase is not Phase.SUSPENDED]
+    if busy and not force:
+        raise refuse("in-use", f"the pair of volume {busy[0].local} uses the path", "pausepprc or rmpprc first")
+    if (known is None and not busy) or (known is not None and known.removed):
+        raise refuse("no-path", f"there is no path {path.source_lss}:{path.target_lss} to {path.remote}", "lspprcpath")
+    return Change(replace(image, paths={**image.paths, path.key: replace(known or path, removed=True)}), {})
+
+
+def need_path(machine: Machine, volume: str, remote: Endpoint) -> Change | None:
+    """Check that a pair of these volumes has a path. Returns the change that makes it where the array makes paths
+    itself, None when it is there. Refuses where it must be made by hand."""
+    path = machine.path_of(volume, remote)
+    if path is not None and not path.removed:
+        return None
+    if path is not None or machine.features.explicit_paths:
+        here, there = f"{machine.image.image}/{volume[:2]}", f"{remote.image}/{remote.volume[:2]}"
+        raise refuse("no-path", f"there is no path from {here} to {there}", "make it with mkpprcpath")
+    return make_path(machine, Path(remote.image, volume[:2], remote.volume[:2]))
+
+
+def paths_of(machine: Machine, subsystems: set[str], peers: Iterable[str]) -> list[Path]:
+    """Return the paths from these source subsystems (all known ones when none is named). Where the array makes paths
+    itself, a named subsystem has one to its namesake at each peer, unless that was removed."""
+    known = machine.image.paths
+    found = [path for path in known.values() if not path.removed and (not subsystems or path.source_lss in subsystems)]
+    if machine.features.explicit_paths:
+        return found
+    implied = [Path(peer, lss, lss) for peer in peers for lss in sorted(subsystems)]
+    return found + [path for path in implied if path.key not in known]
+
+
+def pairs_of_path(image: ArrayImage, path: Path) -> list[Pair]:
+    """Return the pairs that have their source here and use the path."""
+    ends = (path.source_lss, path.target_lss)
+    return [
+        pair
+        for pair in image.pairs.values()
+        if pair.standing.role is Role.SOURCE
+        and pair.remote.image == path.remote
+        and (pair.local[:2], pair.remote.volume[:2]) == ends
+    ]

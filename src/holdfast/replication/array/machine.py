@@ -5,7 +5,8 @@ where do these bytes come from, which tracks must be copied before this write, w
 (``service.engine``) does the reading, writing and syncing in the order that the answers demand.
 
 While a pair copies, a track that was sent but not yet flushed at the target keeps its bit; writes to it are mirrored
-behind the copy (``sent``). So a lost link or a crash finds every doubtful track still marked.
+behind the copy (``sent``). So a lost link or a crash finds every doubtful track still marked. ``lost`` remembers why a
+source lost its target, for the reason that lists show.
 
 Invariants: a write to a flash source or target happens only in a *prepared* region, whose uncopied tracks have reached
 the target; a write is either recorded in the pair's bitmap or mirrored, never neither; a pair in Full Duplex whose
@@ -15,15 +16,17 @@ link is down holds its writes until somebody settles who is source.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array.activity import REGION_BYTES, REGION_TRACKS, ActivityLog, region_tracks
 from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.flash import Flash
-from holdfast.replication.model.pairs import Pair, Phase, Role
-from holdfast.replication.model.volumes import ArrayImage, Volume
+from holdfast.replication.model.identity import Endpoint
+from holdfast.replication.model.pairs import Pair, PairEvent, Phase, Role
+from holdfast.replication.model.paths import Path, path_key
+from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Features, Volume
 
 
 class Route(enum.Enum):
@@ -63,9 +66,7 @@ def bitmap_names(image: ArrayImage) -> dict[str, int]:
     """Return every bitmap that the image refers to, with its size in tracks."""
     names = {pair.bits: image.volumes[volume].tracks for volume, pair in image.pairs.items()}
     for flash in image.flashes.values():
-        for name in (flash.uncopied, flash.source_changed, flash.target_changed):
-            if name:
-                names[name] = image.volumes[flash.source].tracks
+        names |= dict.fromkeys(flash.bitmaps, image.volumes[flash.source].tracks)
     return names
 
 
@@ -77,14 +78,21 @@ def tracks_of(offset: int, length: int) -> range:
 class Machine:
     """One array in memory. ``hot`` gives the activity logs found on disk: their tracks count as changed."""
 
-    def __init__(self, image: ArrayImage, bits: dict[str, Bitmap], hot: Mapping[str, Iterable[int]]) -> None:
-        self.image = image
+    def __init__(
+        self,
+        image: ArrayImage,
+        bits: dict[str, Bitmap],
+        hot: Mapping[str, Iterable[int]],
+        features: Features = DEFAULT_FEATURES,
+    ) -> None:
+        self.image, self.features = image, features
         self.bits = bits
         self.logs: dict[str, ActivityLog] = {}
         self.prepared: dict[str, set[int]] = {}
         self.attached: set[str] = set()
         self.sent: dict[str, set[int]] = {}
         self.copied: dict[str, int] = {}
+        self.lost: dict[str, PairEvent] = {}
         self.unsettled: set[str] = {v for v, pair in image.pairs.items() if pair.standing.role is Role.SOURCE}
         self._index()
         for volume, regions in hot.items():
@@ -120,6 +128,10 @@ class Machine:
 
     def apply(self, change: Change) -> None:
         """Become the array after ``change``; the shell has made it durable. Prepared regions are forgotten."""
+        for volume, pair in change.image.pairs.items():
+            before = self.image.pairs.get(volume)
+            if before is not None and before.bits != pair.bits and volume in self.sent:
+                self.sent[volume].clear()
         self.image = change.image
         known = {**self.bits, **change.fresh}
         self.bits = {name: known[name] for name in bitmap_names(change.image)}
@@ -139,17 +151,41 @@ class Machine:
         if key <= barred:
             raise HostRefused(f"access of {host} is revoked up to key {barred}")
 
+    def check_access(self, host: str, volume: str) -> None:
+        """Refuse a host that is not connected to a volume group of a volume that is in any."""
+        groups = {group.id for group in self.image.groups.values() if volume in group.volumes}
+        if groups and not any(one.host == host and one.group in groups for one in self.image.hosts.values()):
+            raise HostRefused(f"volume {volume} is not in a volume group of host {host}")
+
     def check_read(self, volume: str) -> None:
-        """Refuse host reads of a mirror target."""
+        """Refuse host reads of a mirror target and of a copy that failed."""
+        flash = self.image.flashes.get(volume)
+        if flash is not None and flash.failed:
+            raise HostRefused(f"the FlashCopy on volume {volume} is invalid: {flash.failed}")
         pair = self.image.pairs.get(volume)
-        if pair is not None and pair.standing.role is Role.TARGET:
+        if pair is None or pair.standing.role is Role.SOURCE:
+            return
+        if not pair.target_read or pair.standing.phase is not Phase.FULL_DUPLEX:
             raise HostRefused(f"volume {volume} is the target of a mirror")
 
-    def route(self, volume: str, tracks: Iterable[int]) -> Route:
-        """Say what a host write to ``tracks`` does. Raises :class:`HostRefused` when it may not happen at all."""
-        for flash in self.flashes_of(volume):
-            if flash.target == volume and flash.options.target_inhibit:
-                raise HostRefused(f"volume {volume} is an inhibited FlashCopy target")
+    def check_alone(self, pair: Pair) -> None:
+        """Refuse a write to a source that critical mode keeps from going on without its target."""
+        if pair.stopped:
+            reason = f"volume {pair.local} is in critical mode and its target {pair.remote} cannot be reached"
+            raise HostRefused(reason)
+
+    def path_of(self, volume: str, remote: Endpoint) -> Path | None:
+        """Return the mirror path between the subsystems of two volumes, also one that was removed."""
+        return self.image.paths.get(path_key(remote.image, volume[:2], remote.volume[:2]))
+
+    def route(self, volume: str, tracks: Sequence[int]) -> Route:
+        """Say what a host write to ``tracks`` does; without tracks, what a flush does, which changes nothing. Raises
+        :class:`HostRefused` when it may not happen at all."""
+        for flash in self.flashes_of(volume) if tracks else ():
+            if flash.revertible:
+                raise HostRefused(f"volume {volume} is in a revertible FlashCopy: commit or revert it")
+            if flash.target == volume and (flash.options.target_inhibit or flash.failed):
+                raise HostRefused(f"volume {volume} is an inhibited or invalid FlashCopy target")
         pair = self.image.pairs.get(volume)
         if pair is None:
             return Route.LOCAL
@@ -161,6 +197,7 @@ class Machine:
 
     def _source_route(self, pair: Pair, tracks: Iterable[int]) -> Route:
         if pair.standing.phase is Phase.SUSPENDED:
+            self.check_alone(pair)
             return Route.HOLD if pair.local in self.unsettled else Route.LOCAL
         if pair.local not in self.attached:
             return Route.HOLD
@@ -191,7 +228,11 @@ class Machine:
             else:
                 pieces.append(Piece(owner, offset, step))
             offset += step
-        return pieces
+        return [part for piece in pieces for part in self._through(volume, piece)]
+
+    def _through(self, volume: str, piece: Piece) -> list[Piece]:
+        """Follow a cascade: what a flash source itself has not copied yet is still its own source's."""
+        return [piece] if piece.volume == volume else self.read_plan(piece.volume, piece.offset, piece.length)
 
     def copy_work(self, volume: str, region: int) -> list[tuple[Flash, list[int]]]:
         """Return what must be copied before the region may change: each relation with its uncopied tracks there."""

@@ -2,6 +2,9 @@
 
 A relation names three bitmaps: tracks not yet copied (the target still reads them from the source), and, when it
 records, the tracks changed since on the source and on the target. A resync makes their union the new uncopied set.
+
+A *revertible* relation keeps the three bitmaps of the earlier point in time as well. While it is revertible no track
+of either volume changes, so that both points in time are whole: a commit drops the earlier one, a revert returns to it.
 """
 
 from __future__ import annotations
@@ -11,13 +14,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FlashOptions:
-    """The options of ``mkflash`` and ``resyncflash``; a resync replaces them all. ``record`` implies ``persist``."""
+    """The options of ``mkflash`` and ``resyncflash``; a resync replaces them all. ``record`` implies ``persist``.
+
+    ``onto_source``: the target may be, or become, the source of a Metro Mirror pair (``-tgtpprc``). ``several``: more
+    than one relation of a source may record (``-multinc``).
+    """
 
     persist: bool = False
     record: bool = False
     background_copy: bool = True
     target_inhibit: bool = False
     sequence: str = "0"
+    onto_source: bool = False
+    several: bool = False
 
     @property
     def persistent(self) -> bool:
@@ -26,8 +35,26 @@ class FlashOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracks:
+    """The names of a relation's bitmaps; ``source_changed`` and ``target_changed`` are empty where nothing records."""
+
+    uncopied: str = ""
+    source_changed: str = ""
+    target_changed: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The bitmaps that there are."""
+        return tuple(name for name in (self.uncopied, self.source_changed, self.target_changed) if name)
+
+
+@dataclass(frozen=True, slots=True)
 class Flash:
-    """One relation. ``created`` and ``synced`` are seconds since the epoch; the counters are those of the last copy."""
+    """One relation. ``created`` and ``synced`` are seconds since the epoch; the counters are those of the last copy.
+
+    ``earlier`` are the bitmaps of the point in time to which a revertible relation can return, ``earlier_synced`` its
+    time. ``failed`` says why the copy is invalid: its target could not take a track that its source had to change.
+    """
 
     source: str
     target: str
@@ -39,3 +66,21 @@ class Flash:
     synced: float = 0.0
     tracks_total: int = 0
     tracks_to_copy: int = 0
+    earlier: Tracks | None = None
+    earlier_synced: float = 0.0
+    failed: str = ""
+
+    @property
+    def tracks(self) -> Tracks:
+        """The bitmaps of the point in time that the target shows."""
+        return Tracks(self.uncopied, self.source_changed, self.target_changed)
+
+    @property
+    def revertible(self) -> bool:
+        """True from ``setflashrevertible`` until ``commitflash`` or ``revertflash``."""
+        return self.earlier is not None
+
+    @property
+    def bitmaps(self) -> tuple[str, ...]:
+        """Every bitmap that the relation names."""
+        return self.tracks.names + (self.earlier.names if self.earlier else ())

@@ -34,9 +34,12 @@ class Reason(enum.Enum):
 
     NONE = "-"
     HOST_SOURCE = "Host Source"
+    HOST_TARGET = "Host Target"
     UPDATE_TARGET = "Update Target"
     INTERNAL_TARGET = "Internal Conditions Target"
     INTERNAL_SOURCE = "Internal Conditions Source"
+    SIMPLEX_TARGET = "Simplex Target"
+    FREEZE = "Freeze"
 
 
 class PairEvent(enum.Enum):
@@ -44,7 +47,12 @@ class PairEvent(enum.Enum):
 
     SYNCED = "everything is at the target and the store says so"
     PAUSE = "pausepprc"
+    PAUSE_TARGET = "pausepprc -at tgt"
+    FREEZE = "freezepprc"
     LINK_LOST = "the link failed and the divergence is committed"
+    TARGET_PAUSED = "the target was paused and refuses writes"
+    TARGET_GONE = "the target is in no pair any more"
+    COPIED_ONTO = "mkflash -tgtpprc onto the source"
     RESTARTED = "the array restarted while it copied"
     RESUME = "resumepprc"
     FAILOVER = "failoverpprc"
@@ -83,6 +91,17 @@ TRANSITIONS: dict[tuple[Role, Phase, PairEvent], Standing] = {
     (_S, _CP, PairEvent.LINK_LOST): Standing(_S, _SU, Reason.INTERNAL_TARGET),
     (_S, _FD, PairEvent.LINK_LOST): Standing(_S, _SU, Reason.INTERNAL_TARGET),
     (_S, _CP, PairEvent.RESTARTED): Standing(_S, _SU, Reason.INTERNAL_SOURCE),
+    (_T, _CP, PairEvent.PAUSE_TARGET): Standing(_T, _SU, Reason.HOST_TARGET),
+    (_T, _FD, PairEvent.PAUSE_TARGET): Standing(_T, _SU, Reason.HOST_TARGET),
+    (_T, _SU, PairEvent.PAUSE_TARGET): Standing(_T, _SU, Reason.HOST_TARGET),
+    (_S, _CP, PairEvent.FREEZE): Standing(_S, _SU, Reason.FREEZE),
+    (_S, _FD, PairEvent.FREEZE): Standing(_S, _SU, Reason.FREEZE),
+    (_S, _CP, PairEvent.TARGET_PAUSED): Standing(_S, _SU, Reason.HOST_TARGET),
+    (_S, _FD, PairEvent.TARGET_PAUSED): Standing(_S, _SU, Reason.HOST_TARGET),
+    (_S, _CP, PairEvent.TARGET_GONE): Standing(_S, _SU, Reason.SIMPLEX_TARGET),
+    (_S, _FD, PairEvent.TARGET_GONE): Standing(_S, _SU, Reason.SIMPLEX_TARGET),
+    (_S, _CP, PairEvent.COPIED_ONTO): Standing(_S, _CP),
+    (_S, _FD, PairEvent.COPIED_ONTO): Standing(_S, _CP),
     (_S, _SU, PairEvent.RESUME): Standing(_S, _CP),
     (_T, _CP, PairEvent.RESUME): Standing(_T, _CP),
     (_T, _FD, PairEvent.RESUME): Standing(_T, _CP),
@@ -109,6 +128,9 @@ class Pair:
 
     ``generation`` is that of the store record when this array last knew it. ``superseded`` means the record names
     the other array as source: this array keeps its last display state and refuses every host write.
+
+    ``critical``: the source takes no write that cannot be sent to the target. ``target_read``: hosts may read the
+    target while it is in Full Duplex.
     """
 
     local: str
@@ -121,6 +143,16 @@ class Pair:
     tracks_total: int = 0
     tracks_to_copy: int = 0
     tracks_copied: int = 0
+    critical: bool = False
+    target_read: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """True when critical mode keeps the source from going on without its target."""
+        return self.critical and self.standing.role is Role.SOURCE and self.standing.reason in _LOST
+
+
+_LOST = (Reason.INTERNAL_TARGET, Reason.HOST_TARGET, Reason.SIMPLEX_TARGET)
 
 
 @dataclass(frozen=True, slots=True)

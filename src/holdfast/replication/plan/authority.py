@@ -65,6 +65,15 @@ def synced(record: PairRecord | None, local: Endpoint) -> PairRecord | Refusal:
     return record if record.in_sync else PairRecord(local, True, record.generation + 1)
 
 
+def recopy(record: PairRecord | None, local: Endpoint) -> PairRecord | Refusal | None:
+    """Decide what a source commits before it overwrites its peer (resume, failback): the peer is not in sync while it
+    is copied to."""
+    refusal = may_copy_from(record, local)
+    if refusal is not None:
+        return refusal
+    return diverge(record, local) if record is not None and record.in_sync else record
+
+
 def may_copy_from(record: PairRecord | None, local: Endpoint) -> Refusal | None:
     """Say why ``local`` may not overwrite its peer (resume, failback), or None when it may."""
     if record is None or record.source == local:

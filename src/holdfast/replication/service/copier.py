@@ -14,6 +14,7 @@ import structlog
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
 from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import commands
+from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.identity import Endpoint
 from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
 from holdfast.replication.plan import authority
@@ -57,15 +58,15 @@ class Copier:
     async def _round(self, volume: str) -> bool:
         """Send every marked track once, flush the target, clear what it has. False when nothing was marked."""
         engine, machine = self._mirror.engine, self._mirror.engine.machine
-        pair = engine.image.pairs[volume]
-        bits, sent = machine.bits[pair.bits], machine.sent[volume]
+        pair, sent = engine.image.pairs[volume], machine.sent[volume]
         link = self._mirror.link(pair.remote.image)
         replies: list[asyncio.Future[frames.Reply]] = []
-        track = bits.next_set(0)
+        track = self._bits(volume).next_set(0)
         while track is not None:
             await link.room()
             if not self._copying(volume):
                 raise LinkLost("the copy was stopped")
+            bits = self._bits(volume)
             if track in bits:
                 sent.add(track)
                 replies.append(self._send(link, pair, track))
@@ -80,11 +81,17 @@ class Copier:
         await link.request(frames.Flush(link.next_seq(), [pair.remote.volume]))
         if not self._copying(volume):
             raise LinkLost("the copy was stopped")
+        bits = self._bits(volume)
         for track in done & sent:
             bits.clear(track)
         sent -= done
-        engine.media.write_all_bits(pair.bits, bits)
+        engine.media.write_all_bits(engine.image.pairs[volume].bits, bits)
         return True
+
+    def _bits(self, volume: str) -> Bitmap:
+        """Return the pair's bitmap as it is now: a FlashCopy onto the source puts another in its place."""
+        engine = self._mirror.engine
+        return engine.machine.bits[engine.image.pairs[volume].bits]
 
     def _send(self, link: OutLink, pair: Pair, track: int) -> asyncio.Future[frames.Reply]:
         engine = self._mirror.engine

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.ports import Witness
 from holdfast.replication.service.config import ArrayConfig
 from holdfast.replication.service.engine import Engine
@@ -43,20 +44,19 @@ class Daemon:
         self._config, self._witness = config, witness
         self._tasks: set[asyncio.Task[Any]] = set()
         self._servers: list[asyncio.Server] = []
+        self._copying = asyncio.Lock()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.engine = Engine(Media(config.directory), config.storage_image)
+        self.engine = Engine(Media(config.directory), config.storage_image, config.features)
         links = {
             peer: OutLink(config.storage_image, peer, address, config.identity)
             for peer, address in config.peers.items()
         }
-        self.mirror = Mirror(self.engine, links, witness, self.spawn)
-        busy = LongBusy()
+        busy = LongBusy(config.long_busy_s)
+        self.mirror = Mirror(self.engine, links, witness, self.spawn, busy)
         self.hostio = HostIO(self.engine, self.mirror, busy)
         self.nbd = NbdServer(self.engine, self.hostio)
-        self.management = Management(
-            self.engine, self.mirror, self.nbd, Users(config.users), config.callers, config.nbd, busy
-        )
-        self.management.start_copy = self._start_copy
+        self.management = Management(self.engine, self.mirror, self.nbd, Users(config.users), config)
+        self.management.flashing.start_copy = self._start_copy
         self._rpc: RpcServer | None = None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -119,14 +119,19 @@ class Daemon:
         self.mirror.once(f"flash {target}", lambda: self._copy(target))
 
     async def _copy(self, target: str) -> None:
+        """Copy in the background, no faster than the configuration allows for all copies together."""
+        rate = self._config.flash_copy_rate
         while (flash := self.engine.image.flashes.get(target)) and flash.options.background_copy:
             try:
-                if not self.engine.copy_some(target):
-                    return
+                copied, left = self.engine.copy_some(target)
             except OSError as error:
                 _LOG.error("background copy waits", target=target, error=str(error))
                 await asyncio.sleep(_COPY_RETRY_S)
-            await asyncio.sleep(0.001)
+                continue
+            if not left:
+                return
+            async with self._copying:
+                await asyncio.sleep(copied * TRACK_BYTES / rate if rate else 0.001)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT, or until background work fails."""

@@ -8,25 +8,30 @@ between them.
 
 from __future__ import annotations
 
+import errno
 import time
 
 from holdfast.kernel.sizes import TRACK_BYTES
-from holdfast.replication.array import commands
+from holdfast.replication.array import flashcopy, storage
 from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.array.machine import Change, Machine, tracks_of
-from holdfast.replication.model.volumes import ArrayImage
+from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Features
 from holdfast.replication.service.media import Media
 
 _COPY_BATCH = 64
 
 
+class TargetFailed(OSError):
+    """A copy's target could not take a track."""
+
+
 class Engine:
     """The local array. Opening it recovers: hot regions become changed tracks, durably, and the logs start empty."""
 
-    def __init__(self, media: Media, image_id: str) -> None:
+    def __init__(self, media: Media, image_id: str, features: Features = DEFAULT_FEATURES) -> None:
         self.media = media
         image, bits, hot = media.load(image_id)
-        self.machine = Machine(image, bits, hot)
+        self.machine = Machine(image, bits, hot, features)
         for name, bitmap in self.machine.bits.items():
             media.write_all_bits(name, bitmap)
         media.sync_bits()
@@ -92,9 +97,20 @@ class Engine:
         return log.is_hot(region) or not log.full
 
     def prepare(self, volume: str, region: int) -> None:
-        """Make a region writable: copy what point-in-time copies still need from it, then record it as hot."""
+        """Make a region writable: copy what point-in-time copies still need from it, then record it as hot.
+
+        A copy whose target is full fails, durably, before its source changes; a write to the target itself is refused.
+        """
         for flash, tracks in self.machine.copy_work(volume, region):
-            self._copy(flash.source, flash.target, flash.uncopied, tracks)
+            if self.image.flashes.get(flash.target) != flash:
+                continue
+            try:
+                self._copy(flash.source, flash.target, flash.uncopied, tracks)
+            except TargetFailed as error:
+                if volume == flash.target:
+                    raise
+                reason = f"volume {flash.target} could not take a track: {error.strerror}"
+                self.commit(flashcopy.fail_flash(self.machine, flash.target, reason))
         log = self.machine.logs[volume]
         if not log.is_hot(region):
             log.add(region)
@@ -110,11 +126,27 @@ class Engine:
         self.put(volume, offset, data, length)
 
     def put(self, volume: str, offset: int, data: bytes | memoryview | None, length: int) -> None:
-        """Write to the volume's own file (``None`` means zeros)."""
+        """Write to the volume's own file (``None`` means zeros). Raises ``OSError`` when its pool is full."""
         if data is None:
             self.media.zero(volume, offset, length)
         else:
+            self._check_room(volume, offset, length)
             self.media.write(volume, offset, data)
+
+    def allocated(self, pool: str | None = None) -> dict[str, int]:
+        """Return what the volumes (of one pool) take on disk, in bytes."""
+        volumes = self.image.volumes.values()
+        return {one.id: self.media.allocated(one.id) for one in volumes if pool is None or one.pool == pool}
+
+    def _check_room(self, volume: str, offset: int, length: int) -> None:
+        """Raise ``OSError`` for a write that would take more of a pool than its limit; what is written already may
+        always be written again."""
+        found = self.image.volumes[volume]
+        pool = self.image.pools.get(found.pool)
+        if pool is None or not found.thin or not self.media.is_hole(volume, offset, length):
+            return
+        if storage.pool_use(self.image, pool.id, self.allocated(pool.id)) + length > pool.limit_bytes:
+            raise OSError(errno.ENOSPC, f"pool {pool.id} is full")
 
     def make_room(self, volume: str) -> None:
         """Let clean regions leave the log, half of it at once, so the cost is shared by many writes."""
@@ -135,7 +167,12 @@ class Engine:
     def sync(self, volume: str) -> None:
         """Make the volume's bytes durable, and first those it still reads from. Safe in a thread."""
         for flash in self.machine.flashes_of(volume):
-            self.media.sync(flash.target if flash.source == volume else flash.source)
+            if flash.source == volume:
+                self.media.sync(flash.target)
+        origin = self.image.flashes.get(volume)
+        while origin is not None:
+            self.media.sync(origin.source)
+            origin = self.image.flashes.get(origin.source)
         self.media.sync(volume)
 
     def lose_link(self, volume: str) -> None:
@@ -146,11 +183,12 @@ class Engine:
 
     # --- FlashCopy background ----------------------------------------------------------------------------------------
 
-    def copy_some(self, target: str) -> int:
-        """Copy the next uncopied tracks of a relation; return how many are left. A finished one may vanish."""
+    def copy_some(self, target: str) -> tuple[int, int]:
+        """Copy the next uncopied tracks of a relation; return how many were and how many are left. A finished one may
+        vanish."""
         flash = self.image.flashes.get(target)
-        if flash is None:
-            return 0
+        if flash is None or flash.revertible:
+            return 0, 0
         bits = self.machine.bits[flash.uncopied]
         tracks: list[int] = []
         track = bits.next_set(0)
@@ -158,28 +196,40 @@ class Engine:
             tracks.append(track)
             track = bits.next_set(track + 1)
         self._copy(flash.source, flash.target, flash.uncopied, tracks)
-        finished = commands.finish_flash(self.machine, target)
+        finished = flashcopy.finish_flash(self.machine, target)
         if finished is not None:
             self.commit(finished)
-        return len(bits)
+        return len(tracks), len(bits)
 
     def _copy(self, source: str, target: str, name: str, tracks: list[int]) -> None:
         size = self.image.volumes[source].size_bytes
         for track in tracks:
             offset = track * TRACK_BYTES
-            length = min(TRACK_BYTES, size - offset)
-            if not self.media.is_hole(source, offset, length):
-                self.media.write(target, offset, self.media.read(source, offset, length))
-            elif not self.media.is_hole(target, offset, length):
-                self.media.zero(target, offset, length)
+            self._copy_track(source, target, offset, min(TRACK_BYTES, size - offset))
         if not tracks:
             return
-        self.media.sync(target)
+        try:
+            self.media.sync(target)
+        except OSError as error:
+            raise TargetFailed(error.errno, error.strerror) from error
         bits = self.machine.bits[name]
         for track in tracks:
             bits.clear(track)
         self.media.write_bits(name, bits, tracks)
         self.media.sync_bits()
+
+    def _copy_track(self, source: str, target: str, offset: int, length: int) -> None:
+        pieces = self.machine.read_plan(source, offset, length)
+        hole = all(self.media.is_hole(piece.volume, piece.offset, piece.length) for piece in pieces)
+        data = None if hole else self.read(source, offset, length)
+        try:
+            if data is not None:
+                self._check_room(target, offset, length)
+                self.media.write(target, offset, data)
+            elif not self.media.is_hole(target, offset, length):
+                self.media.zero(target, offset, length)
+        except OSError as error:
+            raise TargetFailed(error.errno, error.strerror) from error
 
     # --- whole volumes -----------------------------------------------------------------------------------------------
 

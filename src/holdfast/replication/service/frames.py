@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import zlib
 from typing import TypeVar
 
 import msgspec
 
 from holdfast.kernel.errors import Unavailable
+from holdfast.replication.array.bitmap import Bitmap
 
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -58,12 +60,15 @@ class Flush(Frame, frozen=True, tag="flush"):
 
 
 class Item(Frame, frozen=True):
-    """One pair as the sender sees it: the receiver's volume, the sender's volume, its size and record generation."""
+    """One pair as the sender sees it: the receiver's volume, the sender's volume, its size and record generation, and
+    the pair's modes."""
 
     volume: str
     source: str
     size_bytes: int
     generation: int
+    critical: bool = False
+    target_read: bool = False
 
 
 class Begin(Frame, frozen=True, tag="begin"):
@@ -82,7 +87,7 @@ class Status(Frame, frozen=True, tag="status"):
 
 
 class Event(Frame, frozen=True, tag="event"):
-    """Something happened to these pairs. ``kind``: synced, pause, remove or superseded."""
+    """Something happened to these pairs. ``kind``: synced, pause, target-paused, remove or superseded."""
 
     seq: int
     kind: str
@@ -90,13 +95,14 @@ class Event(Frame, frozen=True, tag="event"):
 
 
 class Begun(Frame, frozen=True, tag="begun"):
-    """The receiver's changed tracks for each item, as bitmap bytes; None when everything must be copied."""
+    """The receiver's changed tracks for each item, as packed bitmap bytes; None when everything must be copied."""
 
     changed: list[bytes | None]
 
 
 class Standings(Frame, frozen=True, tag="standings"):
-    """For each item: the receiver's role ("" for none) and record generation."""
+    """For each item: the receiver's role ("" for none, "paused" for a target that takes no writes) and record
+    generation."""
 
     roles: list[tuple[str, int]]
 
@@ -108,6 +114,7 @@ class Reply(Frame, frozen=True, tag="reply"):
     code: str = ""
     reason: str = ""
     payload: Begun | Standings | None = None
+    remedy: str = ""
 
 
 class Pong(Frame, frozen=True, tag="pong"):
@@ -131,6 +138,22 @@ def unpack(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise LinkLost(f"a frame that is not of this protocol: {error}") from error
+
+
+def pack_bits(bits: Bitmap) -> bytes:
+    """Return a bitmap as it travels."""
+    return zlib.compress(bits.dense(), 1)
+
+
+def unpack_bits(size: int, packed: bytes) -> Bitmap:
+    """Return the bitmap of ``size`` tracks that a peer sent; what it has beyond that is left out. Raises
+    :class:`LinkLost` on nonsense."""
+    unpacker = zlib.decompressobj()
+    try:
+        dense = unpacker.decompress(packed, -(-size // 8))
+    except zlib.error as error:
+        raise LinkLost(f"a bitmap that cannot be read: {error}") from error
+    return Bitmap(size, dense)
 
 
 def pack(frame: Request | Answer) -> bytes:

@@ -46,6 +46,7 @@ class HostIO:
         machine = self._engine.machine
         machine.check_key(export.host, export.key)
         machine.volume(export.volume)
+        machine.check_access(export.host, export.volume)
         machine.check_read(export.volume)
         return True
 
@@ -69,6 +70,7 @@ class HostIO:
         """
         machine, volume = self._engine.machine, export.volume
         machine.check_key(export.host, export.key)
+        machine.check_access(export.host, volume)
         if self._busy.holds(volume):
             return None
         waiting: list[Coroutine[Any, Any, None]] = []
@@ -110,6 +112,7 @@ class HostIO:
         """Return at most ``most`` runs from ``offset`` on: how long, and whether nothing is stored there."""
         machine = self._engine.machine
         machine.check_key(export.host, export.key)
+        machine.check_access(export.host, export.volume)
         machine.check_read(export.volume)
         return self._engine.extents(export.volume, offset, length, most)
 
@@ -130,6 +133,7 @@ class HostIO:
         while True:
             machine.check_key(export.host, export.key)
             machine.volume(volume)
+            machine.check_access(export.host, volume)
             if self._busy.holds(volume):
                 await self._busy.passed(volume)
                 continue
@@ -210,7 +214,7 @@ class HostIO:
     def _landed(self, volume: str, log: ActivityLog, region: int, sent: asyncio.Future[frames.Reply]) -> None:
         log.end(region)
         if sent.exception() is None and sent.result().code:
-            self._mirror.reject(volume)
+            self._mirror.reject(volume, sent.result().code)
 
     async def _confirmed(self, volume: str, sent: asyncio.Future[frames.Reply] | None) -> None:
         """Wait until the target has the write, or until it is settled that it need not."""
@@ -233,6 +237,8 @@ class HostIO:
             if volume in machine.attached:
                 return
             if pair.standing.phase is Phase.SUSPENDED and volume not in machine.unsettled:
+                machine.check_alone(pair)
+                await self._busy.passed(volume)
                 return
             await self._mirror.settle(volume)
 

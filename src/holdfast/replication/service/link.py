@@ -85,7 +85,7 @@ class OutLink:
         """Send and wait. Raises :class:`LinkLost`, or ``Refused`` with the peer's refusal."""
         reply = await self.send(request)
         if reply.code:
-            raise Refused(Refusal(reply.code, f"{self.peer}: {reply.reason}"))
+            raise Refused(Refusal(reply.code, f"{self.peer}: {reply.reason}", reply.remedy))
         return reply
 
     # --- the connection ----------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Iterable
 
 LONG_BUSY_S = 60.0
-"""How long writes are held at most; what ``Timeout`` shows in ``lsflash``."""
+"""How long writes are held at most, unless configured otherwise; what ``Timeout`` shows in ``lsflash``."""
+LONG_BUSY_LIMIT_S = 3600.0
 
 
 class LongBusy:

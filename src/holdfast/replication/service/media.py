@@ -11,18 +11,21 @@ region leaves the log (a power failure loses nothing).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from holdfast.kernel.errors import HoldfastError, InputError
-from holdfast.replication.array.bitmap import Bitmap
+from holdfast.replication.array.bitmap import CHUNK_BITS, CHUNK_BYTES, Bitmap, base_of
 from holdfast.replication.array.machine import bitmap_names
 from holdfast.replication.model.volumes import ArrayImage, Volume
 from holdfast.runtime.secretfile import sync_directory
@@ -30,6 +33,7 @@ from holdfast.runtime.secretfile import sync_directory
 _SLOT_BYTES = 8192
 _SLOT_HEAD = struct.Struct(">4sQII")
 _MAGIC = b"HFAL"
+_RESERVE_BYTES = 4 << 20
 _PUNCH_HOLE = 0x03
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -53,6 +57,27 @@ class Media:
         self._logs: dict[str, int] = {}
         self._log_sequence: dict[str, int] = {}
         self._unsynced_bits: set[str] = set()
+        self._make_reserve()
+
+    # --- room for what must not fail ---------------------------------------------------------------------------------
+
+    def _make_reserve(self) -> None:
+        """Hold some space back, as far as there is any, so that a full disk can still be recorded."""
+        descriptor = self._open(self.directory / "reserve")
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+        os.close(descriptor)
+
+    def _surely(self, work: Callable[[], object]) -> None:
+        """Do small work that records the array's state; when the disk is full, in the space that was held back."""
+        try:
+            work()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            (self.directory / "reserve").unlink(missing_ok=True)
+            work()
+            self._make_reserve()
 
     # --- the image ---------------------------------------------------------------------------------------------------
 
@@ -73,17 +98,29 @@ class Media:
 
     def commit(self, image: ArrayImage, fresh: dict[str, Bitmap], before: ArrayImage) -> None:
         """Make ``image`` and its new bitmaps durable in one step, then drop what it no longer names."""
+        self._surely(lambda: self._commit(image, fresh, before))
+        self._drop(before, image)
+
+    def _commit(self, image: ArrayImage, fresh: dict[str, Bitmap], before: ArrayImage) -> None:
         for name, bits in fresh.items():
-            descriptor = self._bits[name] = self._open(self.directory / "bits" / name)
-            os.pwrite(descriptor, bits.data, 0)
+            if name not in self._bits:
+                self._bits[name] = self._open(self.directory / "bits" / name)
+            descriptor = self._bits[name]
+            os.ftruncate(descriptor, 0)
+            os.ftruncate(descriptor, -(-bits.size // 8))
+            self._write_chunks(descriptor, bits)
             os.fsync(descriptor)
         if fresh:
             sync_directory(self.directory / "bits")
         for volume in image.volumes.values():
-            if volume.id not in before.volumes:
+            known = before.volumes.get(volume.id)
+            if known is None:
                 self._forget_files(volume.id)
                 self._open_volume(volume)
                 sync_directory(self.directory / "volumes")
+            elif known.size_bytes < volume.size_bytes:
+                os.ftruncate(self._files[volume.id], volume.size_bytes)
+                os.fsync(self._files[volume.id])
         temporary = self.directory / "image.new"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -92,7 +129,6 @@ class Media:
             os.fsync(file.fileno())
         os.replace(temporary, self.directory / "image.msgpack")
         sync_directory(self.directory)
-        self._drop(before, image)
 
     def _drop(self, before: ArrayImage, after: ArrayImage) -> None:
         for name in bitmap_names(before).keys() - bitmap_names(after).keys():
@@ -159,6 +195,10 @@ class Media:
         except OSError:
             return True
 
+    def allocated(self, volume: str) -> int:
+        """Return how many bytes the volume's file takes on disk."""
+        return os.fstat(self._files[volume]).st_blocks * 512
+
     def sync(self, volume: str) -> None:
         """Make a volume's bytes durable. Safe to call from a thread."""
         os.fdatasync(self._files[volume])
@@ -167,16 +207,19 @@ class Media:
 
     def write_bits(self, name: str, bits: Bitmap, tracks: Iterable[int]) -> None:
         """Put the bytes that hold ``tracks`` into the page cache."""
-        touched = sorted({track >> 3 for track in tracks})
-        if touched:
-            first, last = touched[0], touched[-1]
-            os.pwrite(self._bits[name], bits.data[first : last + 1], first)
+        for chunk in sorted({track // CHUNK_BITS for track in tracks}):
+            self._surely(partial(os.pwrite, self._bits[name], bits.stored(chunk), chunk * CHUNK_BYTES))
             self._unsynced_bits.add(name)
 
     def write_all_bits(self, name: str, bits: Bitmap) -> None:
         """Put a whole bitmap into the page cache."""
-        os.pwrite(self._bits[name], bits.data, 0)
+        self._surely(lambda: self._write_chunks(self._bits[name], bits))
         self._unsynced_bits.add(name)
+
+    @staticmethod
+    def _write_chunks(descriptor: int, bits: Bitmap) -> None:
+        for chunk in bits.chunks:
+            os.pwrite(descriptor, bits.stored(chunk), chunk * CHUNK_BYTES)
 
     def sync_bits(self) -> None:
         """Make every bitmap durable that changed since the last call."""
@@ -208,7 +251,12 @@ class Media:
 
     def _load_bits(self, name: str, size: int) -> Bitmap:
         descriptor = self._bits[name] = self._open(self.directory / "bits" / name)
-        return Bitmap(size, os.pread(descriptor, -(-size // 8), 0))
+        bits, place = Bitmap(size, base=base_of(name)), 0
+        while (found := _next_data(descriptor, place)) is not None:
+            chunk = found // CHUNK_BYTES
+            bits.load(chunk, os.pread(descriptor, CHUNK_BYTES, chunk * CHUNK_BYTES))
+            place = (chunk + 1) * CHUNK_BYTES
+        return bits
 
     def _open_volume(self, volume: Volume) -> None:
         descriptor = self._files[volume.id] = self._open(self.directory / "volumes" / f"{volume.id}.img")
@@ -216,6 +264,7 @@ class Media:
             os.ftruncate(descriptor, volume.size_bytes)
             os.fsync(descriptor)
         self._logs[volume.id] = self._open(self.directory / "log" / volume.id)
+        os.posix_fallocate(self._logs[volume.id], 0, 2 * _SLOT_BYTES)
 
     @staticmethod
     def _open(path: Path) -> int:
@@ -226,3 +275,11 @@ class Media:
         for descriptor in (*self._files.values(), *self._bits.values(), *self._logs.values(), self._lock):
             os.close(descriptor)
         self._files, self._bits, self._logs = {}, {}, {}
+
+
+def _next_data(descriptor: int, place: int) -> int | None:
+    """Return where data begin at or after ``place``; None when only a hole is left."""
+    try:
+        return os.lseek(descriptor, place, os.SEEK_DATA)
+    except OSError:
+        return None

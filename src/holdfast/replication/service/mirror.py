@@ -27,16 +27,20 @@ from holdfast.replication.array import commands
 from holdfast.replication.model.identity import Endpoint, pair_key
 from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
 from holdfast.replication.plan import authority
-from holdfast.replication.ports import Witness, Witnessed
+from holdfast.replication.ports import Witness
 from holdfast.replication.service import frames
 from holdfast.replication.service.copier import Copier
 from holdfast.replication.service.engine import Engine, now
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.longbusy import LongBusy
+from holdfast.replication.service.records import Decide, commit_records
 from holdfast.replication.service.signal import Pulse
 
 _LOG = structlog.get_logger("holdfast.replication.mirror")
 BACKOFF_S = (0.1, 0.2, 0.4, 0.8)
+_REFUSALS = {"paused": PairEvent.TARGET_PAUSED, "simplex": PairEvent.TARGET_GONE}
+"""What a target's refusal code means for the pair; any other counts as a lost link."""
 
 
 class Mirror:
@@ -48,8 +52,9 @@ class Mirror:
         links: dict[str, OutLink],
         witness: Witness,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        busy: LongBusy,
     ) -> None:
-        self.engine, self.links, self.witness, self._spawn = engine, links, witness, spawn
+        self.engine, self.links, self.witness, self._spawn, self.busy = engine, links, witness, spawn, busy
         self.pulse = Pulse()
         self.copier = Copier(self)
         self._locks: dict[str, asyncio.Lock] = {}
@@ -83,7 +88,7 @@ class Mirror:
     def item(self, pair: Pair) -> frames.Item:
         """Return the pair as a frame names it."""
         size = self.engine.image.volumes[pair.local].size_bytes
-        return frames.Item(pair.remote.volume, pair.local, size, pair.generation)
+        return frames.Item(pair.remote.volume, pair.local, size, pair.generation, pair.critical, pair.target_read)
 
     def link(self, peer: str) -> OutLink:
         """Return the link to a peer that must be up. Refuses otherwise."""
@@ -117,6 +122,9 @@ class Mirror:
         pair = self.engine.image.pairs.get(volume)
         if pair is None:
             return
+        if self.busy.holds(volume):
+            await self.busy.passed(volume)
+            return
         peer = pair.remote.image
         if volume in self.engine.machine.unsettled:
             self.once("verify", self.verify)
@@ -128,29 +136,9 @@ class Mirror:
 
     # --- the store ---------------------------------------------------------------------------------------------------
 
-    async def commit_records(
-        self,
-        pairs: Sequence[tuple[str, Endpoint]],
-        decide: Callable[[str, Endpoint, PairRecord | None], PairRecord | None],
-    ) -> dict[str, PairRecord]:
-        """Read the records of (local volume, remote) pairs, decide each, and commit all in one transaction.
-
-        ``decide`` raises ``Refused`` or returns the record to keep; None leaves the pair out. Returns the records kept.
-        """
-        keys = {pair_key(self.local(volume), remote): (volume, remote) for volume, remote in pairs}
-        for _ in range(10):
-            seen: dict[str, Witnessed] = await self.witness.read(list(keys))
-            kept: dict[str, PairRecord] = {}
-            writes: dict[str, PairRecord | None] = {}
-            for key, (volume, remote) in keys.items():
-                record = decide(volume, remote, seen[key].record)
-                if record is not None:
-                    kept[volume] = record
-                    if record != seen[key].record:
-                        writes[key] = record
-            if not writes or await self.witness.compare_and_set({key: seen[key].revision for key in writes}, writes):
-                return kept
-        raise Unavailable("the pair records kept changing", "try again")
+    async def commit_records(self, pairs: Sequence[tuple[str, Endpoint]], decide: Decide) -> dict[str, PairRecord]:
+        """Decide the records of (local volume, remote) pairs; all are committed at once."""
+        return await commit_records(self.witness, self.image_id, pairs, decide)
 
     def supersede(self, volumes: Iterable[str]) -> None:
         """The store names the peer as source of these pairs: refuse their host writes from now on."""
@@ -183,14 +171,24 @@ class Mirror:
                 machine.attached.discard(volume)
                 self.engine.lose_link(volume)
                 if pair.standing.phase is Phase.COPY_PENDING and volume not in machine.unsettled:
-                    suspend[volume] = PairEvent.LINK_LOST
+                    suspend[volume] = machine.lost.pop(volume, PairEvent.LINK_LOST)
         self.events(suspend)
 
-    def reject(self, volume: str) -> None:
-        """The target refused a write: it is no longer target, whatever the link says."""
+    def reject(self, volume: str, code: str = "") -> None:
+        """The target refused a write (``code`` says why): it is no longer target, whatever the link says."""
         pair = self.engine.image.pairs.get(volume)
         if pair is not None and pair.standing.role is Role.SOURCE:
+            if code in _REFUSALS:
+                self.engine.machine.lost[volume] = _REFUSALS[code]
             self.detach([volume])
+
+    def stop_mirroring(self, volume: str, code: str) -> None:
+        """The target no longer takes writes, or has no path: suspend the pair now, not at its next write."""
+        self.reject(volume, code)
+        pair = self.engine.image.pairs.get(volume)
+        if pair is not None:
+            peer = pair.remote.image
+            self.once(f"diverge {peer}", lambda: self._diverge(peer))
 
     async def _attach(self, peer: str) -> None:
         link = self.links[peer]
@@ -210,7 +208,7 @@ class Mirror:
     async def _attach_once(self, link: OutLink) -> None:
         """Ask the peer what it is; bring targets in doubt level again; let their writes go on."""
         machine = self.engine.machine
-        pairs = [pair for pair in self.pairs(link.peer, Role.SOURCE) if not pair.superseded]
+        pairs = [pair for pair in self.pairs(link.peer, Role.SOURCE) if not pair.superseded and self._has_path(pair)]
         if not pairs:
             return
         reply = await link.request(frames.Status(link.next_seq(), [self.item(pair) for pair in pairs]))
@@ -225,8 +223,13 @@ class Mirror:
                 if not link.up:
                     raise LinkLost("lost while catching up")
                 machine.attached.add(pair.local)
+                machine.lost.pop(pair.local, None)
                 self.tell("synced", [pair])
         self.pulse.beat()
+
+    def _has_path(self, pair: Pair) -> bool:
+        path = self.engine.machine.path_of(pair.local, pair.remote)
+        return path is None or not path.removed
 
     # --- restart -----------------------------------------------------------------------------------------------------
 
@@ -251,7 +254,9 @@ class Mirror:
         kept = await self.commit_records(
             [(volume, pair.remote) for volume, pair in pairs.items()],
             lambda volume, remote, record: authority.settle(
-                record, self.local(volume), pairs[volume].standing.phase is Phase.SUSPENDED
+                record,
+                self.local(volume),
+                pairs[volume].standing.phase is Phase.SUSPENDED and not pairs[volume].stopped,
             ),
         )
         current = {volume for volume, pair in pairs.items() if self.engine.image.pairs.get(volume) == pair}
@@ -295,16 +300,29 @@ class Mirror:
         ]
 
     async def _diverge_once(self, volumes: list[str]) -> None:
+        """Suspend sources without their target: in the store first, unless critical mode stops them anyway."""
         images = self.engine.image.pairs
-        kept = await self.commit_records(
-            [(volume, images[volume].remote) for volume in volumes],
-            lambda volume, remote, record: authority.diverge(record, self.local(volume)),
-        )
-        self.supersede([volume for volume in volumes if volume not in kept])
-        still = [v for v in kept if v in self.engine.image.pairs and v not in self.engine.machine.attached]
-        self.engine.machine.unsettled.difference_update(kept)
-        self.events(dict.fromkeys(still, PairEvent.LINK_LOST), kept)
+        alone = [volume for volume in volumes if not images[volume].critical]
+        kept: dict[str, PairRecord] = {}
+        if alone:
+            kept = await self.commit_records(
+                [(volume, images[volume].remote) for volume in alone],
+                lambda volume, remote, record: authority.diverge(record, self.local(volume)),
+            )
+        self.supersede([volume for volume in alone if volume not in kept])
+        done = [*kept, *(volume for volume in volumes if volume not in alone)]
+        machine = self.engine.machine
+        still = [v for v in done if v in self.engine.image.pairs and v not in machine.attached]
+        machine.unsettled.difference_update(kept)
+        self._hold_consistent(still)
+        self.events({volume: machine.lost.pop(volume, PairEvent.LINK_LOST) for volume in still}, kept)
         _LOG.warning("goes on without the target", volumes=still)
+
+    def _hold_consistent(self, volumes: list[str]) -> None:
+        """Hold the writes of subsystems whose path is a consistency group: their targets keep one point in time."""
+        found = [(volume, self.engine.image.pairs[volume].remote) for volume in volumes]
+        paths = [(volume, self.engine.machine.path_of(volume, remote)) for volume, remote in found]
+        self.busy.hold({volume[:2] for volume, path in paths if path is not None and path.consistent})
 
     def tell(self, kind: str, pairs: list[Pair]) -> None:
         """Tell peers of an event if they can be reached; nothing depends on it."""

@@ -18,7 +18,7 @@ from holdfast.kernel.errors import Refused
 from holdfast.replication.array import commands
 from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.model.identity import Endpoint
-from holdfast.replication.model.pairs import Pair, PairEvent, Role
+from holdfast.replication.model.pairs import Pair, PairEvent, Phase, Role
 from holdfast.replication.service import frames
 from holdfast.replication.service.engine import now
 from holdfast.replication.service.frames import LinkLost
@@ -27,6 +27,7 @@ from holdfast.replication.service.mirror import Mirror
 _LOG = structlog.get_logger("holdfast.replication.mirrorserver")
 IDLE_LIMIT_S = 10.0
 _EVENTS = {"synced": PairEvent.SYNCED, "pause": PairEvent.PAUSE}
+_PAUSED = "paused"
 
 
 class MirrorServer:
@@ -108,8 +109,9 @@ class _Session:
     def _apply(self, request: frames.Write) -> None:
         pair = self._pair(request.volume, request.source)
         length = request.zeros or len(request.data)
-        if pair is None or pair.standing.role is not Role.TARGET:
-            self._answer(frames.Reply(request.seq, "not-target", f"volume {request.volume} is not your target"))
+        refusal = self._refusal(request, pair)
+        if refusal:
+            self._answer(frames.Reply(request.seq, refusal, f"volume {request.volume} takes no writes of yours"))
             return
         region = request.offset // REGION_BYTES
         if (request.offset + length - 1) // REGION_BYTES != region:
@@ -126,6 +128,14 @@ class _Session:
             self._spawn(self._flush(request.seq, [request.volume]))
         else:
             self._answer(frames.Reply(request.seq))
+
+    def _refusal(self, request: frames.Write, pair: Pair | None) -> str:
+        """Return the code that tells a source why its write is not taken; empty when it is."""
+        if pair is None:
+            return "not-target" if request.volume in self._engine.image.pairs else "simplex"
+        if pair.standing.role is not Role.TARGET:
+            return "not-target"
+        return _PAUSED if pair.standing.phase is Phase.SUSPENDED else ""
 
     def _store(self, request: frames.Write, region: int, length: int) -> None:
         if not self._engine.ready(request.volume, region):
@@ -160,13 +170,17 @@ class _Session:
                 payload = None
                 self._event(request)
         except Refused as refused:
-            self._answer(frames.Reply(request.seq, refused.refusal.code, refused.refusal.reason))
+            refusal = refused.refusal
+            self._answer(frames.Reply(request.seq, refusal.code, refusal.reason, remedy=refusal.remedy))
         else:
             self._answer(frames.Reply(request.seq, payload=payload))
 
     def _standing(self, item: frames.Item) -> tuple[str, int]:
         pair = self._pair(item.volume, item.source)
-        return (pair.standing.role.value, pair.generation) if pair else ("", 0)
+        if pair is None:
+            return "", 0
+        paused = pair.standing.role is Role.TARGET and pair.standing.phase is Phase.SUSPENDED
+        return _PAUSED if paused else pair.standing.role.value, pair.generation
 
     def _begin(self, request: frames.Begin) -> frames.Begun:
         """Become target. Every item is checked before the first is changed."""
@@ -181,13 +195,22 @@ class _Session:
                 generation = item.generation
                 self._engine.commit(
                     commands.add_pair(
-                        machine, item.volume, remote, Role.TARGET, copy=True, now=now(), generation=generation
+                        machine,
+                        item.volume,
+                        remote,
+                        Role.TARGET,
+                        copy=True,
+                        now=now(),
+                        generation=generation,
+                        critical=item.critical,
+                        target_read=item.target_read,
                     )
                 )
                 changed.append(None)
                 continue
             self._become_target(item, pair)
-            changed.append(None if request.kind == "establish" else bytes(machine.bits[pair.bits].data))
+            bits = machine.bits[self._engine.image.pairs[item.volume].bits]
+            changed.append(None if request.kind == "establish" else frames.pack_bits(bits))
         self._mirror.pulse.beat()
         return frames.Begun(changed)
 
@@ -202,6 +225,7 @@ class _Session:
             event = PairEvent.FAILBACK_TO
         generations = {item.volume: item.generation}
         self._engine.commit(commands.pair_events(machine, {item.volume: event}, now(), generations))
+        self._engine.commit(commands.set_modes(machine, [item.volume], item.critical, item.target_read))
 
     def _check_begin(self, kind: str, item: frames.Item, pair: Pair | None) -> None:
         if pair is None:
@@ -211,7 +235,13 @@ class _Session:
         elif pair.standing.role is Role.SOURCE and kind != "failback":
             raise commands.refuse("is-source", f"volume {item.volume} is source of that pair")
         elif pair.standing.role is Role.SOURCE and pair.generation > item.generation:
-            raise commands.refuse("newer", f"volume {item.volume} became source later", "list the pair at both arrays")
+            raise commands.refuse(
+                "newer",
+                f"both arrays claim to be source, and volume {item.volume} became source later",
+                "fail back from that array, or run failoverpprc here again if its data are to be given up",
+            )
+        else:
+            commands.check_mirrorable(self._engine.machine, item.volume, Role.TARGET)
 
     def _event(self, request: frames.Event) -> None:
         for item in request.items:
@@ -223,6 +253,12 @@ class _Session:
                     self._mirror.supersede([item.volume])
             elif pair.standing.role is Role.TARGET:
                 self._target_event(request.kind, item)
+            elif request.kind == "target-paused":
+                self._mirror.stop_mirroring(item.volume, _PAUSED)
+            elif request.kind == "remove":
+                self._mirror.detach([item.volume])
+                self._engine.commit(commands.remove_pairs(self._engine.machine, [item.volume]))
+                self._mirror.pulse.beat()
 
     def _target_event(self, kind: str, item: frames.Item) -> None:
         machine = self._engine.machine

@@ -76,6 +76,7 @@ class NbdServer:
         try:
             machine.volume(export.volume)
             machine.check_key(export.host, export.key)
+            machine.check_access(export.host, export.volume)
             machine.check_read(export.volume)
         except HostRefused as refused:
             return refused.reason
