@@ -31,7 +31,14 @@ def array_commands() -> click.Group:
 
         users.add_user(path, name, password, group)
 
-    return array.commands(array.Wire(serve=serve, connect=connect_or_say, add_user=add_user))
+    def repair(config_path: Path, trust_access: bool, dry_run: bool) -> list[str]:
+        from holdfast.replication.service.config import load_config
+        from holdfast.replication.service.repair import repair_array
+
+        config = load_config(config_path)
+        return repair_array(config.directory, config.storage_image, trust_access=trust_access, dry_run=dry_run)
+
+    return array.commands(array.Wire(serve=serve, connect=connect_or_say, add_user=add_user, repair=repair))
 
 
 def volume_commands() -> click.Group:

@@ -29,11 +29,13 @@ Connect = Callable[[str], ArrayClient]
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """``serve(config, ready file)``, ``connect(address)`` and ``add_user(file, name, password, group)``."""
+    """``serve(config, ready file)``, ``connect(address)``, ``add_user(file, name, password, group)`` and
+    ``repair(config, trust access, dry run)``, which returns what was done."""
 
     serve: Callable[[Path, Path | None], None]
     connect: Connect
     add_user: Callable[[Path, str, str, str], None]
+    repair: Callable[[Path, bool, bool], list[str]]
 
 
 def _address(context: click.Context, _param: click.Parameter, text: str | None) -> str | None:
@@ -75,6 +77,16 @@ Example: holdfast array user --file /etc/holdfast/users admin < /root/admin.pass
 """
 
 
+_REPAIR_HELP = """Bring back an array whose state file is damaged. The array must not run.
+
+It goes by the generation before, or by the volumes' files alone. Every pair counts all its tracks as changed,
+FlashCopies become invalid, and every host is barred up to now, because revocations may have been lost. No volume is
+touched.
+
+Example: holdfast array repair --config array.toml --dry-run
+"""
+
+
 def commands(wire: Wire) -> click.Group:
     """Return the group."""
 
@@ -102,6 +114,8 @@ def commands(wire: Wire) -> click.Group:
         wire.add_user(path, name, password, group)
         emit({"user": name, "group": group, "file": str(path)}, as_json, f"user {name} of group {group} in {path}")
 
+    _add_repair(array, wire)
+
     @array.command(
         "revoke", help="Bar a host's keys on all volumes.\n\nExample: holdfast array revoke hosta 7 --array 10.77.1.20"
     )
@@ -118,3 +132,16 @@ def commands(wire: Wire) -> click.Group:
         show(wire.connect(address).run("info").rows, ("image", "nbd", "volumes"), as_json)
 
     return array
+
+
+def _add_repair(array: click.Group, wire: Wire) -> None:
+    @array.command("repair", help=_REPAIR_HELP)
+    @click.option(
+        "--config", required=True, type=click.Path(path_type=Path, exists=True), help="The array's TOML file."
+    )
+    @click.option("--trust-access", is_flag=True, help="Do not bar hosts: no revocation can have been lost.")
+    @click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    def repair(config: Path, trust_access: bool, dry_run: bool, as_json: bool) -> None:
+        told = wire.repair(config, trust_access, dry_run)
+        emit({"done": not dry_run, "repairs": told}, as_json, "\n".join(told))

@@ -28,6 +28,9 @@ from holdfast.replication.model.pairs import Pair, PairEvent, Phase, Role
 from holdfast.replication.model.paths import Path, path_key
 from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Features, Volume
 
+EVERY_HOST = "*"
+"""Stands for all hosts among those that are barred; no host has that name."""
+
 
 class Route(enum.Enum):
     """What happens to a host write."""
@@ -147,7 +150,7 @@ class Machine:
 
     def check_key(self, host: str, key: int) -> None:
         """Refuse a host whose key is barred."""
-        barred = self.image.barred.get(host, -1)
+        barred = max(self.image.barred.get(host, -1), self.image.barred.get(EVERY_HOST, -1))
         if key <= barred:
             raise HostRefused(f"access of {host} is revoked up to key {barred}")
 

@@ -1,7 +1,8 @@
 """The array's files: what is on disk, in which order it gets there, and how it is read back after a crash.
 
-One directory: ``image.msgpack`` (the machine's image, replaced atomically), ``volumes/`` (sparse files), ``bits/``
-(bitmaps, named by the image) and ``log/`` (activity logs, two slots each, so a torn write leaves the older one).
+One directory: ``image.msgpack`` (the machine's image, see ``service.statefile``), ``volumes/`` (sparse files),
+``bits/`` (bitmaps, named by the image) and ``log/`` (activity logs, two slots each, so a torn write leaves the older
+one).
 
 Order is the invariant. New bitmaps are durable before the image that names them; a log slot is durable before the first
 write to its region; a copied track is durable at the target before its bit is cleared, and the cleared bit before the
@@ -22,12 +23,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from holdfast.kernel.errors import HoldfastError, InputError
 from holdfast.replication.array.bitmap import CHUNK_BITS, CHUNK_BYTES, Bitmap, base_of
 from holdfast.replication.array.machine import bitmap_names
 from holdfast.replication.model.volumes import ArrayImage, Volume
+from holdfast.replication.service.statefile import CURRENT, PREVIOUS, REMEDY, read_state, write_state
 from holdfast.runtime.secretfile import sync_directory
 
 _SLOT_BYTES = 8192
@@ -83,12 +83,11 @@ class Media:
 
     def load(self, image_id: str) -> tuple[ArrayImage, dict[str, Bitmap], dict[str, list[int]]]:
         """Read image, bitmaps and hot regions; an empty directory is a new array."""
-        path = self.directory / "image.msgpack"
-        found = path.exists()
-        image = msgspec.msgpack.decode(path.read_bytes(), type=ArrayImage) if found else ArrayImage(image_id)
-        if image.image != image_id:
-            raise InputError(f"holds array {image.image}, not {image_id}", file=str(self.directory))
+        image = self._load_image(image_id)
         names = bitmap_names(image)
+        for name in self.damaged_bits(image):
+            path = self.directory / "bits" / name
+            raise InputError("the bitmap is missing or has another length", file=str(path), remedy=REMEDY)
         for stray in [p for p in (self.directory / "bits").iterdir() if p.name not in names]:
             stray.unlink()
         for volume in image.volumes.values():
@@ -96,12 +95,52 @@ class Media:
         bits = {name: self._load_bits(name, size) for name, size in names.items()}
         return image, bits, {volume: self._load_log(volume) for volume in image.volumes}
 
+    def _load_image(self, image_id: str) -> ArrayImage:
+        """Read the state file. Only a directory without any trace of an array is a new one."""
+        path = self.directory / CURRENT
+        if not path.exists():
+            traces = [self.directory / PREVIOUS, *(self.directory / "volumes").glob("*.img")]
+            if any(trace.exists() for trace in traces):
+                raise InputError("the array's state file is missing", file=str(path), remedy=REMEDY)
+            write_state(self.directory, ArrayImage(image_id))
+        image = read_state(path)
+        if image.image != image_id:
+            raise InputError(f"holds array {image.image}, not {image_id}", file=str(self.directory))
+        return image
+
+    def damaged_bits(self, image: ArrayImage) -> list[str]:
+        """Return the bitmaps that the image names and whose files are missing or have another length."""
+        found = []
+        for name, size in bitmap_names(image).items():
+            path = self.directory / "bits" / name
+            if not path.exists() or path.stat().st_size != -(-size // 8):
+                found.append(name)
+        return found
+
+    def restore(self, image: ArrayImage, fresh: dict[str, Bitmap]) -> None:
+        """Make a repaired image and its new bitmaps durable; volumes stay as they are."""
+        self._write_bitmaps(fresh)
+        write_state(self.directory, image)
+
     def commit(self, image: ArrayImage, fresh: dict[str, Bitmap], before: ArrayImage) -> None:
         """Make ``image`` and its new bitmaps durable in one step, then drop what it no longer names."""
         self._surely(lambda: self._commit(image, fresh, before))
         self._drop(before, image)
 
     def _commit(self, image: ArrayImage, fresh: dict[str, Bitmap], before: ArrayImage) -> None:
+        self._write_bitmaps(fresh)
+        for volume in image.volumes.values():
+            known = before.volumes.get(volume.id)
+            if known is None:
+                self._forget_files(volume.id)
+                self._open_volume(volume)
+                sync_directory(self.directory / "volumes")
+            elif known.size_bytes < volume.size_bytes:
+                os.ftruncate(self._files[volume.id], volume.size_bytes)
+                os.fsync(self._files[volume.id])
+        write_state(self.directory, image)
+
+    def _write_bitmaps(self, fresh: dict[str, Bitmap]) -> None:
         for name, bits in fresh.items():
             if name not in self._bits:
                 self._bits[name] = self._open(self.directory / "bits" / name)
@@ -112,23 +151,6 @@ class Media:
             os.fsync(descriptor)
         if fresh:
             sync_directory(self.directory / "bits")
-        for volume in image.volumes.values():
-            known = before.volumes.get(volume.id)
-            if known is None:
-                self._forget_files(volume.id)
-                self._open_volume(volume)
-                sync_directory(self.directory / "volumes")
-            elif known.size_bytes < volume.size_bytes:
-                os.ftruncate(self._files[volume.id], volume.size_bytes)
-                os.fsync(self._files[volume.id])
-        temporary = self.directory / "image.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.msgpack.encode(image))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.directory / "image.msgpack")
-        sync_directory(self.directory)
 
     def _drop(self, before: ArrayImage, after: ArrayImage) -> None:
         for name in bitmap_names(before).keys() - bitmap_names(after).keys():
