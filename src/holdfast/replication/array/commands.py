@@ -118,7 +118,9 @@ def pair_events(
         after = TRANSITIONS.get((pair.standing.role, pair.standing.phase, event))
         if after is None:
             raise refuse(
-                "pair-state", f"pair of volume {volume} is {pair.standing.display}: {event.value} is not allowed now"
+                "pair-state",
+                f"pair of volume {volume} is {pair.standing.display}: {event.value} is not allowed now",
+                "list the pair with lspprc",
             )
         bits = machine.bits[pair.bits]
         generation = (generations or {}).get(volume, pair.generation)

@@ -143,7 +143,9 @@ class Copier:
             batch = [self._send(link, pair, track) for track in tracks[start : start + _CATCH_UP_WINDOW]]
             for reply in batch:
                 if (await reply).code:
-                    raise commands.refuse("not-target", f"{pair.remote} no longer is target")
+                    raise commands.refuse(
+                        "not-target", f"{pair.remote} no longer is target", "list the pair at both arrays"
+                    )
         if tracks:
             await link.request(frames.Flush(link.next_seq(), [pair.remote.volume]))
             for track in tracks:

@@ -71,7 +71,9 @@ class Management:
             try:
                 command = msgspec.msgpack.decode(request, type=Command)
             except msgspec.DecodeError as error:
-                raise commands.refuse("bad-request", f"the request cannot be read: {error}") from error
+                raise commands.refuse(
+                    "bad-request", f"the request cannot be read: {error}", "use a client of this version"
+                ) from error
             self._authorise(command, caller)
             task = asyncio.run_coroutine_threadsafe(self.execute(command), loop)
             try:
@@ -97,7 +99,7 @@ class Management:
         image = self._engine.image.image
         verb = VERBS.get(command.verb)
         if verb is None:
-            raise commands.refuse("bad-request", f"unknown verb {command.verb!r}")
+            raise commands.refuse("bad-request", f"unknown verb {command.verb!r}", "use a client of this version")
         unknown = sorted(command.options.keys() - {*verb.options, *COMMON})
         if unknown:
             raise commands.refuse(

@@ -230,10 +230,12 @@ class _Session:
     def _check_begin(self, kind: str, item: frames.Item, pair: Pair | None) -> None:
         if pair is None:
             if kind == "resume":
-                raise commands.refuse("no-pair", f"volume {item.volume} is not in that pair")
+                raise commands.refuse(
+                    "no-pair", f"volume {item.volume} is not in that pair", "rmpprc what is left, then mkpprc"
+                )
             commands.check_pairable(self._engine.machine, item.volume, Role.TARGET, item.size_bytes)
         elif pair.standing.role is Role.SOURCE and kind != "failback":
-            raise commands.refuse("is-source", f"volume {item.volume} is source of that pair")
+            raise commands.refuse("is-source", f"volume {item.volume} is source of that pair", "list it at both arrays")
         elif pair.standing.role is Role.SOURCE and pair.generation > item.generation:
             raise commands.refuse(
                 "newer",

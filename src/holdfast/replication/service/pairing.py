@@ -191,7 +191,7 @@ class Pairing:
                 )
                 if volume not in kept:
                     self._mirror.supersede([volume])
-                    raise commands.refuse("not-source", f"the store names {pair.remote} as source")
+                    raise commands.refuse("not-source", f"the store names {pair.remote} as source", "pause it there")
                 self._mirror.detach([volume])
                 self._mirror.events({volume: PairEvent.PAUSE}, kept)
                 self._engine.machine.unsettled.discard(volume)
@@ -252,7 +252,11 @@ class Pairing:
             pair = commands.find_pair(self._engine.image, volume, remote)
             alone = pair.standing.phase is Phase.SUSPENDED or pair.superseded
             if pair.standing.role is Role.SOURCE and not alone:
-                raise commands.refuse("is-source", f"volume {volume} already is source and {pair.standing.display}")
+                raise commands.refuse(
+                    "is-source",
+                    f"volume {volume} already is source and {pair.standing.display}",
+                    "nothing is to be done",
+                )
 
         def decide(volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord:
             outcome = authority.failover(record, self._mirror.local(volume), remote, force)
