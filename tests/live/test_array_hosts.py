@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -14,6 +16,8 @@ from arraylab import Box, Lab, until
 
 from holdfast.kernel.errors import Refused
 from holdfast.replication.drivers.nbdclient import NbdClient
+from holdfast.runtime.authority import issue
+from holdfast.runtime.identity import host_label, save_identity
 
 
 def flash(box: Box) -> dict[str, object]:
@@ -154,3 +158,84 @@ def test_a_new_volume_shows_nothing_of_an_earlier_one(lab: Lab) -> None:
     lab.a.create("1260")
     with lab.a.open() as client:
         assert client.pread(4096, 0) == bytes(4096)
+
+
+def _map(uri: str) -> list[tuple[int, int, str]]:
+    shown = subprocess.run(["nbdinfo", "--map", "--json", uri], capture_output=True, text=True, check=True).stdout
+    return [(one["offset"], one["length"], one["description"]) for one in json.loads(shown)]
+
+
+def test_a_client_sees_where_data_is_also_through_a_flash_copy(lab: Lab) -> None:
+    lab.a.create("1260", "1360")
+    with lab.a.open() as source:
+        source.pwrite(b"x" * 65536, 1 << 20)
+        source.flush()
+    uri = lab.a.client.nbd_uri("1260", "hosta", 1)
+    whole = 16 << 20
+    expected = [
+        (0, 1 << 20, "hole,zero"),
+        (1 << 20, 65536, "data"),
+        ((1 << 20) + 65536, whole - (1 << 20) - 65536, "hole,zero"),
+    ]
+    assert _map(uri) == expected
+    lab.a.client.change("mkflash", ["1260:1360"], record=True, persist=True, copy=False)
+    with lab.a.open() as source:
+        source.pwrite(b"y" * 65536, 4 << 20)
+        source.flush()
+    assert _map(lab.a.client.nbd_uri("1360", "hosta", 1)) == expected, "the copy shows its source's holes of then"
+
+
+@pytest.mark.skipif(shutil.which("qemu-io") is None, reason="needs qemu-utils")
+def test_qemu_reads_writes_and_discards(lab: Lab) -> None:
+    lab.a.create("1260")
+    uri = lab.a.client.nbd_uri("1260", "hosta", 1)
+    steps = ["write -P 7 0 1M", "write -f -P 9 1M 64k", "read -P 7 0 1M", "read -P 9 1M 64k", "write -z 0 512k",
+             "read -P 0 0 512k", "discard 1M 64k", "read -P 0 1M 64k", "flush"]  # fmt: skip
+    words = [word for step in steps for word in ("-c", step)]
+    done = subprocess.run(
+        ["qemu-io", "-f", "raw", *words, uri], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Pattern verification failed" not in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("fio") is None, reason="needs fio")
+def test_fio_verifies_what_it_wrote_at_depth(lab: Lab, tmp_path: Path) -> None:
+    lab.a.create("1260")
+    uri = lab.a.client.nbd_uri("1260", "hosta", 1)
+    job = ["--rw=randrw", "--bsrange=512-300k", "--bs_unaligned", "--iodepth=32", "--size=16m", "--verify=crc32c",
+           "--do_verify=1", "--randseed=7", "--verify_fatal=1"]  # fmt: skip
+    done = subprocess.run(
+        ["fio", "--name=x", "--ioengine=nbd", f"--uri={uri}", *job], cwd=tmp_path, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("qemu-io") is None, reason="needs qemu-utils")
+def test_a_host_may_speak_tls_and_a_certificate_opens_only_its_own_exports(lab: Lab, tmp_path: Path) -> None:
+    lab.a.config.write_text('nbd_tls = "require"\n' + lab.a.config.read_text())
+    lab.a.stop()
+    lab.a.start()
+    lab.a.create("1260")
+    uri = lab.a.client.nbd_uri("1260", "hosta", 1)
+    host, _, port = uri.split("/")[2].rpartition(":")
+
+    def speak(name: str) -> subprocess.CompletedProcess[str]:
+        identity = lab.directory / f"{name}.tls"
+        save_identity(issue(lab.directory / "ca", f"host:{name}"), identity)
+        for theirs, ours in (("ca-cert", "ca"), ("client-cert", "cert"), ("client-key", "key")):
+            (identity / f"{theirs}.pem").symlink_to(identity / f"{ours}.pem")
+        label = host_label(f"array:{lab.a.image}")
+        options = f"driver=nbd,host={host},port={port},export=hosta.1/1260,tls-creds=tls,tls-hostname={label}"
+        credentials = f"tls-creds-x509,id=tls,dir={identity},endpoint=client"
+        words = ["--object", credentials, "--image-opts", "-c", "write -P 5 0 3M", "-c", "read -P 5 0 3M", options]
+        return subprocess.run(["qemu-io", *words], capture_output=True, text=True, timeout=60, check=False)
+
+    refused = subprocess.run(["nbdinfo", uri], capture_output=True, text=True, timeout=30, check=False)
+    assert "replied with error" in refused.stderr, "nothing is told without TLS"
+    spoken = speak("hosta")
+    assert spoken.returncode == 0, spoken.stdout + spoken.stderr
+    assert "Pattern verification failed" not in spoken.stdout
+    other = speak("hostb")
+    assert other.returncode != 0, "hostb's certificate opens nothing of hosta"

@@ -8,6 +8,7 @@
     identity      = "/etc/holdfast/tls/array"
     users         = "/etc/holdfast/array.users"     # optional: dscli users
     store         = "embedded:///var/lib/holdfast/cluster.db"
+    nbd_tls       = "offer"                         # or "require", "off"; with the certificates of identity
     callers       = ["operator*", "admin*", "system:*", "lab*", "array:*"]  # optional
     flash_copy_rate = "100M"                       # optional: bytes per second of all background copies together
     flash_cascading = false                        # optional: a FlashCopy target may be the source of another
@@ -30,13 +31,14 @@ from holdfast.kernel.sizes import parse_size
 from holdfast.replication.model.identity import parse_image
 from holdfast.replication.model.volumes import DEFAULT_FEATURES, Features
 from holdfast.replication.service.longbusy import LONG_BUSY_LIMIT_S, LONG_BUSY_S
-from holdfast.runtime.textfile import host_port, read_toml
+from holdfast.runtime.textfile import choice_in, host_port, read_toml
 
 DEFAULT_CALLERS = ("operator*", "admin*", "system:*", "lab*", "drill*", "array:*")
 _KEYS = {
     *("storage_image", "directory", "management", "nbd", "mirror", "identity", "users", "store", "callers", "peers"),
-    *("flash_copy_rate", "flash_cascading", "paths", "long_busy_s"),
+    *("flash_copy_rate", "flash_cascading", "paths", "long_busy_s", "nbd_tls"),
 }
+NBD_TLS = ("offer", "require", "off")
 _PATHS = {"automatic": False, "explicit": True}
 
 
@@ -57,6 +59,7 @@ class ArrayConfig:
     features: Features = DEFAULT_FEATURES
     flash_copy_rate: int = 0
     long_busy_s: float = LONG_BUSY_S
+    nbd_tls: str = NBD_TLS[0]
 
 
 def load_config(path: Path) -> ArrayConfig:
@@ -97,6 +100,7 @@ def load_config(path: Path) -> ArrayConfig:
         features=_features(table, path),
         flash_copy_rate=_rate(table, path),
         long_busy_s=_seconds(table, path),
+        nbd_tls=choice_in(table, "nbd_tls", NBD_TLS, NBD_TLS[0], path),
         peers={image("peers", str(name)): host_port(value, f"peers.{name}", path) for name, value in peers.items()},
     )
 

@@ -54,7 +54,8 @@ class Daemon:
         busy = LongBusy(config.long_busy_s)
         self.mirror = Mirror(self.engine, links, witness, self.spawn, busy)
         self.hostio = HostIO(self.engine, self.mirror, busy)
-        self.nbd = NbdServer(self.engine, self.hostio)
+        tls = None if config.nbd_tls == "off" else server_context(config.identity)
+        self.nbd = NbdServer(self.engine, self.hostio, tls, requires_tls=config.nbd_tls == "require")
         self.management = Management(self.engine, self.mirror, self.nbd, Users(config.users), config)
         self.management.flashing.start_copy = self._start_copy
         self._rpc: RpcServer | None = None
