@@ -7,6 +7,7 @@ one, so nothing is imported here that only the authority needs.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ def save_identity(identity: Identity, directory: Path) -> None:
     (directory / "ca.pem").write_bytes(identity.ca)
     (directory / "cert.pem").write_bytes(identity.cert)
     write_secret(directory / "key.pem", identity.key)
+
+
+def proven_name(transport: asyncio.BaseTransport) -> str:
+    """Return the name that the certificate of the other end of a TLS connection carries; empty without one."""
+    certificate = transport.get_extra_info("peercert") or {}
+    names = [text for part in certificate.get("subject", ()) for name, text in part if name == "commonName"]
+    return names[0] if names else ""
 
 
 def server_context(directory: Path) -> ssl.SSLContext:

@@ -30,6 +30,7 @@ from holdfast.cluster.service.records import COORDINATOR, DECLARED, REMOTES, REQ
 from holdfast.cluster.service.summary import summary_of
 from holdfast.cluster.service.widebeat import WideBeat, kinds_for, together
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
+from holdfast.runtime.identity import proven_name
 from holdfast.store import wire
 from holdfast.store.port import Compare, Delete, Put, Store, Write
 
@@ -309,9 +310,8 @@ def _refused(request: Request, refusal: Refusal) -> Request:
 
 def _proven(writer: asyncio.StreamWriter) -> str:
     """Return the cluster whose certificate the caller has shown, or an empty text."""
-    shown = writer.get_extra_info("peercert") or {}
-    names = [text for part in shown.get("subject", ()) for key, text in part if key == "commonName"]
-    return str(names[0]).removeprefix("cluster:") if names and str(names[0]).startswith("cluster:") else ""
+    name = proven_name(writer.transport)
+    return name.removeprefix("cluster:") if name.startswith("cluster:") else ""
 
 
 def _hang_up(line: _Line) -> None:

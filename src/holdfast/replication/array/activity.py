@@ -50,6 +50,9 @@ class ActivityLog:
         """True when the region stands in the log."""
         return region in self._hot
 
+    def __len__(self) -> int:
+        return len(self._hot)
+
     @property
     def full(self) -> bool:
         """True when another region needs room first."""

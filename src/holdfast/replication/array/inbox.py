@@ -47,6 +47,18 @@ class Inbox:
         self._end = len(data)
         return said
 
+    def writes_ahead(self) -> Iterator[nbd.Request]:
+        """Yield the writes that are whole already, without taking them."""
+        start = 0
+        while self._end - start >= nbd.REQUEST.size:
+            request = nbd.decode_request(self._buffer, start)
+            start += nbd.REQUEST.size
+            if request.command == Command.WRITE:
+                start += request.length
+                if start > self._end:
+                    return
+                yield request
+
     def requests(self, going: Callable[[], bool]) -> Iterator[tuple[nbd.Request, memoryview | None]]:
         """Yield every whole request with its data, which is valid until the next is asked for, as long as ``going``
         says so. Raises ``ProtocolError``."""

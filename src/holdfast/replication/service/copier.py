@@ -99,8 +99,8 @@ class Copier:
         length = min(TRACK_BYTES, engine.image.volumes[pair.local].size_bytes - offset)
         data = engine.read(pair.local, offset, length)
         zeros = length if data.count(0) == length else 0
-        frame = frames.Write(link.next_seq(), pair.remote.volume, pair.local, offset, b"" if zeros else data, zeros)
-        return link.send(frame)
+        frame = frames.Write(link.next_seq(), pair.remote.volume, pair.local, offset, zeros)
+        return link.send(frame, b"" if zeros else data)
 
     async def _finish(self, volume: str) -> bool:
         """Everything is at the target and durable: say so in the store, then enter Full Duplex."""

@@ -34,7 +34,6 @@ from holdfast.runtime.rpc import RpcServer
 
 _LOG = structlog.get_logger("holdfast.replication.array")
 _COPY_RETRY_S = 5.0
-_STREAM_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 class Daemon:
@@ -76,9 +75,9 @@ class Daemon:
         """Listen, dial, settle."""
         tls = server_context(self._config.identity)
         mirror_server = MirrorServer(self.mirror, self.spawn)
-        await self._listen(self._config.mirror, mirror_server.serve, tls)
         loop = asyncio.get_running_loop()
-        await self._listen_for_hosts(loop)
+        await self._listen(self._config.mirror, mirror_server.session, tls)
+        await self._listen(self._config.nbd, self.nbd.session, None)
         identity = Identity.load(self._config.identity)
         self._rpc = RpcServer(self._config.management, identity, self.management.methods(loop))
         self._rpc.start()
@@ -91,30 +90,13 @@ class Daemon:
                 self._start_copy(target)
 
     async def _listen(
-        self,
-        address: str,
-        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
-        tls: ssl.SSLContext | None,
+        self, address: str, session: Callable[[], asyncio.BaseProtocol], tls: ssl.SSLContext | None
     ) -> None:
         host, _, port = address.rpartition(":")
-
-        async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.spawn(serve(reader, writer))
-
         try:
-            self._servers.append(
-                await asyncio.start_server(guarded, host, int(port), ssl=tls, limit=_STREAM_LIMIT_BYTES)
-            )
+            self._servers.append(await asyncio.get_running_loop().create_server(session, host, int(port), ssl=tls))
         except OSError as error:
             raise HoldfastError(f"cannot listen on {address}: {error.strerror}", "is the address in use?") from error
-
-    async def _listen_for_hosts(self, loop: asyncio.AbstractEventLoop) -> None:
-        host, _, port = self._config.nbd.rpartition(":")
-        try:
-            self._servers.append(await loop.create_server(self.nbd.session, host, int(port)))
-        except OSError as error:
-            text = f"cannot listen on {self._config.nbd}: {error.strerror}"
-            raise HoldfastError(text, "is the address in use?") from error
 
     def _start_copy(self, target: str) -> None:
         self.mirror.once(f"flash {target}", lambda: self._copy(target))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Iterable
 
 from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import flashcopy, storage
@@ -19,6 +20,8 @@ from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Fea
 from holdfast.replication.service.media import Media
 
 _COPY_BATCH = 64
+AHEAD_REGIONS = 16
+"""How many regions of a stream of writes go into the log at once."""
 
 
 class TargetFailed(OSError):
@@ -96,6 +99,24 @@ class Engine:
         log = self.machine.logs[volume]
         return log.is_hot(region) or not log.full
 
+    def warm(self, volume: str, regions: Iterable[int]) -> None:
+        """Put regions into the log that writes are about to need, all in one write of it, as far as there is room."""
+        log = self.machine.logs[volume]
+        cold = [region for region in dict.fromkeys(regions) if not log.is_hot(region)]
+        fresh = cold[: max(0, log.capacity - len(log))]
+        if fresh:
+            for region in fresh:
+                log.add(region)
+            self.media.sync_bits()
+            self.media.write_log(volume, log.hot)
+
+    def ahead(self, volume: str, region: int) -> range:
+        """Return the regions that a stream of writes which has come to ``region`` will need next; none if there is no
+        stream."""
+        log = self.machine.logs[volume]
+        last = -(-self.image.volumes[volume].size_bytes // REGION_BYTES)
+        return range(region + 1, min(region + AHEAD_REGIONS, last)) if log.is_hot(region - 1) else range(0)
+
     def prepare(self, volume: str, region: int) -> None:
         """Make a region writable: copy what point-in-time copies still need from it, then record it as hot.
 
@@ -113,9 +134,7 @@ class Engine:
                 self.commit(flashcopy.fail_flash(self.machine, flash.target, reason))
         log = self.machine.logs[volume]
         if not log.is_hot(region):
-            log.add(region)
-            self.media.sync_bits()
-            self.media.write_log(volume, log.hot)
+            self.warm(volume, (region, *self.ahead(volume, region)))
         self.machine.prepared[volume].add(region)
 
     def apply(self, volume: str, offset: int, data: bytes | memoryview | None, length: int, *, mirrored: bool) -> None:

@@ -1,12 +1,14 @@
 """The frames of the mirror link between two arrays, and their framing: four bytes of length, then msgpack.
 
+The data of a write is not packed but follows its frame as it is, so that neither end copies it about: the top bit of
+the length says so, and two bytes more tell how long the frame before it is.
+
 The array that holds sources dials its peer; requests travel that way and replies come back, matched by ``seq``. Frames
 of one connection are applied in the order sent, which keeps overlapping writes in order at both ends.
 """
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import zlib
 from typing import TypeVar
@@ -18,6 +20,8 @@ from holdfast.replication.array.bitmap import Bitmap
 
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
+_DATA_HEAD = struct.Struct(">IH")
+_DATA_FOLLOWS = 0x8000_0000
 
 
 class LinkLost(Unavailable):
@@ -41,13 +45,13 @@ class Ping(Frame, frozen=True, tag="ping"):
 
 
 class Write(Frame, frozen=True, tag="write"):
-    """Bytes for ``volume`` of the receiver from ``source`` of the sender; ``zeros`` instead of data when not 0."""
+    """Bytes for ``volume`` of the receiver from ``source`` of the sender, which follow the frame; or ``zeros`` of them
+    when that is not 0."""
 
     seq: int
     volume: str
     source: str
     offset: int
-    data: bytes
     zeros: int = 0
     fua: bool = False
 
@@ -132,7 +136,7 @@ ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 Decoded = TypeVar("Decoded")
 
 
-def unpack(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes) -> Decoded:
+def unpack(decoder: msgspec.msgpack.Decoder[Decoded], body: bytes | memoryview) -> Decoded:
     """Return the frame in ``body``. Raises :class:`LinkLost` on nonsense: such a connection is of no use."""
     try:
         return decoder.decode(body)
@@ -162,12 +166,56 @@ def pack(frame: Request | Answer) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-async def receive(reader: asyncio.StreamReader) -> bytes:
-    """Return the body of the next frame. Raises :class:`LinkLost` at the end of the stream or on nonsense."""
-    try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(4))
-        if length > FRAME_LIMIT_BYTES:
-            raise LinkLost(f"a frame of {length} bytes is not from an array")
-        return await reader.readexactly(length)
-    except (OSError, EOFError) as error:
-        raise LinkLost("the mirror link was closed") from error
+def pack_head(frame: Write, length: int) -> bytes:
+    """Return what travels before ``length`` bytes of data, for a write whose own ``data`` is empty."""
+    body = _ENCODER.encode(frame)
+    return _DATA_HEAD.pack(_DATA_FOLLOWS | (2 + len(body) + length), len(body)) + body
+
+
+class Splitter:
+    """Cuts what comes into frames; :meth:`room` says where the next bytes go, :meth:`came` how many there were."""
+
+    def __init__(self, size_bytes: int = FRAME_LIMIT_BYTES + 64 * 1024) -> None:
+        self._buffer = bytearray(size_bytes)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+
+    def room(self) -> memoryview:
+        """Where the next bytes go."""
+        return self._view[self._end :]
+
+    def came(self, count: int) -> None:
+        """So many bytes have come."""
+        self._end += count
+
+    def frames(self) -> list[tuple[memoryview, memoryview | None]]:
+        """Return the whole frames that are there: each one's msgpack, and the data that follows it if any does.
+
+        They are valid until :meth:`done` is called. Raises :class:`LinkLost` on nonsense.
+        """
+        found: list[tuple[memoryview, memoryview | None]] = []
+        start, self._start = 0, 0
+        while self._end - start >= _LENGTH.size:
+            (word,) = _LENGTH.unpack_from(self._buffer, start)
+            length = word & ~_DATA_FOLLOWS
+            if length > FRAME_LIMIT_BYTES:
+                raise LinkLost(f"a frame of {length} bytes is not from an array")
+            first, last = start + _LENGTH.size, start + _LENGTH.size + length
+            if last > self._end:
+                break
+            if word & _DATA_FOLLOWS:
+                middle = first + 2 + int.from_bytes(self._view[first : first + 2], "big")
+                if middle > last:
+                    raise LinkLost("a write shorter than its head")
+                found.append((self._view[first + 2 : middle], self._view[middle:last]))
+            else:
+                found.append((self._view[first:last], None))
+            start = self._start = last
+        return found
+
+    def done(self) -> None:
+        """The frames have been used."""
+        left = self._end - self._start
+        if self._start:
+            self._view[:left] = bytes(self._view[self._start : self._end])
+            self._end = left

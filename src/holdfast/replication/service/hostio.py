@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Coroutine
-from typing import Any, cast
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from holdfast.replication.array.activity import REGION_BYTES, ActivityLog
 from holdfast.replication.array.machine import HostRefused, Route, tracks_of
@@ -33,6 +33,25 @@ class Blocked(enum.Enum):
     """Why a write cannot be routed."""
 
     NOW = "it has to wait for something"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A write under way: what brings the target's answer to each mirrored part (None: it is out of reach), and what has
+    not been begun (offset, data, length)."""
+
+    sent: list[asyncio.Future[frames.Reply] | None]
+    rest: tuple[int, bytes | None, int] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Nothing is to be waited for."""
+        return not self.sent and self.rest is None
+
+    @property
+    def single(self) -> asyncio.Future[frames.Reply] | None:
+        """The one answer that is still to come, if it is one."""
+        return self.sent[0] if len(self.sent) == 1 and self.rest is None else None
 
 
 class HostIO:
@@ -60,11 +79,18 @@ class HostIO:
         self.may_read(export)
         self._engine.read_into(export.volume, offset, view)
 
-    def write_now(
-        self, export: Export, offset: int, data: memoryview | None, length: int
-    ) -> list[Coroutine[Any, Any, None]] | None:
-        """Write at once what needs no waiting: a list of what is still to be waited for (mirrored parts), empty when
-        the write is done, or None when it has to wait first: then :meth:`write` must do it, from its beginning.
+    def warm(self, volume: str, writes: Iterable[tuple[int, int]]) -> None:
+        """Prepare for writes (offset and length) that come together, so that they share one write of the log."""
+        machine = self._engine.machine
+        if volume in machine.image.volumes and not machine.plain(volume):
+            size = machine.volume(volume).size_bytes
+            inside = [(start, start + length) for start, length in writes if length and start + length <= size]
+            regions = [one for start, end in inside for one in range(start // REGION_BYTES, -(-end // REGION_BYTES))]
+            if len(regions) > 1:
+                self._engine.warm(volume, regions)
+
+    def write_now(self, export: Export, offset: int, data: memoryview | None, length: int) -> Begun | None:
+        """Write at once what needs no waiting; None when it has to wait first: then :meth:`write` must do it.
 
         ``data`` is used up when this returns. Raises :class:`HostRefused`, ``OSError``.
         """
@@ -73,7 +99,7 @@ class HostIO:
         machine.check_access(export.host, volume)
         if self._busy.holds(volume):
             return None
-        waiting: list[Coroutine[Any, Any, None]] = []
+        sent: list[asyncio.Future[frames.Reply] | None] = []
         start, end = offset, offset + length
         while start < end:
             stop = min(end, (start // REGION_BYTES + 1) * REGION_BYTES)
@@ -82,14 +108,21 @@ class HostIO:
             if link is Blocked.NOW:
                 if start == offset:
                     return None
-                rest = None if data is None else bytes(data[start - offset :])
-                return [*waiting, self.write(export, start, rest, end - start, False)]
+                return Begun(sent, (start, None if data is None else bytes(data[start - offset :]), end - start))
             if link is None:
                 self._apply(volume, start, part, stop - start, mirrored=False)
             else:
-                waiting.append(self._confirmed(volume, self._apply_mirrored(volume, start, part, stop - start, link)))
+                sent.append(self._apply_mirrored(volume, start, part, stop - start, link))
             start = stop
-        return waiting
+        return Begun(sent)
+
+    async def finish(self, export: Export, begun: Begun) -> None:
+        """Wait until every part of a write that has begun is where it must be."""
+        for one in begun.sent:
+            await self._confirmed(export.volume, one)
+        if begun.rest is not None:
+            start, data, length = begun.rest
+            await self.write(export, start, data, length, False)
 
     async def write(self, export: Export, offset: int, data: bytes | None, length: int, fua: bool) -> None:
         """Write bytes (None: zeros); returns when the write is where it must be."""
@@ -199,8 +232,7 @@ class HostIO:
             self._engine.apply(volume, offset, data, length, mirrored=True)
             remote = self._engine.machine.image.pairs[volume].remote.volume
             zeros = length if data is None else 0
-            packed_at_once = cast(bytes, data or b"")
-            sent = link.send(frames.Write(link.next_seq(), remote, volume, offset, packed_at_once, zeros))
+            sent = link.send(frames.Write(link.next_seq(), remote, volume, offset, zeros), data or b"")
         except LinkLost:
             log.end(region)
             self._mirror.reject(volume)

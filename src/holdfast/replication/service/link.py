@@ -27,6 +27,8 @@ REQUEST_LIMIT_S = 15.0
 REDIAL_S = 0.3
 DIAL_LIMIT_S = 2.0
 WINDOW_BYTES = 8 * 1024 * 1024
+_TOGETHER_BYTES = 32 * 1024
+_READ_BYTES = 256 * 1024
 
 _LOG = structlog.get_logger("holdfast.replication.link")
 
@@ -49,6 +51,9 @@ class OutLink:
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._heard = 0.0
+        self._splitter = frames.Splitter()
+        self._outgoing: list[bytes] = []
+        self._flushing: asyncio.Handle | None = None
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -68,18 +73,38 @@ class OutLink:
         self._seq += 1
         return self._seq
 
-    def send(self, request: Sendable) -> asyncio.Future[frames.Reply]:
-        """Send at once; the future brings the reply or :class:`LinkLost`. Raises it when the link is down."""
+    def send(self, request: Sendable, data: bytes | memoryview = b"") -> asyncio.Future[frames.Reply]:
+        """Send at once, with the ``data`` of a write; it is used up when this returns. The future brings the reply or
+        :class:`LinkLost`. Raises it when the link is down."""
         if not self.up or self._writer is None:
             raise LinkLost(f"no link to {self.peer}")
         loop = asyncio.get_running_loop()
-        cost = len(request.data) + 256 if isinstance(request, frames.Write) else 256
+        cost = len(data) + 256
         limit = WRITE_LIMIT_S if isinstance(request, frames.Write) else REQUEST_LIMIT_S
         future: asyncio.Future[frames.Reply] = loop.create_future()
         self._waiting[request.seq] = (future, loop.time() + limit, cost)
         self._flying += cost
-        self._writer.write(frames.pack(request))
+        if isinstance(request, frames.Write) and data:
+            self._outgoing.append(frames.pack_head(request, len(data)))
+            if len(data) > _TOGETHER_BYTES:
+                self._flush()
+                self._writer.write(data)
+                return future
+            self._outgoing.append(bytes(data))
+        else:
+            self._outgoing.append(frames.pack(request))
+        if self._flushing is None:
+            self._flushing = loop.call_soon(self._flush)
         return future
+
+    def _flush(self) -> None:
+        """Send what was put together since the event loop's last turn."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        if self._writer is not None and self._outgoing:
+            self._writer.write(b"".join(self._outgoing))
+        self._outgoing.clear()
 
     async def request(self, request: frames.Flush | frames.Begin | frames.Status | frames.Event) -> frames.Reply:
         """Send and wait. Raises :class:`LinkLost`, or ``Refused`` with the peer's refusal."""
@@ -107,6 +132,7 @@ class OutLink:
             await asyncio.sleep(REDIAL_S)
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self._splitter = frames.Splitter()
         host, _, port = self.address.rpartition(":")
         name = host_label(f"array:{self.peer}")
         reader, writer = await asyncio.open_connection(
@@ -115,7 +141,7 @@ class OutLink:
         try:
             writer.write(frames.pack(frames.Hello(self.image)))
             writer.write(frames.pack(frames.Ping(0)))
-            await frames.receive(reader)
+            await self._frames(reader)
         except BaseException:
             writer.transport.abort()
             raise
@@ -135,20 +161,42 @@ class OutLink:
                 with contextlib.suppress(asyncio.CancelledError, LinkLost):
                     await task
 
+    async def _frames(self, reader: asyncio.StreamReader) -> list[frames.Answer]:
+        """Return the answers that have come, waiting for more bytes once. Raises :class:`LinkLost` at the end."""
+        try:
+            data = await reader.read(_READ_BYTES)
+        except OSError as error:
+            raise LinkLost(f"the mirror link broke: {error}") from error
+        if not data:
+            raise LinkLost("the mirror link was closed")
+        splitter = self._splitter
+        answers: list[frames.Answer] = []
+        for start in range(0, len(data), _READ_BYTES):
+            piece = data[start : start + _READ_BYTES]
+            splitter.room()[: len(piece)] = piece
+            splitter.came(len(piece))
+            answers += [frames.unpack(frames.ANSWERS, body) for body, _ in splitter.frames()]
+            splitter.done()
+        return answers
+
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            answer = frames.unpack(frames.ANSWERS, await frames.receive(reader))
+            answers = await self._frames(reader)
             self._heard = loop.time()
-            if isinstance(answer, frames.Reply):
-                known = self._waiting.pop(answer.seq, None)
-                if known is None:
-                    raise LinkLost(f"an answer to {answer.seq}, which was not asked")
-                future, _, cost = known
-                self._flying -= cost
-                self._roomy.set()
-                if not future.done():
-                    future.set_result(answer)
+            for answer in answers:
+                if isinstance(answer, frames.Reply):
+                    self._answered(answer)
+
+    def _answered(self, answer: frames.Reply) -> None:
+        known = self._waiting.pop(answer.seq, None)
+        if known is None:
+            raise LinkLost(f"an answer to {answer.seq}, which was not asked")
+        future, _, cost = known
+        self._flying -= cost
+        self._roomy.set()
+        if not future.done():
+            future.set_result(answer)
 
     async def _beat(self) -> None:
         """Send pings; return when the peer is silent or a request is overdue. An own stall is not held against it."""
@@ -173,6 +221,7 @@ class OutLink:
         if not self.up:
             return
         self.up, self._writer, self._flying = False, None, 0
+        self._outgoing.clear()
         _LOG.warning("mirror link down", peer=self.peer)
         waiting, self._waiting = self._waiting, {}
         self.on_down()

@@ -23,6 +23,7 @@ from holdfast.replication.service import frames
 from holdfast.replication.service.engine import now
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.mirror import Mirror
+from holdfast.runtime.identity import proven_name
 
 _LOG = structlog.get_logger("holdfast.replication.mirrorserver")
 IDLE_LIMIT_S = 10.0
@@ -36,30 +37,87 @@ class MirrorServer:
     def __init__(self, mirror: Mirror, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
         self._mirror, self._spawn = mirror, spawn
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end."""
-        session = _Session(self._mirror, writer, self._spawn)
+    def session(self) -> _Session:
+        """Return the protocol of a new connection."""
+        return _Session(self._mirror, self._spawn)
+
+
+class _Session(asyncio.BufferedProtocol):
+    def __init__(self, mirror: Mirror, spawn: Callable[..., Any]) -> None:
+        self._mirror, self._engine, self._spawn = mirror, mirror.engine, spawn
+        self._transport: asyncio.Transport | None = None
+        self._peer = self._proven = ""
+        self._queues: dict[str, deque[tuple[frames.Write, bytes]]] = {}
+        self._splitter = frames.Splitter()
+        self._out: list[bytes] = []
+        self._collecting = False
+        self._heard = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of whom the certificate names."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._proven = proven_name(transport)
+        self._heard = asyncio.get_running_loop().time()
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _look(self) -> None:
+        """Cut a peer off that says nothing, not even that it is there."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._heard > IDLE_LIMIT_S:
+            self._cut()
+        else:
+            self._watch = loop.call_later(IDLE_LIMIT_S / 4, self._look)
+
+    def _cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._splitter.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come: act on every whole frame, and answer all of them together."""
+        self._heard = asyncio.get_running_loop().time()
+        self._splitter.came(nbytes)
+        self._collecting = True
         try:
-            while True:
-                async with asyncio.timeout(IDLE_LIMIT_S):
-                    body = await frames.receive(reader)
-                session.take(frames.unpack(frames.REQUESTS, body))
-        except (LinkLost, TimeoutError):
-            return
+            bodies = self._splitter.frames()
+            requests = [(frames.unpack(frames.REQUESTS, body), data) for body, data in bodies]
+            self._warm([one for one, _ in requests if isinstance(one, frames.Write)])
+            for request, data in requests:
+                self.take(request, data)
+            self._splitter.done()
+        except LinkLost:
+            self._cut()
         finally:
-            writer.transport.abort()
+            self._collecting = False
+            self._send_out()
 
+    def _warm(self, writes: list[frames.Write]) -> None:
+        """Let the writes that came together share one write of the activity log."""
+        regions: dict[str, list[int]] = {}
+        for one in writes:
+            regions.setdefault(one.volume, []).append(one.offset // REGION_BYTES)
+        for volume, found in regions.items():
+            size = self._engine.image.volumes[volume].size_bytes if volume in self._engine.image.volumes else 0
+            inside = [region for region in found if region * REGION_BYTES < size]
+            if len(inside) > 1:
+                self._engine.warm(volume, inside)
 
-class _Session:
-    def __init__(self, mirror: Mirror, writer: asyncio.StreamWriter, spawn: Callable[..., Any]) -> None:
-        self._mirror, self._engine, self._writer, self._spawn = mirror, mirror.engine, writer, spawn
-        self._peer = ""
-        self._queues: dict[str, deque[frames.Write]] = {}
-        certificate = writer.get_extra_info("peercert") or {}
-        names = [v for rdn in certificate.get("subject", ()) for k, v in rdn if k == "commonName"]
-        self._proven = names[0] if names else ""
+    def _send_out(self) -> None:
+        if self._out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
 
-    def take(self, request: frames.Request) -> None:
+    def take(self, request: frames.Request, data: memoryview | None) -> None:
         """Act on one frame. Everything but a full log or a flush is done before this returns."""
         if isinstance(request, frames.Ping):
             self._answer(frames.Pong(request.number))
@@ -70,26 +128,27 @@ class _Session:
         elif not self._peer:
             raise LinkLost("a frame before hello")
         elif isinstance(request, frames.Write):
-            self._write(request)
+            self._write(request, data if data is not None else memoryview(b""))
         elif isinstance(request, frames.Flush):
             self._spawn(self._flush(request.seq, request.volumes))
         else:
             self._command(request)
 
     def _answer(self, answer: frames.Answer) -> None:
-        if not self._writer.transport.is_closing():
-            self._writer.write(frames.pack(answer))
+        self._out.append(frames.pack(answer))
+        if not self._collecting:
+            self._send_out()
 
     # --- writes ------------------------------------------------------------------------------------------------------
 
-    def _write(self, request: frames.Write) -> None:
+    def _write(self, request: frames.Write, data: memoryview) -> None:
         queue = self._queues.get(request.volume)
         if queue is not None:
-            queue.append(request)
+            queue.append((request, bytes(data)))
         elif request.volume not in self._engine.image.volumes or self._has_room(request):
-            self._apply(request)
+            self._apply(request, data)
         else:
-            self._queues[request.volume] = deque([request])
+            self._queues[request.volume] = deque([(request, bytes(data))])
             self._spawn(self._drain(request.volume))
 
     def _has_room(self, request: frames.Write) -> bool:
@@ -99,16 +158,16 @@ class _Session:
         queue = self._queues[volume]
         try:
             while queue:
-                if not self._has_room(queue[0]):
+                if not self._has_room(queue[0][0]):
                     await flush_local(self._mirror, volume)
                     self._engine.make_room(volume)
-                self._apply(queue.popleft())
+                self._apply(*queue.popleft())
         finally:
             del self._queues[volume]
 
-    def _apply(self, request: frames.Write) -> None:
+    def _apply(self, request: frames.Write, data: bytes | memoryview) -> None:
         pair = self._pair(request.volume, request.source)
-        length = request.zeros or len(request.data)
+        length = request.zeros or len(data)
         refusal = self._refusal(request, pair)
         if refusal:
             self._answer(frames.Reply(request.seq, refusal, f"volume {request.volume} takes no writes of yours"))
@@ -119,7 +178,7 @@ class _Session:
         if request.offset + length > self._engine.image.volumes[request.volume].size_bytes:
             raise LinkLost("a write beyond the volume")
         try:
-            self._store(request, region, length)
+            self._store(request, region, data, length)
         except OSError as error:
             _LOG.error("mirrored write failed", volume=request.volume, error=str(error))
             self._answer(frames.Reply(request.seq, "disk", f"volume {request.volume}: {error}"))
@@ -137,14 +196,14 @@ class _Session:
             return "not-target"
         return _PAUSED if pair.standing.phase is Phase.SUSPENDED else ""
 
-    def _store(self, request: frames.Write, region: int, length: int) -> None:
+    def _store(self, request: frames.Write, region: int, data: bytes | memoryview, length: int) -> None:
         if not self._engine.ready(request.volume, region):
             self._engine.prepare(request.volume, region)
         log = self._engine.machine.logs[request.volume]
         log.begin(region)
         try:
-            data = None if request.zeros else request.data
-            self._engine.apply(request.volume, request.offset, data, length, mirrored=True)
+            found = None if request.zeros else data
+            self._engine.apply(request.volume, request.offset, found, length, mirrored=True)
         finally:
             log.end(region)
 

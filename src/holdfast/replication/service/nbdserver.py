@@ -10,10 +10,10 @@ nothing of a barred connection is applied afterwards.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -24,8 +24,10 @@ from holdfast.replication.array.inbox import Inbox
 from holdfast.replication.array.machine import HostRefused
 from holdfast.replication.array.nbd import Command, Errno, Export
 from holdfast.replication.service.engine import Engine
-from holdfast.replication.service.hostio import HostIO
+from holdfast.replication.service.frames import Reply
+from holdfast.replication.service.hostio import Begun, HostIO
 from holdfast.replication.service.outbox import SLICE_BYTES, Outbox, Tail
+from holdfast.runtime.identity import proven_name
 
 IN_FLIGHT_REQUESTS = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
@@ -83,6 +85,29 @@ class NbdServer:
         return export
 
 
+@dataclass(slots=True)
+class UnderWay:
+    """The requests of a connection that have not been answered, bounded."""
+
+    count: int = 0
+    size_bytes: int = 0
+
+    def begin(self, cost: int) -> None:
+        """One more."""
+        self.count += 1
+        self.size_bytes += cost
+
+    def end(self, cost: int) -> None:
+        """One less."""
+        self.count -= 1
+        self.size_bytes -= cost
+
+    @property
+    def full(self) -> bool:
+        """No more may begin."""
+        return self.count >= IN_FLIGHT_REQUESTS or self.size_bytes >= IN_FLIGHT_BYTES
+
+
 class Session(asyncio.BufferedProtocol):
     """One connection: negotiation, then requests."""
 
@@ -98,8 +123,9 @@ class Session(asyncio.BufferedProtocol):
         self._in = Inbox()
         self._out = Outbox(self._fetch, server.scratch)
         self._collecting = False
+        self._sending: asyncio.Handle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting, self._bytes = 0, 0
+        self._under_way = UnderWay()
         self._full = self._leaving = False
         self._limit: asyncio.TimerHandle | None = None
 
@@ -159,6 +185,8 @@ class Session(asyncio.BufferedProtocol):
             if self.export is None:
                 self._negotiate()
             if self.export is not None:
+                ahead = ((one.offset, one.length) for one in self._in.writes_ahead())
+                self._hostio.warm(self.export.volume, ahead)
                 for request, data in self._in.requests(lambda: not (self._full or self._leaving)):
                     self._handle(request, data)
         except nbd.ProtocolError as error:
@@ -169,7 +197,7 @@ class Session(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The client sends nothing more; what is under way is still answered."""
-        self._leave()
+        self._leaving = True
         return True
 
     def _negotiate(self) -> None:
@@ -178,7 +206,7 @@ class Session(asyncio.BufferedProtocol):
             self._out.put(said)
         self.export = self._handshake.export
         if self._handshake.over:
-            self._leave()
+            self._leaving = True
         elif self._handshake.wants_tls:
             self._send_out()
             self._later(self._secure(), 0)
@@ -193,9 +221,7 @@ class Session(asyncio.BufferedProtocol):
             self._broken(f"TLS: {error}")
             return
         assert isinstance(secured, asyncio.Transport)
-        certificate = secured.get_extra_info("peercert") or {}
-        names = [text for part in certificate.get("subject", ()) for name, text in part if name == "commonName"]
-        self._transport, self._proven = secured, names[0] if names else ""
+        self._transport, self._proven = secured, proven_name(secured)
         self._handshake.secured()
 
     # --- answers go out ----------------------------------------------------------------------------------------------
@@ -209,9 +235,15 @@ class Session(asyncio.BufferedProtocol):
         else:
             self._out.put(nbd.encode_reply(request.handle, error))
         if not self._collecting:
-            self._send_out()
+            self._soon()
+
+    def _soon(self) -> None:
+        """Send what there is once all that happens now has happened."""
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().call_soon(self._send_out)
 
     def _send_out(self) -> None:
+        self._sending = None
         transport = self._transport
         if transport is None or transport.is_closing():
             self._out.clear()
@@ -223,7 +255,7 @@ class Session(asyncio.BufferedProtocol):
             return
         if len(self._out) > IN_FLIGHT_REQUESTS:
             self._stop_reading()
-        if self._leaving and not self._waiting and not self._out:
+        if self._leaving and not self._under_way.count and not self._out:
             transport.close()
 
     def _fetch(self, offset: int, view: memoryview) -> None:
@@ -246,28 +278,23 @@ class Session(asyncio.BufferedProtocol):
         self._transport.pause_reading()
 
     def _read_on(self) -> None:
-        room = self._waiting < IN_FLIGHT_REQUESTS and self._bytes < IN_FLIGHT_BYTES
-        if self._full and room and len(self._out) <= IN_FLIGHT_REQUESTS and self._transport is not None:
+        slow = self._under_way.full or len(self._out) > IN_FLIGHT_REQUESTS
+        if self._full and not slow and self._transport is not None:
             self._full = False
             self.buffer_updated(0)
             if not self._full:
                 self._transport.resume_reading()
 
-    def _leave(self) -> None:
-        self._leaving = True
-
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _handle(self, request: nbd.Request, data: memoryview | None) -> None:
         if request.command == Command.DISC:
-            self._leave()
+            self._leaving = True
             return
         try:
             self._execute(request, data)
-        except HostRefused as refused:
-            self._refused(request, refused)
-        except OSError as failure:
-            self._failed(request, failure)
+        except (HostRefused, OSError) as error:
+            self._failed(request, error)
 
     def _execute(self, request: nbd.Request, data: memoryview | None) -> None:
         assert self.export is not None
@@ -296,15 +323,27 @@ class Session(asyncio.BufferedProtocol):
 
     def _write(self, request: nbd.Request, data: memoryview | None) -> None:
         assert self.export is not None
-        sent = None
+        begun = None
         if not request.fua:
-            sent = self._hostio.write_now(self.export, request.offset, data, request.length)
-        if sent is None:
+            begun = self._hostio.write_now(self.export, request.offset, data, request.length)
+        if begun is None:
             self._later(self._slowly(request, None if data is None else bytes(data)), request.length)
-        elif sent:
-            self._later(self._mirrored(request, sent), request.length)
-        else:
+        elif begun.done:
             self._answer(request)
+        elif begun.single is not None:
+            self._begin(request.length)
+            begun.single.add_done_callback(lambda sent: self._landed(request, begun, sent))
+        else:
+            self._later(self._guarded(request, self._hostio.finish(self.export, begun)), request.length)
+
+    def _landed(self, request: nbd.Request, begun: Begun, sent: asyncio.Future[Reply]) -> None:
+        """The target has answered for a write, or never will."""
+        assert self.export is not None
+        if sent.exception() is None and not sent.result().code:
+            self._answer(request)
+        elif self._transport is not None and not self._transport.is_closing():
+            self._later(self._guarded(request, self._hostio.finish(self.export, begun)), 0)
+        self._end(request.length)
 
     def _tell_extents(self, request: nbd.Request) -> None:
         assert self.export is not None
@@ -315,10 +354,6 @@ class Session(asyncio.BufferedProtocol):
         found = self._hostio.extents(self.export, request.offset, request.length, most)
         told = [(length, nbd.HOLE_THAT_READS_AS_ZEROS if hole else 0) for length, hole in found]
         self._answer(request, 0, nbd.encode_extents(request.handle, told))
-
-    async def _mirrored(self, request: nbd.Request, sent: list[Coroutine[Any, Any, None]]) -> None:
-        """Wait until every part of the write is where it must be."""
-        await self._guarded(request, _in_turn(sent))
 
     async def _slowly(self, request: nbd.Request, data: bytes | None) -> None:
         assert self.export is not None
@@ -333,47 +368,41 @@ class Session(asyncio.BufferedProtocol):
     async def _guarded(self, request: nbd.Request, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except HostRefused as refused:
-            self._refused(request, refused)
-        except OSError as failure:
-            self._failed(request, failure)
+        except (HostRefused, OSError) as error:
+            self._failed(request, error)
         else:
             self._answer(request)
 
-    def _refused(self, request: nbd.Request, refused: HostRefused) -> None:
-        _LOG.info("host refused", export=str(self.export), reason=refused.reason)
-        self._answer(request, Errno.EPERM)
-
-    def _failed(self, request: nbd.Request, failure: OSError) -> None:
-        _LOG.warning("disk error", export=str(self.export), error=str(failure))
-        self._answer(request, Errno.ENOSPC if failure.errno == Errno.ENOSPC else Errno.EIO)
+    def _failed(self, request: nbd.Request, error: HostRefused | OSError) -> None:
+        if isinstance(error, HostRefused):
+            _LOG.info("host refused", export=str(self.export), reason=error.reason)
+            self._answer(request, Errno.EPERM)
+        else:
+            _LOG.warning("disk error", export=str(self.export), error=str(error))
+            self._answer(request, Errno.ENOSPC if error.errno == Errno.ENOSPC else Errno.EIO)
 
     def _later(self, work: Coroutine[Any, Any, None], cost: int) -> None:
         """Go on beside what comes next, within bounds."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        self._waiting += 1
-        self._bytes += cost
+        self._begin(cost)
         task.add_done_callback(lambda done: self._done(done, cost))
-        if self._waiting >= IN_FLIGHT_REQUESTS or self._bytes >= IN_FLIGHT_BYTES:
+
+    def _begin(self, cost: int) -> None:
+        self._under_way.begin(cost)
+        if self._under_way.full:
             self._stop_reading()
+
+    def _end(self, cost: int) -> None:
+        self._under_way.end(cost)
+        if self._full:
+            self._read_on()
+        if self._leaving:
+            self._soon()
 
     def _done(self, task: asyncio.Task[None], cost: int) -> None:
         self._tasks.discard(task)
-        self._waiting -= 1
-        self._bytes -= cost
         if not task.cancelled() and (error := task.exception()) is not None:
             _LOG.error("request failed", export=str(self.export), error=repr(error))
             self.abort()
-            return
-        self._read_on()
-        if self._leaving:
-            self._send_out()
-
-
-async def _in_turn(parts: list[Coroutine[Any, Any, None]]) -> None:
-    with contextlib.ExitStack() as rest:
-        for part in parts:
-            rest.callback(part.close)
-        for part in parts:
-            await part
+        self._end(cost)
