@@ -223,7 +223,7 @@ def listing(lab: Lab, directory: Path) -> list[Row]:
     command = [sys.executable, "-m", "holdfast.app.main", "dscli", "-hmc1", lab.a.management, "-user", "admin"]
     subprocess.run(
         [sys.executable, "-m", "holdfast.app.main", "dscli", "managepwfile", "-action", "add", "-name", "admin",
-         "-mc1", lab.a.management, "-pwfile", str(secret)],
+         "-mc1", lab.a.management, "-pw", "-", "-pwfile", str(secret)],
         input="secret\n", text=True, env=environment, check=True, capture_output=True,
     )  # fmt: skip
     command += ["-pwfile", str(secret), "lspprc", "-dev", A, "2000-23E7"]
