@@ -56,7 +56,14 @@ class ForgetfulMedia(Media):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        self.intact = False
         self.unsynced: dict[str, Bitmap] = {}
+
+    def spill(self) -> None:
+        """Let the page cache have what a kill of the process leaves in it."""
+        for name, bits in self.unsynced.items():
+            if name in self._bits:
+                super().write_all_bits(name, bits)
 
     def write_bits(self, name: str, bits: Bitmap, tracks: Iterable[int]) -> None:
         self.unsynced[name] = bits
@@ -100,8 +107,10 @@ class ArrayMachine(RuleBasedStateMachine):
         self.flashes: dict[str, Relation] = {}
         self.paired: dict[str, set[int]] = {}
 
-    def open(self) -> None:
-        self.engine = Engine(ForgetfulMedia(self.directory), IMAGE, Features(cascading=True))
+    def open(self, intact: bool = False) -> None:
+        media = ForgetfulMedia(self.directory)
+        media.intact = intact
+        self.engine = Engine(media, IMAGE, Features(cascading=True))
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):
@@ -387,9 +396,20 @@ class ArrayMachine(RuleBasedStateMachine):
         assert not log.hot
 
     @rule()
-    def crash(self) -> None:
+    def lose_power(self) -> None:
         self.engine.media.close()
         self.open()
+
+    @rule()
+    def kill(self) -> None:
+        """The process dies, its machine goes on: every bit that was set is known, so not one more may be set."""
+        media = self.engine.media
+        assert isinstance(media, ForgetfulMedia)
+        media.spill()
+        media.close()
+        before = {name: set(bits) for name, bits in self.engine.machine.bits.items()}
+        self.open(intact=True)
+        assert {name: set(bits) for name, bits in self.engine.machine.bits.items()} == before
 
     # --- what must hold ----------------------------------------------------------------------------------------------
 

@@ -79,7 +79,11 @@ def tracks_of(offset: int, length: int) -> range:
 
 
 class Machine:
-    """One array in memory. ``hot`` gives the activity logs found on disk: their tracks count as changed."""
+    """One array in memory. ``hot`` gives the activity logs found on disk: their tracks count as changed.
+
+    ``intact`` says that the array was killed but its machine kept running: then every bit that was set is still known,
+    and only writes that were on their way to a mirror target are in doubt.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,8 @@ class Machine:
         bits: dict[str, Bitmap],
         hot: Mapping[str, Iterable[int]],
         features: Features = DEFAULT_FEATURES,
+        *,
+        intact: bool = False,
     ) -> None:
         self.image, self.features = image, features
         self.bits = bits
@@ -100,7 +106,7 @@ class Machine:
         self._index()
         for volume, regions in hot.items():
             if volume in image.volumes:
-                self.mark_regions(volume, regions)
+                self.mark_regions(volume, regions, only_mirrored=intact)
 
     # --- looking things up -------------------------------------------------------------------------------------------
 
@@ -269,10 +275,16 @@ class Machine:
                 names.append(name)
         return names
 
-    def mark_regions(self, volume: str, regions: Iterable[int]) -> None:
-        """Count every track of ``regions`` as changed, wherever the volume's changes are recorded."""
+    def mark_regions(self, volume: str, regions: Iterable[int], *, only_mirrored: bool = False) -> None:
+        """Count every track of ``regions`` as changed, wherever the volume's changes are recorded; with
+        ``only_mirrored`` where writes were mirrored instead of recorded."""
         tracks = region_tracks(regions, self.image.volumes[volume].tracks)
-        for name in self._recorders(volume, mirrored=False):
+        names = self._recorders(volume, mirrored=False)
+        if only_mirrored:
+            pair = self.image.pairs.get(volume)
+            mirrors = pair is not None and pair.standing.phase is not Phase.SUSPENDED
+            names = [name for name in names if mirrors and pair is not None and name == pair.bits]
+        for name in names:
             self.bits[name].set_all(tracks)
 
     def mark_dirty(self, volume: str) -> None:

@@ -29,12 +29,13 @@ class TargetFailed(OSError):
 
 
 class Engine:
-    """The local array. Opening it recovers: hot regions become changed tracks, durably, and the logs start empty."""
+    """The local array. Opening it recovers: what may have been lost becomes changed tracks, durably, and the logs start
+    empty."""
 
     def __init__(self, media: Media, image_id: str, features: Features = DEFAULT_FEATURES) -> None:
         self.media = media
         image, bits, hot = media.load(image_id)
-        self.machine = Machine(image, bits, hot, features)
+        self.machine = Machine(image, bits, hot, features, intact=media.intact)
         for name, bitmap in self.machine.bits.items():
             media.write_all_bits(name, bitmap)
         media.sync_bits()
@@ -42,6 +43,7 @@ class Engine:
             if regions:
                 media.sync(volume)
                 media.write_log(volume, ())
+        media.note_boot()
 
     @property
     def image(self) -> ArrayImage:

@@ -39,8 +39,17 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
+def boot_id() -> str:
+    """Return what names this boot of the machine; empty when the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Media:
-    """The files of one array under ``directory``. Only one process may open it."""
+    """The files of one array under ``directory``. Only one process may open it. ``intact``: the machine has been up
+    since the array last ran."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -58,6 +67,20 @@ class Media:
         self._log_sequence: dict[str, int] = {}
         self._unsynced_bits: set[str] = set()
         self._make_reserve()
+        self._boot = boot_id()
+        self.intact = self._boot != "" and self._noted_boot() == self._boot
+
+    # --- the machine's boot ------------------------------------------------------------------------------------------
+
+    def _noted_boot(self) -> str:
+        path = self.directory / "boot"
+        return path.read_text(errors="replace").strip() if path.exists() else ""
+
+    def note_boot(self) -> None:
+        """Note the machine's boot, now that everything found is durable: until the next boot the page cache keeps
+        what this array writes, whatever becomes of its process (``intact`` at the next start)."""
+        if not self.intact:
+            (self.directory / "boot").write_text(self._boot)
 
     # --- room for what must not fail ---------------------------------------------------------------------------------
 
