@@ -22,7 +22,9 @@ from holdfast.cluster.model import attributes
 from holdfast.cluster.model.attributes import AttributeDef, Value
 from holdfast.cluster.operations import OPERATIONS as CLUSTER
 from holdfast.cluster.plan.triggers import TRIGGERS
+from holdfast.replication.model.flash import FLASH_TRANSITIONS, FlashEvent, FlashState
 from holdfast.replication.model.pairs import TRANSITIONS, PairEvent, Phase, Reason, Role, Standing
+from holdfast.replication.operations import COMMON, VERBS
 from holdfast.replication.operations import OPERATIONS as REPLICATION
 
 GENERATED = "% Generated from the program's tables at each build; do not edit.\n\n"
@@ -127,6 +129,46 @@ def pair_states() -> str:
     )
 
 
+def flash_states() -> str:
+    """The states of a FlashCopy relation: what each event makes of them."""
+    rows = [
+        (f"**{state.value}**", *(_flash_next(state, event) for event in FlashEvent))
+        for state in FlashState
+        if any(start is state for start, _ in FLASH_TRANSITIONS)
+    ]
+    return "\n".join(
+        (
+            "# States of a FlashCopy\n",
+            "An empty cell: the event is refused there. A relation that does not persist ends when everything is "
+            "copied. What else forbids a command (a mirror, a cascade, a relation that does not record) is said with "
+            "its refusal; see [the software array](../explanation/array.md).\n",
+            table(("state", *(code(event.name.lower()) for event in FlashEvent)), rows),
+            "## Events\n",
+            table(("event", "what happens"), [(code(event.name.lower()), event.value) for event in FlashEvent]),
+        )
+    )
+
+
+def _flash_next(state: FlashState, event: FlashEvent) -> str:
+    after = FLASH_TRANSITIONS.get((state, event))
+    return after.value if after is not None else ""
+
+
+def array_verbs() -> str:
+    """What can be asked of an array over its management service."""
+    rows = [
+        (code(name), verb.objects, ", ".join(code(option) for option in verb.options), "looks" if verb.query else "")
+        for name, verb in VERBS.items()
+    ]
+    return (
+        "# Verbs of an array\n\nThe requests that `dscli`, the native commands and programs send to an array's "
+        "management service. Every verb takes "
+        + " and ".join(code(option) for option in COMMON)
+        + " besides its own options; an option that it does not take is refused. Sizes are in bytes.\n\n"
+        + table(("verb", "objects", "options", ""), rows)
+    )
+
+
 def _next(role: Role, phase: Phase, event: PairEvent) -> str:
     after = TRANSITIONS.get((role, phase, event))
     if after is None:
@@ -162,6 +204,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": operations,
     "attributes.md": attribute_defaults,
     "pair-states.md": pair_states,
+    "flash-states.md": flash_states,
+    "array-verbs.md": array_verbs,
     "messages.md": messages,
     "triggers.md": triggers,
 }

@@ -237,7 +237,7 @@ def test_a_fast_reverse_restores_a_source_whose_copy_is_not_complete(engine: Eng
     write(engine, "1000", 3 * MIB, b"same")
     flash(engine, "1000", "1001", FlashOptions(background_copy=False))
     write(engine, "1000", 0, b"evil")
-    refused("not-recording", lambda: flashcopy.reverse_flash(engine.machine, "1000", "1001", PERSISTENT, 2.0))
+    refused("flash-state", lambda: flashcopy.reverse_flash(engine.machine, "1000", "1001", PERSISTENT, 2.0))
     refused("flash-state", lambda: flashcopy.fast_reverse_flash(engine.machine, "1000", "1001", PERSISTENT, 2.0))
     engine.commit(flashcopy.fast_reverse_flash(engine.machine, "1000", "1001", FlashOptions(), 2.0))
     assert engine.image.flashes["1000"].tracks_to_copy == 16, "what was never copied has not changed"

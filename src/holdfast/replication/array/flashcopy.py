@@ -12,7 +12,7 @@ from dataclasses import replace
 from holdfast.replication.array.bitmap import FULL, Bitmap
 from holdfast.replication.array.commands import find_volume, refuse
 from holdfast.replication.array.machine import Change, Machine
-from holdfast.replication.model.flash import Flash, FlashOptions, Tracks
+from holdfast.replication.model.flash import FLASH_TRANSITIONS, Flash, FlashEvent, FlashOptions, FlashState, Tracks
 from holdfast.replication.model.pairs import Pair, Phase, Role
 from holdfast.replication.model.volumes import ArrayImage
 
@@ -27,6 +27,22 @@ def find_flash(image: ArrayImage, source: str, target: str) -> Flash:
     if flash is None or flash.source != source:
         raise refuse("no-flash", f"there is no FlashCopy pair {source}:{target}", "list relations with lsflash")
     return flash
+
+
+def step(machine: Machine, source: str, target: str, event: FlashEvent) -> Flash:
+    """Return the relation to which ``event`` happens. Refuses what the table of states does not have."""
+    flash = find_flash(machine.image, source, target)
+    state = flash.state(len(machine.bits[flash.uncopied]))
+    if (state, event) in FLASH_TRANSITIONS:
+        return flash
+    name = f"pair {source}:{target}"
+    if event in (FlashEvent.COMMIT, FlashEvent.REVERT):
+        raise refuse("not-revertible", f"{name} is not revertible", "use setflashrevertible")
+    if state is FlashState.REVERTIBLE:
+        raise refuse("revertible", f"{name} is revertible", "commitflash or revertflash first")
+    if state is FlashState.INVALID:
+        raise refuse("flash-failed", f"the copy {name} is invalid: {flash.failed}", "rmflash, make room, mkflash")
+    raise refuse("flash-state", f"{name} is still being copied", "wait until lsflash shows 0, or give -fast")
 
 
 # --- points in time --------------------------------------------------------------------------------------------------
@@ -64,7 +80,7 @@ def make_flash(machine: Machine, source: str, target: str, options: FlashOptions
 
 def resync_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
     """Move the relation's point in time to now: only tracks changed on either side since are copied."""
-    flash = _changeable(machine, source, target)
+    flash = _changeable(machine, source, target, FlashEvent.RESYNC)
     if not flash.source_changed:
         raise refuse("not-recording", f"pair {source}:{target} does not record changes", f"rmflash, {_NOT_RECORDING}")
     check_target(machine, target, options)
@@ -75,13 +91,9 @@ def resync_flash(machine: Machine, source: str, target: str, options: FlashOptio
 def reverse_flash(machine: Machine, source: str, target: str, options: FlashOptions, now: float) -> Change:
     """Turn a recording relation around: the source gets what the target holds, and only what differs is copied. From
     then on the relation is ``target:source``."""
-    flash = _reversible(machine, source, target, options)
+    flash = _reversible(machine, source, target, options, FlashEvent.REVERSE)
     if not flash.source_changed:
         raise refuse("not-recording", f"pair {source}:{target} does not record changes", _NOT_RECORDING)
-    if len(machine.bits[flash.uncopied]):
-        raise refuse(
-            "flash-state", f"pair {source}:{target} is still being copied", "wait until lsflash shows 0, or give -fast"
-        )
     return _turned(machine, flash, _differing(machine, flash, uncopied=False), options, now)
 
 
@@ -91,7 +103,7 @@ def fast_reverse_flash(machine: Machine, source: str, target: str, options: Flas
     A track that was never copied has not changed, so it stays. The target lacks these tracks: its content is of no use
     afterwards, and the relation ends with the restore.
     """
-    flash = _reversible(machine, source, target, options)
+    flash = _reversible(machine, source, target, options, FlashEvent.FAST_REVERSE)
     uncopied = machine.bits[flash.uncopied]
     if len(uncopied) and options.persistent:
         raise refuse(
@@ -108,8 +120,8 @@ def fast_reverse_flash(machine: Machine, source: str, target: str, options: Flas
     return _turned(machine, flash, restored, options, now)
 
 
-def _reversible(machine: Machine, source: str, target: str, options: FlashOptions) -> Flash:
-    image, flash = machine.image, _changeable(machine, source, target)
+def _reversible(machine: Machine, source: str, target: str, options: FlashOptions, event: FlashEvent) -> Flash:
+    image, flash = machine.image, _changeable(machine, source, target, event)
     if image.volumes[source].size_bytes != image.volumes[target].size_bytes:
         raise refuse(
             "flash-size", f"volumes {source} and {target} differ in size", "only equal ones can be turned round"
@@ -143,7 +155,7 @@ def set_revertible(machine: Machine, source: str, target: str, now: float) -> Ch
 
     Neither volume takes writes meanwhile, so both points in time stay whole without a byte being copied.
     """
-    flash = _changeable(machine, source, target)
+    flash = _changeable(machine, source, target, FlashEvent.SET_REVERTIBLE)
     if not flash.source_changed:
         raise refuse("not-recording", f"pair {source}:{target} does not record changes", _NOT_RECORDING)
     for volume in (source, target):
@@ -156,13 +168,13 @@ def set_revertible(machine: Machine, source: str, target: str, now: float) -> Ch
 
 def commit_flash(machine: Machine, source: str, target: str) -> Change:
     """``commitflash``: the earlier point in time is given up; the copy goes on."""
-    flash = _find_revertible(machine.image, source, target)
+    flash = step(machine, source, target, FlashEvent.COMMIT)
     return replaced(machine.image, replace(flash, earlier=None, earlier_synced=0.0))
 
 
 def revert_flash(machine: Machine, source: str, target: str) -> Change:
     """``revertflash``: return to the earlier point in time."""
-    flash = _find_revertible(machine.image, source, target)
+    flash = step(machine, source, target, FlashEvent.REVERT)
     assert flash.earlier is not None
     kept = flash.earlier
     before = replace(
@@ -187,21 +199,12 @@ def revertible_of(image: ArrayImage, source: str, sequence: str | None) -> list[
     return found
 
 
-def _find_revertible(image: ArrayImage, source: str, target: str) -> Flash:
-    flash = find_flash(image, source, target)
-    if not flash.revertible:
-        raise refuse("not-revertible", f"pair {source}:{target} is not revertible", "use setflashrevertible")
-    return flash
-
-
 # --- the end of a relation -------------------------------------------------------------------------------------------
 
 
 def remove_flash(machine: Machine, source: str, target: str) -> Change:
     """Withdraw a relation; tracks that were not copied yet stay as the target's file has them."""
-    flash = find_flash(machine.image, source, target)
-    if flash.revertible:
-        raise refuse("revertible", f"pair {source}:{target} is revertible", "commitflash or revertflash first")
+    flash = step(machine, source, target, FlashEvent.WITHDRAW)
     if len(machine.bits[flash.uncopied]) and any(one.source == target for one in machine.flashes_of(target)):
         raise refuse("cascade", f"volume {target} is the source of another copy", "withdraw that copy first")
     image = machine.image
@@ -216,7 +219,7 @@ def remove_flash(machine: Machine, source: str, target: str) -> Change:
 
 def finish_then_remove(machine: Machine, source: str, target: str) -> Change:
     """``rmflash -cp``: copy what is left, then let the relation vanish."""
-    flash = _changeable(machine, source, target)
+    flash = _changeable(machine, source, target, FlashEvent.FINISH)
     options = replace(flash.options, persist=False, record=False, background_copy=True)
     return replaced(machine.image, replace(flash, options=options, source_changed="", target_changed=""))
 
@@ -224,7 +227,9 @@ def finish_then_remove(machine: Machine, source: str, target: str) -> Change:
 def finish_flash(machine: Machine, target: str) -> Change | None:
     """Let a relation vanish whose copy is complete, unless it is persistent. None: nothing to do."""
     flash = machine.image.flashes.get(target)
-    if flash is None or flash.options.persistent or flash.failed or len(machine.bits[flash.uncopied]):
+    if flash is None or flash.options.persistent:
+        return None
+    if flash.state(len(machine.bits[flash.uncopied])) is not FlashState.COPIED:
         return None
     return remove_flash(machine, flash.source, target)
 
@@ -232,7 +237,7 @@ def finish_flash(machine: Machine, target: str) -> Change | None:
 def fail_flash(machine: Machine, target: str, reason: str) -> Change:
     """The target cannot take what its source has to change: the copy is invalid from now on, its source is free.
 
-    Every relation that reads through the target fails with it.
+    Every relation that still reads through the target fails with it.
     """
     flashes, falling = dict(machine.image.flashes), [target]
     fresh: dict[str, Bitmap] = {}
@@ -252,7 +257,8 @@ def fail_flash(machine: Machine, target: str, reason: str) -> Change:
             options=options,
             failed=reason,
         )
-        falling += [f.target for f in flashes.values() if f.source == flash.target and not f.failed]
+        below = [one for one in flashes.values() if one.source == flash.target]
+        falling += [one.target for one in below if not one.failed and len(machine.bits[one.uncopied])]
     return Change(replace(machine.image, flashes=flashes, sequence=number), fresh)
 
 
@@ -280,15 +286,9 @@ def _check_source(machine: Machine, volume: str) -> None:
             raise refuse("revertible", f"volume {volume} is in a revertible relation", "commitflash or revertflash")
 
 
-def _changeable(machine: Machine, source: str, target: str) -> Flash:
+def _changeable(machine: Machine, source: str, target: str, event: FlashEvent) -> Flash:
     """Return a relation whose point in time may be moved or turned."""
-    flash = find_flash(machine.image, source, target)
-    if flash.revertible:
-        raise refuse("revertible", f"pair {source}:{target} is revertible", "commitflash or revertflash first")
-    if flash.failed:
-        raise refuse(
-            "flash-failed", f"the copy {source}:{target} is invalid: {flash.failed}", "rmflash, make room, mkflash"
-        )
+    flash = step(machine, source, target, event)
     if any(one.source == target for one in machine.flashes_of(target)):
         raise refuse("cascade", f"volume {target} is the source of another copy", "withdraw that copy first")
     return flash

@@ -9,7 +9,58 @@ of either volume changes, so that both points in time are whole: a commit drops 
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+
+class FlashState(enum.Enum):
+    """How a relation stands."""
+
+    NONE = "no relation"
+    COPYING = "tracks left to copy"
+    COPIED = "everything copied"
+    REVERTIBLE = "revertible"
+    INVALID = "invalid"
+
+
+class FlashEvent(enum.Enum):
+    """What can happen to a relation."""
+
+    MAKE = "mkflash"
+    COPIED = "the last track is copied"
+    FULL = "the target cannot take a track that the source changes"
+    RESYNC = "resyncflash"
+    REVERSE = "reverseflash"
+    FAST_REVERSE = "reverseflash -fast"
+    SET_REVERTIBLE = "setflashrevertible"
+    COMMIT = "commitflash"
+    REVERT = "revertflash"
+    WITHDRAW = "rmflash"
+    FINISH = "rmflash -cp"
+
+
+_N, _COPYING, _COPIED, _R, _I = FlashState
+FLASH_TRANSITIONS: dict[tuple[FlashState, FlashEvent], FlashState] = {
+    (_N, FlashEvent.MAKE): _COPYING,
+    (_COPYING, FlashEvent.COPIED): _COPIED,
+    (_COPYING, FlashEvent.FULL): _I,
+    (_COPYING, FlashEvent.RESYNC): _COPYING,
+    (_COPIED, FlashEvent.RESYNC): _COPYING,
+    (_COPIED, FlashEvent.REVERSE): _COPYING,
+    (_COPYING, FlashEvent.FAST_REVERSE): _COPYING,
+    (_COPIED, FlashEvent.FAST_REVERSE): _COPYING,
+    (_COPYING, FlashEvent.SET_REVERTIBLE): _R,
+    (_COPIED, FlashEvent.SET_REVERTIBLE): _R,
+    (_R, FlashEvent.COMMIT): _COPYING,
+    (_R, FlashEvent.REVERT): _COPYING,
+    (_COPYING, FlashEvent.WITHDRAW): _N,
+    (_COPIED, FlashEvent.WITHDRAW): _N,
+    (_I, FlashEvent.WITHDRAW): _N,
+    (_COPYING, FlashEvent.FINISH): _COPYING,
+    (_COPIED, FlashEvent.FINISH): _COPIED,
+}
+"""What follows where; an event that is not in the table is refused. A copy to which nothing is left to copy is
+``COPIED`` at once, and a relation that does not persist ends there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +125,14 @@ class Flash:
     def tracks(self) -> Tracks:
         """The bitmaps of the point in time that the target shows."""
         return Tracks(self.uncopied, self.source_changed, self.target_changed)
+
+    def state(self, uncopied: int) -> FlashState:
+        """Return the state of a relation with so many tracks left to copy."""
+        if self.failed:
+            return FlashState.INVALID
+        if self.revertible:
+            return FlashState.REVERTIBLE
+        return FlashState.COPYING if uncopied else FlashState.COPIED
 
     @property
     def revertible(self) -> bool:
