@@ -118,7 +118,7 @@ def flush(engine: Engine) -> None:
     epoch = log.flush_begins()
     engine.sync(SOURCE)
     engine.media.sync_bits()
-    log.flush_ended(epoch)
+    engine.flushed(SOURCE, epoch)
     engine.cool(SOURCE)
 
 

@@ -391,7 +391,7 @@ class ArrayMachine(RuleBasedStateMachine):
         epoch = log.flush_begins()
         self.engine.sync(name)
         self.engine.media.sync_bits()
-        log.flush_ended(epoch)
+        self.engine.flushed(name, epoch)
         self.engine.cool(name)
         assert not log.hot
 

@@ -31,7 +31,7 @@ class ActivityLog:
     """Hot regions in order of last use, with their writes in flight and the write epoch that dirtied them."""
 
     def __init__(self, regions: int) -> None:
-        self.capacity = max(16, min(regions // 4, 1024))
+        self.capacity = max(16, min(regions, 1024))
         self._hot: dict[int, int] = {}
         self._flying: dict[int, int] = {}
         self._epoch = 1
@@ -83,11 +83,11 @@ class ActivityLog:
         self._epoch += 1
         return self._epoch
 
-    def flush_ended(self, epoch: int) -> None:
-        """Regions whose last write ended before that epoch are clean now."""
-        for region, last in self._hot.items():
-            if last and last < epoch and region not in self._flying:
-                self._hot[region] = 0
+    def flush_ended(self, epoch: int) -> list[int]:
+        """Regions whose last write ended before that epoch are clean now; return those that were not."""
+        cleaned = [region for region, last in self._hot.items() if last and last < epoch and region not in self._flying]
+        self._hot.update(dict.fromkeys(cleaned, 0))
+        return cleaned
 
     def evict(self, keep: int) -> bool:
         """Drop clean regions, oldest first, until ``keep`` are left; True when one was dropped."""

@@ -82,7 +82,7 @@ class Machine:
     """One array in memory. ``hot`` gives the activity logs found on disk: their tracks count as changed.
 
     ``intact`` says that the array was killed but its machine kept running: then every bit that was set is still known,
-    and only writes that were on their way to a mirror target are in doubt.
+    and only writes that were on their way to a mirror target are in doubt: the tracks that ``doubts`` names.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Machine:
         features: Features = DEFAULT_FEATURES,
         *,
         intact: bool = False,
+        doubts: Mapping[str, Iterable[int]] | None = None,
     ) -> None:
         self.image, self.features = image, features
         self.bits = bits
@@ -105,8 +106,10 @@ class Machine:
         self.unsettled: set[str] = {v for v, pair in image.pairs.items() if pair.standing.role is Role.SOURCE}
         self._index()
         for volume, regions in hot.items():
-            if volume in image.volumes:
-                self.mark_regions(volume, regions, only_mirrored=intact)
+            if volume in image.volumes and not intact:
+                self.mark_regions(volume, regions)
+        for volume, tracks in (doubts or {}).items() if intact else ():
+            self.mark_doubts(volume, tracks)
 
     # --- looking things up -------------------------------------------------------------------------------------------
 
@@ -275,17 +278,17 @@ class Machine:
                 names.append(name)
         return names
 
-    def mark_regions(self, volume: str, regions: Iterable[int], *, only_mirrored: bool = False) -> None:
-        """Count every track of ``regions`` as changed, wherever the volume's changes are recorded; with
-        ``only_mirrored`` where writes were mirrored instead of recorded."""
+    def mark_regions(self, volume: str, regions: Iterable[int]) -> None:
+        """Count every track of ``regions`` as changed, wherever the volume's changes are recorded."""
         tracks = region_tracks(regions, self.image.volumes[volume].tracks)
-        names = self._recorders(volume, mirrored=False)
-        if only_mirrored:
-            pair = self.image.pairs.get(volume)
-            mirrors = pair is not None and pair.standing.phase is not Phase.SUSPENDED
-            names = [name for name in names if mirrors and pair is not None and name == pair.bits]
-        for name in names:
+        for name in self._recorders(volume, mirrored=False):
             self.bits[name].set_all(tracks)
+
+    def mark_doubts(self, volume: str, tracks: Iterable[int]) -> None:
+        """Count tracks that were mirrored, not recorded, as changed in the volume's pair, if it is a source's."""
+        pair = self.image.pairs.get(volume)
+        if pair is not None and pair.standing.role is Role.SOURCE:
+            self.bits[pair.bits].set_all(tracks)
 
     def mark_dirty(self, volume: str) -> None:
         """The mirror link of the volume is lost: what was not proven to be at both ends counts as changed."""

@@ -16,7 +16,9 @@ from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import flashcopy, storage
 from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.array.machine import Change, Machine, tracks_of
+from holdfast.replication.model.pairs import Role
 from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Features
+from holdfast.replication.service.doubts import LIMIT_TRACKS
 from holdfast.replication.service.media import Media
 
 _COPY_BATCH = 64
@@ -35,7 +37,8 @@ class Engine:
     def __init__(self, media: Media, image_id: str, features: Features = DEFAULT_FEATURES) -> None:
         self.media = media
         image, bits, hot = media.load(image_id)
-        self.machine = Machine(image, bits, hot, features, intact=media.intact)
+        doubts = {volume: media.doubts.found(volume) for volume in image.volumes}
+        self.machine = Machine(image, bits, hot, features, intact=media.intact, doubts=doubts)
         for name, bitmap in self.machine.bits.items():
             media.write_all_bits(name, bitmap)
         media.sync_bits()
@@ -43,6 +46,7 @@ class Engine:
             if regions:
                 media.sync(volume)
                 media.write_log(volume, ())
+            media.doubts.forget(volume)
         media.note_boot()
 
     @property
@@ -99,7 +103,8 @@ class Engine:
     def has_room(self, volume: str, region: int) -> bool:
         """True when the region is in the activity log or can still be put there."""
         log = self.machine.logs[volume]
-        return log.is_hot(region) or not log.full
+        doubtful = self.media.doubts.count(volume) >= LIMIT_TRACKS
+        return (log.is_hot(region) or not log.full) and not doubtful
 
     def warm(self, volume: str, regions: Iterable[int]) -> None:
         """Put regions into the log that writes are about to need, all in one write of it, as far as there is room."""
@@ -142,6 +147,8 @@ class Engine:
     def apply(self, volume: str, offset: int, data: bytes | memoryview | None, length: int, *, mirrored: bool) -> None:
         """Write to a ready region (``None`` means zeros) and set the bits that the write sets."""
         assert self.ready(volume, offset // REGION_BYTES)
+        if mirrored and self.image.pairs[volume].standing.role is Role.SOURCE:
+            self.media.doubts.note(volume, tracks_of(offset, length))
         for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
             self.media.write_bits(name, self.machine.bits[name], (track,))
         self.put(volume, offset, data, length)
@@ -168,6 +175,10 @@ class Engine:
             return
         if storage.pool_use(self.image, pool.id, self.allocated(pool.id)) + length > pool.limit_bytes:
             raise OSError(errno.ENOSPC, f"pool {pool.id} is full")
+
+    def flushed(self, volume: str, epoch: int) -> None:
+        """The flush that began with ``epoch`` has ended wherever the volume is."""
+        self.media.doubts.settle(volume, self.machine.logs[volume].flush_ended(epoch))
 
     def make_room(self, volume: str) -> None:
         """Let clean regions leave the log, half of it at once, so the cost is shared by many writes."""

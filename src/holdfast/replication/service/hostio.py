@@ -9,6 +9,7 @@ can never be parted by a role change: nothing is awaited between them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from holdfast.replication.array.machine import HostRefused, Route, tracks_of
 from holdfast.replication.array.nbd import Export
 from holdfast.replication.model.pairs import Phase, Role
 from holdfast.replication.service import frames
+from holdfast.replication.service.doubts import LIMIT_TRACKS
 from holdfast.replication.service.engine import Engine
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
@@ -241,7 +243,14 @@ class HostIO:
             log.end(region)
             raise
         sent.add_done_callback(lambda done: self._landed(volume, log, region, done))
+        if self._engine.media.doubts.count(volume) > LIMIT_TRACKS // 2:
+            self._mirror.once(f"flush {volume}", lambda: self._flush_early(volume))
         return sent
+
+    async def _flush_early(self, volume: str) -> None:
+        """Flush before writes have to wait for it."""
+        with contextlib.suppress(HostRefused):
+            await self._flush_once(volume)
 
     def _landed(self, volume: str, log: ActivityLog, region: int, sent: asyncio.Future[frames.Reply]) -> None:
         log.end(region)
@@ -302,7 +311,8 @@ class HostIO:
                 await self._resolved(volume)
                 continue
             self._engine.media.sync_bits()
-            log.flush_ended(epoch)
+            if log is machine.logs.get(volume):
+                self._engine.flushed(volume, epoch)
             return
 
     async def cool(self) -> None:

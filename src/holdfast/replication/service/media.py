@@ -27,6 +27,7 @@ from holdfast.kernel.errors import HoldfastError, InputError
 from holdfast.replication.array.bitmap import CHUNK_BITS, CHUNK_BYTES, Bitmap, base_of
 from holdfast.replication.array.machine import bitmap_names
 from holdfast.replication.model.volumes import ArrayImage, Volume
+from holdfast.replication.service.doubts import Doubts
 from holdfast.replication.service.statefile import CURRENT, PREVIOUS, REMEDY, read_state, write_state
 from holdfast.runtime.secretfile import sync_directory
 
@@ -67,6 +68,7 @@ class Media:
         self._log_sequence: dict[str, int] = {}
         self._unsynced_bits: set[str] = set()
         self._make_reserve()
+        self.doubts = Doubts(directory / "doubts")
         self._boot = boot_id()
         self.intact = self._boot != "" and self._noted_boot() == self._boot
 
@@ -189,6 +191,7 @@ class Media:
         """Remove a volume's files; also before it is made, for a crash may have left those of an earlier one."""
         (self.directory / "volumes" / f"{volume}.img").unlink(missing_ok=True)
         (self.directory / "log" / volume).unlink(missing_ok=True)
+        self.doubts.forget(volume)
 
     # --- volumes -----------------------------------------------------------------------------------------------------
 
@@ -317,6 +320,7 @@ class Media:
 
     def close(self) -> None:
         """Close every file; nothing is synced (callers flush before)."""
+        self.doubts.close()
         for descriptor in (*self._files.values(), *self._bits.values(), *self._logs.values(), self._lock):
             os.close(descriptor)
         self._files, self._bits, self._logs = {}, {}, {}

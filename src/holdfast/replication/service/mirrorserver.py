@@ -338,4 +338,5 @@ async def flush_local(mirror: Mirror, volume: str) -> None:
     epoch = log.flush_begins()
     await asyncio.to_thread(mirror.engine.sync, volume)
     mirror.engine.media.sync_bits()
-    log.flush_ended(epoch)
+    if log is mirror.engine.machine.logs.get(volume):
+        mirror.engine.flushed(volume, epoch)

@@ -223,6 +223,7 @@ class Session(asyncio.BufferedProtocol):
         assert isinstance(secured, asyncio.Transport)
         self._transport, self._proven = secured, proven_name(secured)
         self._handshake.secured()
+        self.buffer_updated(0)  # what came through the new channel before this task went on
 
     # --- answers go out ----------------------------------------------------------------------------------------------
 
