@@ -36,6 +36,19 @@ DONE: dict[str, tuple[str, str]] = {
     "failbackpprc": ("CMUC00197I", "Remote Mirror and Copy pair {0} successfully failed back."),  # K
     "mkfbvol": ("CMUC00025I", "FB volume {0} successfully created."),  # K
     "rmfbvol": ("CMUC00028I", "FB volume {0} successfully deleted."),  # K
+    "chfbvol": ("CMUC00026I", "FB volume {0} successfully modified."),  # K
+    "setflashrevertible": ("CMUC00167I", "FlashCopy volume pair {0} successfully made revertible."),  # K
+    "commitflash": ("CMUC00170I", "FlashCopy volume {0} successfully committed."),  # K
+    "revertflash": ("CMUC00171I", "FlashCopy volume {0} successfully reverted."),  # K
+    "mkextpool": ("CMUC00000I", "Extent pool {0} successfully created."),  # K
+    "chextpool": ("CMUC00003I", "Extent pool {0} successfully modified."),  # K
+    "rmextpool": ("CMUC00004I", "Extent pool {0} successfully deleted."),  # K
+    "mkvolgrp": ("CMUC00030I", "Volume group {0} successfully created."),  # K
+    "chvolgrp": ("CMUC00031I", "Volume group {0} successfully modified."),  # K
+    "rmvolgrp": ("CMUC00033I", "Volume group {0} successfully deleted."),  # K
+    "mkhostconnect": ("CMUC00012I", "Host connection {0} successfully created."),  # K
+    "chhostconnect": ("CMUC00013I", "Host connection {0} successfully modified."),  # K
+    "rmhostconnect": ("CMUC00015I", "Host connection {0} successfully deleted."),  # K
 }
 """Command → the message for each object that was done."""
 
@@ -47,6 +60,9 @@ PROMPTS: dict[str, tuple[str, str]] = {
     ),  # K
     "rmpprcpath": ("CMUC00152W", "Are you sure you want to remove the Remote Mirror and Copy path {0}:? [y/n]: "),  # K
     "rmfbvol": ("CMUC00027W", "Are you sure you want to delete FB volume {0}? [y/n]: "),  # K
+    "rmextpool": ("CMUC00005W", "Are you sure you want to delete extent pool {0}? [y/n]: "),  # K
+    "rmvolgrp": ("CMUC00032W", "Are you sure you want to delete volume group {0}? [y/n]: "),  # K
+    "rmhostconnect": ("CMUC00014W", "Are you sure you want to delete host connection {0}? [y/n]: "),  # K
 }
 """Command → the question it asks for each object unless ``-quiet`` is given."""
 
@@ -57,6 +73,10 @@ NOTHING: dict[str, str] = {
     "lspprcpath": "No Remote Mirror and Copy path found.",  # K
     "lsfbvol": "No FB Volume found.",  # S
     "lssi": "No Storage Image found.",  # K
+    "lslss": "No LSS found.",  # K
+    "lsextpool": "No Extent Pool found.",  # K
+    "lsvolgrp": "No Volume Group found.",  # K
+    "lshostconnect": "No Host Connection found.",  # K
 }
 
 BAD_LOGIN = ("CMUC00191E", "Authentication failure: the user name or password is not valid.")  # S
@@ -119,6 +139,14 @@ LSFBVOL = [
     *("Name", "ID", "accstate", "datastate", "configstate", "deviceMTM", "datatype", "extpool"),
     *("cap (2^30B)", "cap (10^9B)", "cap (blocks)"),
 ]  # S
+SHOWFBVOL = [
+    *("Name", "ID", "accstate", "datastate", "configstate", "deviceMTM", "datatype", "extpool", "sam", "tracks"),
+    *("cap (2^30B)", "cap (10^9B)", "cap (blocks)", "allocated (bytes)", "volgrp", "writable"),
+]  # S up to extpool and for the caps
+LSEXTPOOL = ["Name", "ID", "stgtype", "rankgrp", "status", "availstor (2^30B)", "%allocated", "numvols"]  # K
+LSLSS = ["ID", "Group", "addrgrp", "stgtype", "confgvols"]  # K
+LSVOLGRP = ["Name", "ID", "Type"]  # K
+LSHOSTCONNECT = ["Name", "ID", "WWPN", "HostType", "Profile", "portgrp", "volgrpID", "ESSIOport"]  # K
 LSSI = ["Name", "ID", "Storage Unit", "Model", "WWNN", "State", "ESSNet"]  # S
 LSPPRC = ["ID", "State", "Reason", "Type", "SourceLSS", "Timeout (secs)", "Critical Mode", "First Pass Status"]  # K
 LSPPRC_LONG = [

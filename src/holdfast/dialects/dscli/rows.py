@@ -30,6 +30,34 @@ def fbvol(row: Fields, image: str, fullid: bool) -> Row:
     return [row["name"], name, *state, row["pool"], size / GIB, size / 1e9, size // 512]
 
 
+def one_fbvol(row: Fields, groups: list[Fields]) -> Row:
+    """One volume as ``showfbvol`` shows it."""
+    size, state = row["size_bytes"], ("Online", "Normal", "Normal", "2107-900", "FB 512")
+    sam = "ESE" if row["thin"] else "Standard"
+    member = " ".join(group["id"] for group in groups if row["id"] in group["volumes"]) or "-"
+    caps: list[str | int | float] = [size / GIB, size / 1e9, size // 512, row["allocated_bytes"]]
+    return [row["name"], row["id"], *state, row["pool"], sam, row["tracks"], *caps, member, _on(row["writable"])]
+
+
+def extpool(row: Fields) -> Row:
+    """One row of ``lsextpool``; a pool without a limit has no end."""
+    limit, used = row["limit_bytes"], row["used_bytes"]
+    left = "-" if limit is None else max(0, limit - used) / GIB
+    share = "-" if not limit else min(100, used * 100 // limit)
+    state = "below" if not limit or used < limit else "exceeded"
+    return [row["id"], row["id"], "fb", "0", state, left, share, row["volumes"]]
+
+
+def lss(name: str, count: int) -> Row:
+    """One row of ``lslss``."""
+    return [name, int(name, 16) % 2, name[0], "fb", count]
+
+
+def hostconnect(row: Fields) -> Row:
+    """One row of ``lshostconnect``; the host's name stands for its WWPN."""
+    return [row["host"], row["id"], row["host"], "LinuxRHEL", "Intel - Linux RHEL", 0, row["volgroup"] or "-", "all"]
+
+
 def si(row: Fields) -> Row:
     """One row of ``lssi``."""
     image = row["image"]
@@ -43,11 +71,11 @@ def pprc(row: Fields, long: bool, fullid: bool) -> Row:
     lss = row["id"][:2]
     reason = facts.SUPERSEDED if row["write_inhibited"] else row["reason"]
     head = [name, row["state"], reason, "Metro Mirror"]
-    tail = [lss, "60", "Disabled", "Invalid"]
+    tail = [lss, "60", _on(row["critmode"]), "Invalid"]
     if not long:
         return [*head, *tail]
     suspended = stamp(row["since"]) if "Suspended" in row["state"] else "-"
-    more = [row["out_of_sync_tracks"], "Disabled", "Disabled", "Invalid", suspended]
+    more = [row["out_of_sync_tracks"], _on(row["tgtread"]), "Disabled", "Invalid", suspended]
     return [*head, *more, *tail, "Disabled", "Disabled", "Disabled", "Disabled", "Unknown", "-"]
 
 
@@ -57,12 +85,13 @@ def flash(row: Fields, image: str, long: bool, fullid: bool) -> Row:
     copying = row["background_copy"] and row["out_of_sync_tracks"] > 0
     basic: list[str | int | float] = [
         *(name, row["source"][:2], row["sequence"], "60", _on(copying), _on(row["recording"])),
-        *(_on(row["persistent"]), "Disabled", "Enabled", _on(not row["target_inhibited"]), _on(row["background_copy"])),
+        *(_on(row["persistent"]), _on(row["revertible"]), _on(not row["source_inhibited"])),
+        *(_on(not row["target_inhibited"]), _on(row["background_copy"])),
     ]
     if not long:
         return basic
     times = (stamp(row["created"]), stamp(row["synced"]))
-    return [*basic, row["out_of_sync_tracks"], *times, "Valid", "Disabled", "-"]
+    return [*basic, row["out_of_sync_tracks"], *times, row["state"], "Disabled", "-"]
 
 
 def path(row: Fields) -> Row:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TextIO
 
 from holdfast.dialects.dscli import facts
-from holdfast.dialects.dscli.commands import Array, Context, execute
+from holdfast.dialects.dscli.acting import Array, Context
+from holdfast.dialects.dscli.commands import execute
 from holdfast.dialects.dscli.grammar import Line, UsageError, parse, split_globals, tokenize
 from holdfast.dialects.dscli.layout import Layout
 from holdfast.kernel.errors import InputError, Refused, Unavailable
