@@ -36,7 +36,7 @@ class Doubts:
         return [place * 8 + bit for place, byte in enumerate(data) if byte for bit in range(8) if byte >> bit & 1]
 
     def note(self, volume: str, tracks: Iterable[int]) -> None:
-        """These tracks are about to be written at both ends."""
+        """These tracks are about to be written at both ends. Raises ``OSError`` when the disk has no room for it."""
         for track in tracks:
             place, mask = track >> 3, 1 << (track & 7)
             held = self._maps.get(volume)
@@ -75,7 +75,7 @@ class Doubts:
         descriptor = os.open(self._directory / volume, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             size = (place // _GRAIN_BYTES + 1) * _GRAIN_BYTES
-            os.ftruncate(descriptor, max(size, os.fstat(descriptor).st_size))
+            os.posix_fallocate(descriptor, 0, size)  # a store to a mapped hole would kill the process on a full disk
             held = self._maps[volume] = mmap.mmap(descriptor, 0)
         finally:
             os.close(descriptor)
