@@ -9,6 +9,7 @@ import click
 
 from holdfast.cli.array import Connect, array_option, done, show
 from holdfast.cli.completion import Names, no_names, pair_completer
+from holdfast.cli.watching import watch, watch_option
 
 _COLUMNS = ("id", "recording", "persistent", "background_copy", "out_of_sync_tracks", "tracks_to_copy", "tracks_total")
 
@@ -22,10 +23,15 @@ def commands(connect: Connect, names: Names = no_names) -> click.Group:
 
     some = click.argument("pairs", nargs=-1, required=True, shell_complete=pair_completer(names, "address", "flashes"))
 
-    @flash.command("list", help="List relations.\n\nExample: holdfast flash list --array 10.77.1.20 --json")
+    @flash.command("list", help="List relations.\n\nExample: holdfast flash list --array 10.77.1.20 --watch")
+    @watch_option
     @array_option
-    def list_flashes(address: str, as_json: bool) -> None:
-        show(connect(address).run("flashes").rows, _COLUMNS, as_json)
+    def list_flashes(address: str, as_json: bool, watched: bool) -> None:
+        array = connect(address)
+        if watched:
+            watch(lambda: array.run("flashes").rows, _COLUMNS[:-1], as_json)
+        else:
+            show(array.run("flashes").rows, _COLUMNS, as_json)
 
     def options(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.option("--record/--no-record", default=True, help="Record changes, so it can be resynced.")(

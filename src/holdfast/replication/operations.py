@@ -119,7 +119,13 @@ OPERATIONS = (
         "volume create", "Create volumes.", (_VOLUMES, Param("size", "size of each, for example 64M", required=True))
     ),
     Operation("volume digest", "Print the BLAKE3 of a volume's bytes.", (_VOLUMES,), changes=False),
-    Operation("pair list", "List Metro Mirror pairs.", changes=False, examples=("holdfast pair list",)),
+    Operation("pair list", "List Metro Mirror pairs.", changes=False, examples=("holdfast pair list --watch",)),
+    Operation(
+        "pair graph",
+        "Show who mirrors to whom, and how far each target is behind.",
+        changes=False,
+        examples=("holdfast pair graph --svg pairs.svg",),
+    ),
     Operation("pair create", "Start to mirror volumes.", (_PAIRS, _REMOTE)),
     Operation("pair failover", "Make targets writable at the recovery array.", (_PAIRS, _REMOTE)),
     Operation("pair failback", "Copy changed tracks back and mirror this way.", (_PAIRS, _REMOTE)),
