@@ -111,3 +111,27 @@ def test_one_array_mirrors_to_two_and_nothing_cascades(lab: Lab) -> None:
     finally:
         if third.process is not None:
             third.stop()
+
+
+def test_native_commands_revert_and_restore(lab: Lab) -> None:
+    def flash(*words: str) -> None:
+        command = [sys.executable, "-m", "holdfast.app.main", "flash", *words, "--array", lab.a.management]
+        environment = {**os.environ, "HOLDFAST_IDENTITY": str(lab.identity)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        assert done.returncode == 0, done.stderr
+
+    lab.a.create(VOLUME, "1360")
+    with lab.a.open() as source, lab.a.open(volume="1360") as copy:
+        source.pwrite(b"one".ljust(4096), 0)
+        flash("create", f"{VOLUME}:1360", "--no-copy")
+        source.pwrite(b"two".ljust(4096), 0)
+        flash("revertible", f"{VOLUME}:1360")
+        assert copy.pread(3, 0) == b"two"
+        with pytest.raises(PermissionError):
+            source.pwrite(b"no!".ljust(4096), 0)
+        flash("revert", VOLUME)
+        assert copy.pread(3, 0) == b"one"
+        flash("restore", f"{VOLUME}:1360")
+        assert source.pread(3, 0) == b"one"
+        until(lambda: lab.a.client.run("flashes").rows == [], what="the relation ends with the restore")
+        assert source.pread(3, 0) == b"one"

@@ -134,5 +134,10 @@ OPERATIONS = (
     Operation("flash list", "List flash copies.", changes=False, examples=("holdfast flash list",)),
     Operation("flash create", "Make a point-in-time copy.", (_PAIRS,)),
     Operation("flash resync", "Move a copy's point in time to now.", (_PAIRS,)),
+    Operation("flash reverse", "Give the source what its copy holds.", (_PAIRS,)),
+    Operation("flash restore", "Give the source what its incomplete copy holds.", (_PAIRS,)),
+    Operation("flash revertible", "Keep the earlier point in time until commit or revert.", (_PAIRS,)),
+    Operation("flash commit", "Give up the earlier point in time.", (_VOLUMES,)),
+    Operation("flash revert", "Return to the earlier point in time.", (_VOLUMES,)),
     Operation("flash remove", "Withdraw flash copies.", (_PAIRS,)),
 )
