@@ -26,15 +26,7 @@ def commands(connect: Connect, names: Names = no_names) -> click.Group:
 
     some = click.argument("pairs", nargs=-1, required=True, shell_complete=pair_completer(names, "address", "flashes"))
 
-    @flash.command("list", help="List relations.\n\nExample: holdfast flash list --array 10.77.1.20 --watch")
-    @watch_option
-    @array_option
-    def list_flashes(address: str, as_json: bool, watched: bool) -> None:
-        array = connect(address)
-        if watched:
-            watch(lambda: array.run("flashes").rows, _COLUMNS[:-1], as_json)
-        else:
-            show(array.run("flashes").rows, _COLUMNS, as_json)
+    _add_list(flash, connect)
 
     def add(name: str, verb: str, text: str) -> None:
         @flash.command(name, help=f"{text}\n\nExample: holdfast flash {name} 1260:1360 1261:1361")
@@ -93,6 +85,18 @@ The copy is of no use afterwards; the relation ends when the source has everythi
 _REVERTIBLE = """Move the point in time to now and keep the earlier one, until commit or revert.
 
 Writes to both volumes are refused meanwhile."""
+
+
+def _add_list(flash: click.Group, connect: Connect) -> None:
+    @flash.command("list", help="List relations.\n\nExample: holdfast flash list --array 10.77.1.20 --watch")
+    @watch_option
+    @array_option
+    def list_flashes(address: str, as_json: bool, watched: bool) -> None:
+        array = connect(address)
+        if watched:
+            watch(lambda: array.run("flashes").rows, _COLUMNS[:-1], as_json)
+        else:
+            show(array.run("flashes").rows, _COLUMNS, as_json)
 
 
 def _add_settling(flash: click.Group, connect: Connect) -> None:
