@@ -143,7 +143,8 @@ def resynchronising(lab: Lab) -> list[Row]:
     changed = sorted(random.Random(11).sample(range(whole), whole // 100))
     pair, flash = [f"{MIRRORED}:{MIRRORED}"], [f"{PLAIN}:{COPY}"]
     options = {"record": True, "persist": True, "copy": True}
-    fill(lab, PLAIN, list(range(0, whole)), 1)
+    for volume in (PLAIN, MIRRORED):
+        fill(lab, volume, list(range(whole)), 1)
     figures: dict[str, list[float]] = {name: [] for name in ("pair", "pair full", "flash", "flash full")}
     for turn in range(5):
         lab.a.client.change("pause", pair, remote=B)
@@ -193,7 +194,7 @@ def terabyte(lab: Lab) -> list[Row]:
     figures = []
     for target in targets:
         began = time.perf_counter()
-        lab.a.client.change("mkflash", [f"{TERABYTE}:{target}"], record=True, persist=True, copy=False)
+        lab.a.client.change("mkflash", [f"{TERABYTE}:{target}"], persist=True, copy=False)
         figures.append((time.perf_counter() - began) * 1000)
     grown = (_resident(lab) - before) / len(targets)
     sys.stderr.write(f"flash copy of 1 TiB: {', '.join(f'{one:.1f}' for one in figures)} ms, {grown:.1f} MiB each\n")
@@ -214,12 +215,16 @@ def _resident(lab: Lab) -> float:
 def listing(lab: Lab, directory: Path) -> list[Row]:
     """Type ``lspprc`` for a thousand pairs."""
     volumes = [f"{0x20 + number // 256:02X}{number % 256:02X}" for number in range(PAIRS)]
-    for box in (lab.a, lab.b):
-        box.create(*volumes, size_bytes=MIB)
-    lab.a.client.change("mkpair", [f"{one}:{one}" for one in volumes], remote=B)
+    batches = [volumes[start : start + 50] for start in range(0, PAIRS, 50)]
+    for batch in batches:
+        for box in (lab.a, lab.b):
+            box.create(*batch, size_bytes=MIB)
+    until(lambda: lab.a.client.run("paths").rows[0]["state"] == "Success", 30.0, "path up")
+    for batch in batches:
+        lab.a.client.change("mkpair", [f"{one}:{one}" for one in batch], remote=B)
     until(lambda: all(row["state"] == "Full Duplex" for row in lab.a.client.run("pairs").rows), 120.0, "all pairs")
     secret = directory / "pwfile"
-    environment = {**os.environ, "HOME": str(directory)}
+    environment = {**os.environ, "HOME": str(directory), "HOLDFAST_IDENTITY": str(lab.identity)}
     command = [sys.executable, "-m", "holdfast.app.main", "dscli", "-hmc1", lab.a.management, "-user", "admin"]
     subprocess.run(
         [sys.executable, "-m", "holdfast.app.main", "dscli", "managepwfile", "-action", "add", "-name", "admin",
