@@ -57,6 +57,9 @@ def main(directory: Path) -> None:
     assert engine.read("1000", 0, 8 * MIB) == b"\2" * 8 * MIB, "the source never fails"
     failed = {target: flash.failed for target, flash in engine.image.flashes.items()}
     assert all("No space left" in reason for reason in failed.values()), failed
+    for turn in range(20):
+        fill_up(directory / "filler")
+        engine.commit(storage.revoke(engine.machine, "hosta", turn))
     engine.media.close()
     again = Engine(Media(directory / "array"), IMAGE)
     assert {target: flash.failed for target, flash in again.image.flashes.items()} == failed

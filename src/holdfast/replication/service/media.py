@@ -12,7 +12,6 @@ region leaves the log (a power failure loses nothing).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -34,7 +33,7 @@ from holdfast.runtime.secretfile import sync_directory
 _SLOT_BYTES = 8192
 _SLOT_HEAD = struct.Struct(">4sQII")
 _MAGIC = b"HFAL"
-_RESERVE_BYTES = 4 << 20
+_RESERVE_BYTES, _LEAST_RESERVE_BYTES = 4 << 20, 64 << 10
 _PUNCH_HOLE = 0x03
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -89,8 +88,14 @@ class Media:
     def _make_reserve(self) -> None:
         """Hold some space back, as far as there is any, so that a full disk can still be recorded."""
         descriptor = self._open(self.directory / "reserve")
-        with contextlib.suppress(OSError):
-            os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+        size = _RESERVE_BYTES
+        while size >= _LEAST_RESERVE_BYTES:
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+                break
+            except OSError:
+                os.ftruncate(descriptor, 0)
+                size //= 2
         os.close(descriptor)
 
     def _surely(self, work: Callable[[], object]) -> None:
