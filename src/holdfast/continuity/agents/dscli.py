@@ -48,6 +48,25 @@ class CopyServices:
         """Copy what changed to the other array and mirror in this direction."""
         return await self._change("failback", volumes)
 
+    async def flash(self, pairs: Sequence[str]) -> None:
+        """Make flash copies, source to target, all at one point in time. Raises ``Refused`` with what was said."""
+        await self._insist(Request("mkflash", self._array.dev, tuple(pairs), options=("-nocp",)))
+
+    async def withdraw(self, pairs: Sequence[str]) -> None:
+        """Withdraw flash copies. Raises ``Refused``."""
+        await self._insist(Request("rmflash", self._array.dev, tuple(pairs)))
+
+    async def flashes(self, pairs: Sequence[str]) -> tuple[str, ...]:
+        """Return those of ``pairs`` that are flash copies now."""
+        sources = [pair.partition(":")[0] for pair in pairs]
+        found = {row["ID"] for row in (await self._query(query("lsflash", self._array.dev, sources))).rows}
+        return tuple(pair for pair in pairs if pair in found)
+
+    async def _insist(self, request: Request) -> None:
+        words = commands(request, {})
+        result = await self._run(words)
+        self._check(words, parse(result.stdout, result.stderr, result.code))
+
     async def _change(self, verb: str, volumes: Sequence[str]) -> CommandResult:
         pairs = tuple(f"{volume}:{volume}" for volume in volumes)
         return await self._run(commands(Request(verb, self._array.dev, pairs, self._remote), {}))
@@ -62,6 +81,9 @@ class CopyServices:
                 await asyncio.sleep(RETRY_PAUSE_S)
         if output.ended is ExitKind.CONNECTION:
             raise Unavailable(f"the console of {self._array.dev} does not answer")
+        return self._check(words, output)
+
+    def _check(self, words: Sequence[str], output: Output) -> Output:
         if output.failures or output.ended is not ExitKind.DONE:
             said = "; ".join(f"{failure.id} {failure.text}".strip() for failure in output.failures)
             raise Refused(Refusal("dscli", f"{words[0]} at {self._array.dev}: {said or output.ended.name}"))
