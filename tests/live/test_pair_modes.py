@@ -4,7 +4,10 @@ pause and removal, a FlashCopy onto a source, and what travels on a failback."""
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +97,28 @@ def test_a_frozen_subsystem_can_be_taken_over_and_failed_back(lab: Lab) -> None:
     lab.b.wait_state("Full Duplex")
     lab.a.wait_state("Target Full Duplex")
     assert lab.a.digest() == lab.b.digest()
+
+
+def test_native_commands_freeze_thaw_and_make_the_path_again(lab: Lab) -> None:
+    def pair(*words: str) -> str:
+        command = [sys.executable, "-m", "holdfast.app.main", "pair", *words, "--array", lab.a.management]
+        environment = {**os.environ, "HOLDFAST_IDENTITY": str(lab.identity)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    lab.mirror()
+    pair("freeze", "12:12", "--remote", B)
+    assert lab.a.pair()["reason"] == "Freeze"
+    assert B not in pair("paths")
+    pair("thaw", "12")
+    pair("open-path", "12:12", "--consistency-group")
+    assert lab.a.client.run("lsspaths").rows[0]["consistgrp"] is True
+    assert B in pair("paths", "12")
+    pair("resume", *PAIR)
+    lab.a.wait_state("Full Duplex")
+    pair("close-path", "12:12", "--force")
+    lab.a.wait_state("Suspended")
 
 
 def test_a_freeze_ends_by_its_timeout_and_the_target_is_then_stale(lab: Lab) -> None:

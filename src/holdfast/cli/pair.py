@@ -10,6 +10,7 @@ import click
 from holdfast.cli.array import Connect, array_option, done, show
 from holdfast.cli.completion import Names, no_names, pair_completer
 from holdfast.cli.frame import emit
+from holdfast.cli.subsystems import add_subsystem_commands
 from holdfast.cli.watching import watch, watch_option
 from holdfast.replication.plan.picture import describe, draw
 
@@ -70,4 +71,4 @@ def commands(connect: Connect, names: Names = no_names) -> click.Group:
     add("pause", "pause", "Suspend mirroring.")
     add("resume", "resume", "Copy changed tracks and mirror again.")
     add("remove", "rmpair", "End pairs.")
-    return pair
+    return add_subsystem_commands(pair, connect)

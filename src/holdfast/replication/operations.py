@@ -111,6 +111,7 @@ QUERIES = frozenset(name for name, verb in VERBS.items() if verb.query)
 
 _PAIRS = Param("pairs", "volume pairs, source:target", "list", required=True, positional=True)
 _VOLUMES = Param("volumes", "volume ids, for example 1260", "list", required=True, positional=True)
+_SUBSYSTEMS = Param("subsystems", "logical subsystems, source:target", "list", required=True, positional=True)
 _REMOTE = Param("remote", "the other array's storage image id", required=True)
 
 OPERATIONS = (
@@ -131,6 +132,11 @@ OPERATIONS = (
     Operation("pair failback", "Copy changed tracks back and mirror this way.", (_PAIRS, _REMOTE)),
     Operation("pair pause", "Suspend mirroring.", (_PAIRS, _REMOTE)),
     Operation("pair resume", "Copy changed tracks and mirror again.", (_PAIRS, _REMOTE)),
+    Operation("pair paths", "List mirror paths.", changes=False, examples=("holdfast pair paths",)),
+    Operation("pair open-path", "Make a mirror path.", (_SUBSYSTEMS,)),
+    Operation("pair close-path", "Remove a mirror path.", (_SUBSYSTEMS,)),
+    Operation("pair freeze", "Hold the writes of subsystems and suspend their pairs.", (_SUBSYSTEMS,)),
+    Operation("pair thaw", "Let held writes go.", (_SUBSYSTEMS,)),
     Operation("flash list", "List flash copies.", changes=False, examples=("holdfast flash list",)),
     Operation("flash create", "Make a point-in-time copy.", (_PAIRS,)),
     Operation("flash resync", "Move a copy's point in time to now.", (_PAIRS,)),
