@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import socket
+import struct
 import subprocess
 import threading
 import time
@@ -15,6 +17,7 @@ import pytest
 from arraylab import Box, Lab, until
 
 from holdfast.kernel.errors import Refused
+from holdfast.replication.array import nbd
 from holdfast.replication.drivers.nbdclient import NbdClient
 from holdfast.runtime.authority import issue
 from holdfast.runtime.identity import host_label, save_identity
@@ -239,3 +242,35 @@ def test_a_host_may_speak_tls_and_a_certificate_opens_only_its_own_exports(lab: 
     assert "Pattern verification failed" not in spoken.stdout
     other = speak("hostb")
     assert other.returncode != 0, "hostb's certificate opens nothing of hosta"
+
+
+def _resident_mib(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) // 1024
+
+
+def test_a_host_that_asks_and_does_not_listen_fills_no_memory_and_gets_all_in_the_end(lab: Lab) -> None:
+    lab.a.create("1260")
+    assert lab.a.process is not None
+    host, _, port = lab.a.nbd.rpartition(":")
+    count, length = 6000, 128 * 1024
+    with socket.create_connection((host, int(port)), timeout=60) as line, line.makefile("rb") as answers:
+        answers.read(18)
+        name = b"hosta.1/1260"
+        line.sendall(struct.pack(">I", 3) + nbd.encode_option(nbd.Option.EXPORT_NAME, name))
+        answers.read(10)
+        before = _resident_mib(lab.a.process.pid)
+        asked = b"".join(nbd.encode_request(nbd.Command.READ, number, 0, length) for number in range(count))
+        sender = threading.Thread(target=line.sendall, args=(asked,))
+        sender.start()
+        time.sleep(2)
+        grown = _resident_mib(lab.a.process.pid) - before
+        assert grown < 100, f"{grown} MiB for {count * length >> 20} MiB asked for"
+        handles = []
+        for _ in range(count):
+            magic, error, handle = nbd.REPLY.unpack(answers.read(nbd.REPLY.size))
+            assert (magic, error) == (nbd.REPLY_MAGIC, 0)
+            handles.append(handle)
+            answers.read(length)
+        sender.join(10)
+        assert handles == list(range(count))

@@ -76,8 +76,9 @@ class HostIO:
         self.may_read(export)
         return self._engine.read(export.volume, offset, length)
 
-    def read_into(self, export: Export, offset: int, view: memoryview) -> None:
-        """Fill ``view`` with bytes of the volume."""
+    def read_into(self, export: Export | None, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with bytes of the volume that is open."""
+        assert export is not None, "nothing is read before something is open"
         self.may_read(export)
         self._engine.read_into(export.volume, offset, view)
 

@@ -32,6 +32,8 @@ from holdfast.runtime.identity import proven_name
 IN_FLIGHT_REQUESTS = 64
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 NEGOTIATION_LIMIT_S = 10.0
+_REPLIES_AT_ONCE = 2 * IN_FLIGHT_REQUESTS
+"""How many parts of replies may wait to be sent: who asks without listening must not fill the memory."""
 
 _LOG = structlog.get_logger("holdfast.replication.nbd")
 
@@ -121,7 +123,7 @@ class Session(asyncio.BufferedProtocol):
             lambda name: server.open_export(name, self._proven), server.tls is not None, server.requires_tls,
         )  # fmt: skip
         self._in = Inbox()
-        self._out = Outbox(self._fetch, server.scratch)
+        self._out = Outbox(lambda offset, view: self._hostio.read_into(self.export, offset, view), server.scratch)
         self._collecting = False
         self._sending: asyncio.Handle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,11 +137,9 @@ class Session(asyncio.BufferedProtocol):
         """Greet; whoever does not come to an export in time is cut off."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        plain = transport.get_extra_info("socket")
-        if plain is not None:
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _keep_alive(transport)
         self._server.sessions.add(self)
-        self._limit = asyncio.get_running_loop().call_later(NEGOTIATION_LIMIT_S, self._too_slow)
+        self._limit = asyncio.get_running_loop().call_later(NEGOTIATION_LIMIT_S, _too_slow, self)
         transport.write(nbd.GREETING)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -162,11 +162,8 @@ class Session(asyncio.BufferedProtocol):
             task.cancel()
         return tasks
 
-    def _too_slow(self) -> None:
-        if self.export is None:
-            self._broken("nothing was opened in time")
-
-    def _broken(self, reason: str) -> None:
+    def broken(self, reason: str) -> None:
+        """Cut the connection and say why in the log."""
         _LOG.info("nbd connection ended", export=str(self.export), reason=reason)
         self.abort()
 
@@ -178,8 +175,12 @@ class Session(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
-        if not self._in.came(nbytes):
-            return
+        if self._in.came(nbytes):
+            while self._take_in():
+                pass
+
+    def _take_in(self) -> bool:
+        """Handle what has come, as far as its replies find room; True when there may be more to handle at once."""
         self._collecting = True
         try:
             if self.export is None:
@@ -187,13 +188,18 @@ class Session(asyncio.BufferedProtocol):
             if self.export is not None:
                 ahead = ((one.offset, one.length) for one in self._in.writes_ahead())
                 self._hostio.warm(self.export.volume, ahead)
-                for request, data in self._in.requests(lambda: not (self._full or self._leaving)):
+                for request, data in self._in.requests(self._goes_on):
                     self._handle(request, data)
         except nbd.ProtocolError as error:
-            self._broken(str(error))
+            self.broken(str(error))
         finally:
             self._collecting = False
-            self._send_out()
+        crowded = len(self._out) >= _REPLIES_AT_ONCE
+        self._send_out()
+        return crowded and self._goes_on()
+
+    def _goes_on(self) -> bool:
+        return not (self._full or self._leaving) and len(self._out) < _REPLIES_AT_ONCE
 
     def eof_received(self) -> bool:
         """The client sends nothing more; what is under way is still answered."""
@@ -207,7 +213,7 @@ class Session(asyncio.BufferedProtocol):
         self.export = self._handshake.export
         if self._handshake.over:
             self._leaving = True
-        elif self._handshake.wants_tls:
+        elif self._handshake.wants_tls and said:  # said once; until it stands, more bytes may come and go on waiting
             self._send_out()
             self._later(self._secure(), 0)
 
@@ -218,7 +224,7 @@ class Session(asyncio.BufferedProtocol):
         try:
             secured = await loop.start_tls(self._transport, self, self._server.tls, server_side=True)
         except (OSError, ssl.SSLError) as error:
-            self._broken(f"TLS: {error}")
+            self.broken(f"TLS: {error}")
             return
         assert isinstance(secured, asyncio.Transport)
         self._transport, self._proven = secured, proven_name(secured)
@@ -252,16 +258,12 @@ class Session(asyncio.BufferedProtocol):
         try:
             self._out.send(transport)
         except (HostRefused, OSError) as error:
-            self._broken(f"a read broke off: {error}")
+            self.broken(f"a read broke off: {error}")
             return
         if len(self._out) > IN_FLIGHT_REQUESTS:
             self._stop_reading()
         if self._leaving and not self._under_way.count and not self._out:
             transport.close()
-
-    def _fetch(self, offset: int, view: memoryview) -> None:
-        assert self.export is not None
-        self._hostio.read_into(self.export, offset, view)
 
     def pause_writing(self) -> None:
         """The client takes its replies more slowly than they come."""
@@ -407,3 +409,14 @@ class Session(asyncio.BufferedProtocol):
             _LOG.error("request failed", export=str(self.export), error=repr(error))
             self.abort()
         self._end(cost)
+
+
+def _too_slow(session: Session) -> None:
+    if session.export is None:
+        session.broken("nothing was opened in time")
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    plain = transport.get_extra_info("socket")
+    if plain is not None:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
