@@ -25,6 +25,7 @@ from holdfast.cluster.ports import Agent, AgentContext, MonitorResult
 from holdfast.cluster.service import kernelcalls
 from holdfast.cluster.service.guard import _Home
 from holdfast.cluster.service.launcher import Workload, readable
+from holdfast.cluster.service.worker import ECHO_S
 from holdfast.kernel.errors import HoldfastError
 
 TYPES = resources.files("holdfast.cluster.config").joinpath("types.cf").read_text()
@@ -137,6 +138,9 @@ async def life(one: Resource, break_it: Callable[[], Awaitable[object]]) -> dict
     found["monitor"] = await one.monitor()
     found["break"] = await break_it()
     found["seen"] = await one.monitor()
+    if found["seen"] == "ONLINE":  # the engine looks once more too: what has ended answers until its parent takes note
+        await asyncio.sleep(ECHO_S)
+        found["seen"] = await one.monitor()
     found["why"] = one.last.detail if one.last else ""
     found["clean"] = await one.clean()
     found["after clean"] = await one.monitor()

@@ -18,6 +18,11 @@ def command(lab: Lab, *words: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "holdfast", *words], environment
 
 
+def _can_be_stopped() -> None:
+    """As from a terminal: whoever runs the tests in the background may have SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_the_copy_of_a_pair_is_followed_to_its_end(lab: Lab) -> None:
     for box in (lab.a, lab.b):
         box.create(VOLUME, size_bytes=256 << 20)
@@ -25,7 +30,7 @@ def test_the_copy_of_a_pair_is_followed_to_its_end(lab: Lab) -> None:
         for place in range(0, 256, 4):
             host.pwrite(os.urandom(1 << 20), place << 20)
     words, environment = command(lab, "pair", "list", "--watch", "--json")
-    followed = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True)
+    followed = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=_can_be_stopped)
     try:
         lab.a.client.change("mkpair", [f"{VOLUME}:{VOLUME}"], remote=B)
         assert followed.stdout is not None

@@ -22,6 +22,9 @@ from holdfast.cluster.plan.faults import Counters, Sequel, Verdict, after_clean,
 from holdfast.cluster.ports import Agent, AgentContext, CommandResult, MonitorResult
 from holdfast.cluster.service.entrypoints import EntryPoints, Failure
 
+ECHO_S = 0.5
+"""After what was watched has happened, and changed nothing yet, the resource is looked at once more: a process that
+has ended still answers ``kill -0`` until its parent takes note."""
 _CLEAN_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -119,6 +122,7 @@ class Worker:
             await asyncio.Event().wait()
         if fresh:
             await self._do.open()
+        woken = False
         try:
             while True:
                 order, self._order = self._order, None
@@ -130,9 +134,11 @@ class Worker:
                     await self._go_offline()
                 self._around.changed()
                 if self._order is None:
+                    pause_s = self._interval_s()
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._interval_s()):
+                        async with asyncio.timeout(min(pause_s, ECHO_S) if woken and order is None else pause_s):
                             await self._event.wait()
+                woken = self._event.is_set()
                 self._event.clear()
         finally:
             self._do.drop_watchers()
