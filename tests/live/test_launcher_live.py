@@ -42,7 +42,7 @@ def test_a_flood_is_bounded_and_delays_nothing_beside_it(tmp_path: Path, isolati
 
 @BOTH
 def test_what_a_start_leaves_may_print_for_ever(tmp_path: Path, isolation: str) -> None:
-    assert play(FILE, "left", tmp_path, isolation) == {"code": 4, "first": "started", "alive": 1}
+    assert play(FILE, "left", tmp_path, isolation) == {"code": 4, "first": "started", "alive": True}
 
 
 @BOTH

@@ -18,9 +18,12 @@ def command(lab: Lab, *words: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "holdfast", *words], environment
 
 
-def _can_be_stopped() -> None:
-    """As from a terminal: whoever runs the tests in the background may have SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+STOPPABLE = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from holdfast.app.main import main
+sys.exit(main(["holdfast", *sys.argv[1:]]))
+"""
+"""As from a terminal: whoever runs the tests in the background may have SIGINT ignored."""
 
 
 def test_the_copy_of_a_pair_is_followed_to_its_end(lab: Lab) -> None:
@@ -29,8 +32,9 @@ def test_the_copy_of_a_pair_is_followed_to_its_end(lab: Lab) -> None:
     with lab.a.open() as host:
         for place in range(0, 256, 4):
             host.pwrite(os.urandom(1 << 20), place << 20)
-    words, environment = command(lab, "pair", "list", "--watch", "--json")
-    followed = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=_can_be_stopped)
+    _, environment = command(lab)
+    words = [sys.executable, "-c", STOPPABLE, "pair", "list", "--watch", "--json"]
+    followed = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True)
     try:
         lab.a.client.change("mkpair", [f"{VOLUME}:{VOLUME}"], remote=B)
         assert followed.stdout is not None

@@ -58,10 +58,12 @@ def take_precedence() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, _PRECEDENCE)
 
 
-def usual_priority() -> None:
-    """Give a child that runs a program the priority of ordinary processes."""
+def usual_priority(session: int = 0) -> None:
+    """Give this process, or the one that leads ``session`` and what it has started there, the priority of ordinary
+    processes. From outside, for nothing may run between fork and exec in a process that has threads."""
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))
+        kind = os.PRIO_PGRP if session else os.PRIO_PROCESS
+        os.setpriority(kind, session, max(0, os.getpriority(kind, session)))
 
 
 def close_elsewhere(descriptor: int) -> int:

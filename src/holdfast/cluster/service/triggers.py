@@ -95,8 +95,8 @@ class Triggers:
             process = await asyncio.create_subprocess_exec(
                 program, *firing.arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT, start_new_session=True, env={**os.environ, **self._environment},
-                preexec_fn=kernelcalls.usual_priority,
             )  # fmt: skip
+            kernelcalls.usual_priority(process.pid)
         except OSError as error:
             self._log("warning", f"trigger {program} cannot be run: {error}")
             return None
