@@ -47,23 +47,37 @@ def _acknowledge_early() -> None:
     import asyncio
 
     from holdfast.kernel.errors import Unavailable
+    from holdfast.replication.service import frames
     from holdfast.replication.service.hostio import HostIO
 
     under_way: set[asyncio.Task[None]] = set()
+    original = HostIO._apply_mirrored
 
-    async def late(link: Any, frame: Any) -> None:
-        await asyncio.sleep(LATE_S)
-        try:
-            await link.send(frame)
-        except Unavailable:
-            return
+    class Early:
+        """A link that answers before it sends."""
 
-    async def confirmed(_self: Any, _volume: str, link: Any, frame: Any) -> None:
-        task = asyncio.create_task(late(link, frame))
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
+        def __init__(self, link: Any) -> None:
+            self._link, self.next_seq = link, link.next_seq
 
-    HostIO._confirmed = confirmed  # type: ignore[assignment,method-assign]
+        def send(self, frame: Any, data: Any) -> asyncio.Future[frames.Reply]:
+            task = asyncio.create_task(self._late(frame, bytes(data)))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            answered: asyncio.Future[frames.Reply] = asyncio.get_running_loop().create_future()
+            answered.set_result(frames.Reply(frame.seq))
+            return answered
+
+        async def _late(self, frame: Any, data: bytes) -> None:
+            await asyncio.sleep(LATE_S)
+            try:
+                await self._link.send(frame, data)
+            except Unavailable:
+                return
+
+    def apply(self: HostIO, volume: str, offset: int, data: Any, length: int, link: Any) -> Any:
+        return original(self, volume, offset, data, length, Early(link))  # type: ignore[arg-type]
+
+    HostIO._apply_mirrored = apply  # type: ignore[method-assign]
 
 
 def _drop_a_bit() -> None:
