@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger("holdfast.replication.copier")
 _RETRY_S = 0.5
 _CATCH_UP_WINDOW = 64
+_BREATH_TRACKS = 32
 
 
 class Copier:
@@ -63,6 +64,8 @@ class Copier:
         replies: list[asyncio.Future[frames.Reply]] = []
         track = self._bits(volume).next_set(0)
         while track is not None:
+            if len(replies) % _BREATH_TRACKS == 0:
+                await asyncio.sleep(0)  # what is sent must go out, and its answers come in, while there is more to send
             await link.room()
             if not self._copying(volume):
                 raise LinkLost("the copy was stopped")
