@@ -96,5 +96,5 @@ def test_a_row_that_is_too_short_is_refused_and_an_empty_list_is_none() -> None:
     assert flash_facts("CMUC00234I lsflash: No Flash Copy found.\n", {}) == {}
     with pytest.raises(HoldfastError, match="2 of 6"):
         flash_facts("ID,Recording,Persistent,State,isTgtSE,DateSynced\n=====\n0001:0002,Enabled\n", {})
-    with pytest.raises(HoldfastError, match="no table"):
+    with pytest.raises(HoldfastError, match="neither a table"):
         flash_facts("login:", {})

@@ -10,7 +10,10 @@ from holdfast.dialects.dscli.grammar import UsageError, parse, split_globals, to
 from holdfast.dialects.dscli.layout import Layout, lay_out
 from holdfast.kernel.errors import HoldfastError
 from holdfast.replication.drivers import ds8000
-from holdfast.replication.drivers.ds8000 import ExitKind, PairView, Request, classify
+from holdfast.replication.drivers.ds8000 import Request
+from holdfast.replication.drivers.dscli_answer import ExitKind
+from holdfast.replication.drivers.dscli_answer import parse as parse_answer
+from holdfast.replication.model.boxes import PairView, classify
 
 HERE = Path(__file__).parent
 A, B = "IBM.2107-75FA120", "IBM.2107-75FA150"
@@ -27,24 +30,24 @@ def test_what_is_typed() -> None:
 
 
 def test_a_table_is_read_by_its_header() -> None:
-    output = ds8000.parse((HERE / "lspprc.delim.txt").read_text(), "", 0)
+    output = parse_answer((HERE / "lspprc.delim.txt").read_text(), "", 0)
     states = [(row["ID"], row["State"], row["Reason"], row["Out Of Sync Tracks"]) for row in output.rows]
     assert states == [
         ("1260:1260", "Target Full Duplex", "-", "0"),
         ("1261:1261", "Suspended", "Host Source", "17"),
     ]
     with pytest.raises(HoldfastError, match="2 of 3"):
-        ds8000.parse("a|b|c\n=====\n1|2\n", "", 0)
+        parse_answer("a|b|c\n=====\n1|2\n", "", 0)
 
 
 def test_messages_are_matched_by_id() -> None:
-    output = ds8000.parse((HERE / "resyncflash.stdin.txt").read_text(), "", 0)
+    output = parse_answer((HERE / "resyncflash.stdin.txt").read_text(), "", 0)
     assert [(m.id, m.object) for m in output.messages] == [("CMUC00168I", "0001:0002"), ("CMUC00168I", "0101:0102")]
-    failed = ds8000.parse("", "CMUN03901E resyncflash: 0001:0002: Copy Services operation failure: whatever\n", 4)
+    failed = parse_answer("", "CMUN03901E resyncflash: 0001:0002: Copy Services operation failure: whatever\n", 4)
     assert (failed.failures[0].id, failed.ended) == ("CMUN03901E", ExitKind.SERVER)
-    empty = ds8000.parse("CMUC00234I lsflash: No Flash Copy found.\n", "", 0)
+    empty = parse_answer("CMUC00234I lsflash: No Flash Copy found.\n", "", 0)
     assert (empty.rows, empty.failures) == ((), ())
-    assert ds8000.parse("", "Unsupported task\n", 2).failures, "any text on stderr is a failure"
+    assert parse_answer("", "Unsupported task\n", 2).failures, "any text on stderr is a failure"
 
 
 def test_one_box_alone_proves_little() -> None:
@@ -52,6 +55,13 @@ def test_one_box_alone_proves_little() -> None:
     assert classify("Target Full Duplex", "Suspended") is PairView.TARGET_BEHIND
     assert classify("Target Copy Pending", None) is PairView.COPYING
     assert classify(None, "Full Duplex") is PairView.ABSENT
+    assert classify("Target Full Duplex", "") is PairView.TARGET_BEHIND, "the source has left the pair"
+    assert classify("Target Full Duplex", "Suspended", 1) is PairView.TARGET_BEHIND
+    assert classify("Target Full Duplex", "Suspended", 0) is PairView.TARGET_IN_SYNC, "frozen, nothing is missing"
+    assert classify("Target Full Duplex", "Copy Pending") is PairView.COPYING
+    assert classify("Target Full Duplex", None) is PairView.TARGET_IN_SYNC
+    assert classify("Full Duplex", "Full Duplex") is PairView.BOTH_SOURCE
+    assert classify("Suspended", "Full Duplex") is PairView.SOURCE_ALONE, "an old source keeps its state"
 
 
 def test_the_grammar() -> None:

@@ -6,8 +6,9 @@ array, because taking the resource offline is no intention to give up the volume
 *clean* faults the resource only if no command was interrupted half-way; the action *failback* merges changed tracks
 into the old source. The agent speaks dscli through the workload, exactly as it would to a DS8000.
 
-Whether this system may have the volumes at all was settled before, by evidence and by the pair's record in the store;
-an array that is asked for a takeover which the record forbids refuses it.
+A target that is in step by its own display is believed only if the other box, where it answers, does not say that it
+has gone on without it. Whether this system may have the volumes at all was settled before, by evidence and by the
+pair's record in the store; an array that is asked for a takeover which the record forbids refuses it.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from pathlib import Path
 
 from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentBase, AgentContext, CommandResult, MonitorResult
-from holdfast.continuity.agents.dscli import CopyServices
-from holdfast.continuity.plan.metromirror import Need, PairRow, decide_online, safe_to_fault
+from holdfast.continuity.agents.dscli import CHANGE_NEEDS_S, CopyServices
+from holdfast.continuity.plan.metromirror import Need, OtherSide, PairRow, decide_online, safe_to_fault, with_other_box
 from holdfast.kernel.errors import HoldfastError, Unavailable
+from holdfast.replication.drivers.dscli_process import NotStarted
 
 WAIT_STEP_S = 0.5
 ARRAY_PATIENCE_S = 10.0
 """How long an array that does not answer is waited for. One that starts again is back before that; to fault at once
 would take the group off every system of the site, for a fault that none of them has."""
-LEAST_TIME_S = 10.0
-"""No takeover starts with less of its OnlineTimeout left: a command cut off half-way is worse than a fault."""
+USUAL_TIMEOUT_S = 300
+"""OnlineTimeout of a type that does not say. No takeover starts when too little of it is left (``CHANGE_NEEDS_S``): a
+command cut off half-way is worse than a fault."""
 
 
 class MetroMirror(AgentBase):
@@ -41,22 +44,44 @@ class MetroMirror(AgentBase):
     async def online(self, context: AgentContext) -> float:
         """Make every volume writable, then create the lock file. Raises when that is not safe."""
         volumes = context.names("VolIds")
-        copies = CopyServices(context)
-        loop = asyncio.get_running_loop()
-        last_start = loop.time() + max(LEAST_TIME_S, context.number("OnlineTimeout") - LEAST_TIME_S)
-        while True:
-            rows = await _answered(copies, volumes, min(last_start, loop.time() + ARRAY_PATIENCE_S))
-            decision = decide_online(volumes, rows, bool(context.number("SplitTakeover")))
-            if decision.need is Need.NOTHING:
-                break
-            if decision.need is Need.FAULT or loop.time() > last_start:
-                raise HoldfastError(f"not safe to bring online: {'; '.join(decision.reasons)}")
-            if decision.need is Need.FAILOVER:
-                await self._fail_over(context, copies, decision.failover, volumes)
-                break
-            await asyncio.sleep(WAIT_STEP_S)
+        deadline = asyncio.get_running_loop().time() + (context.number("OnlineTimeout") or USUAL_TIMEOUT_S)
+        copies = CopyServices(context, deadline)
+        asking = asyncio.create_task(copies.other_sides(volumes))  # meanwhile: it costs a takeover no time
+        try:
+            await self._bring_online(context, copies, volumes, deadline - CHANGE_NEEDS_S, asking)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
         _lock(context).write_text(f"{context.incarnation}\n")
         return 0.0
+
+    async def _bring_online(
+        self,
+        context: AgentContext,
+        copies: CopyServices,
+        volumes: Sequence[str],
+        last_start: float,
+        asking: asyncio.Task[dict[str, OtherSide] | None],
+    ) -> None:
+        loop, split = asyncio.get_running_loop(), bool(context.number("SplitTakeover"))
+        first = True
+        while True:
+            rows = await _answered(copies, volumes, min(last_start, loop.time() + ARRAY_PATIENCE_S))
+            decision = decide_online(volumes, rows, split)
+            if decision.need is Need.FAILOVER:
+                timely = first and copies.paired_alike(volumes)
+                others = await (asking if timely else copies.other_sides(volumes))
+                decision = with_other_box(decision, rows, others, split)
+            if decision.need is Need.NOTHING:
+                return
+            if decision.need is Need.FAULT or loop.time() > last_start:
+                late = "" if decision.need is Need.FAULT else "too little of OnlineTimeout is left for a takeover: "
+                raise HoldfastError(f"not safe to bring online: {late}{'; '.join(decision.reasons)}")
+            if decision.need is Need.FAILOVER:
+                await self._fail_over(context, copies, decision.failover, volumes)
+                return
+            first = False
+            await asyncio.sleep(WAIT_STEP_S)
 
     async def offline(self, context: AgentContext) -> float:
         """Remove the lock file; the array is left alone."""
@@ -82,7 +107,12 @@ class MetroMirror(AgentBase):
         """Action ``failback``: copy the tracks that changed here, and there meanwhile, to the old source."""
         if name != "failback":
             return await super().action(context, name, arguments)
-        return await CopyServices(context).failback(context.names("VolIds"))
+        volumes = context.names("VolIds")
+        try:
+            await CopyServices(context).failback(volumes)
+        except HoldfastError as error:
+            return CommandResult(1, stderr=str(error))
+        return CommandResult(0, f"failed back: {' '.join(volumes)}\n")
 
     async def info(self, context: AgentContext) -> Mapping[str, str]:
         """Return each volume's state at the local array."""
@@ -94,10 +124,14 @@ class MetroMirror(AgentBase):
     ) -> None:
         journal = _journal(context)
         journal.write_text(" ".join(needed))
-        result = await copies.failover(needed)
-        if not result.ok:
-            raise HoldfastError(f"failoverpprc: {_said(result)}")
-        with contextlib.suppress(Unavailable):
+        try:
+            await copies.failover(needed)
+        except NotStarted:
+            journal.unlink(missing_ok=True)
+            raise
+        except HoldfastError as error:
+            raise HoldfastError(f"failoverpprc: {error.message}", error.remedy) from error
+        with contextlib.suppress(HoldfastError):  # an old source that cannot be reached does not hinder the takeover
             await copies.failback(volumes)
         journal.unlink(missing_ok=True)
 
@@ -111,10 +145,6 @@ async def _answered(copies: CopyServices, volumes: Sequence[str], until: float) 
             if asyncio.get_running_loop().time() > until:
                 raise
         await asyncio.sleep(WAIT_STEP_S)
-
-
-def _said(result: CommandResult) -> str:
-    return " ".join((result.stderr or result.stdout).split())
 
 
 def _lock(context: AgentContext) -> Path:

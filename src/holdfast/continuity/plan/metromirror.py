@@ -2,16 +2,18 @@
 
 Seed document 002 says it in prose: volumes that are writable need only the lock file; targets in Target Full Duplex
 are failed over, and failed back if the old source can be reached; everything else is not safe. This module is that
-prose as a table: one row per state, and the worst row decides. It never looks at whether the other site is alive: who
-may be source at all was settled by the cluster's evidence before the agent was called, and by the pair's record, which
-the array itself obeys.
+prose as a table: one row per state, and the worst row decides; what the other array says can only make it worse. It
+never looks at whether the other site is alive: who may be source at all was settled by the cluster's evidence before
+the agent was called, and by the pair's record, which the array itself obeys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+
+from holdfast.replication.model.boxes import PairView, classify
 
 
 class Need(IntEnum):
@@ -30,6 +32,14 @@ class PairRow:
     volume: str
     state: str
     reason: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSide:
+    """What the other array shows of a pair: its state, "" for no such pair, and the tracks that it has not sent."""
+
+    state: str = ""
+    missing_tracks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,35 @@ def decide_online(volumes: Sequence[str], rows: Sequence[PairRow], split_takeove
     worst = max(needs.values(), default=Need.FAULT)
     failover = tuple(v for v, need in needs.items() if need is Need.FAILOVER) if worst is Need.FAILOVER else ()
     return OnlineDecision(worst, failover, tuple(reasons))
+
+
+def with_other_box(
+    decision: OnlineDecision,
+    rows: Sequence[PairRow],
+    others: Mapping[str, OtherSide] | None,
+    split_takeover: bool = False,
+) -> OnlineDecision:
+    """Return a decision to fail over as it stands once the other box was asked; ``others``: what it shows of each
+    volume's pair, None when it did not answer, which changes nothing.
+
+    The other box may have gone on alone: suspended with tracks that were not sent, or with the pair removed. Only
+    ``split_takeover`` accepts that.
+    """
+    if others is None or split_takeover:
+        return decision
+    shown = {row.volume: row.state for row in rows}
+    needs, reasons = [Need.FAILOVER], list(decision.reasons)
+    for volume in decision.failover:
+        other = others.get(volume, OtherSide())
+        view = classify(shown.get(volume), other.state, other.missing_tracks)
+        if view is PairView.TARGET_BEHIND:
+            needs.append(Need.FAULT)
+            told = f"shows {other.state}" if other.state else "has no such pair any more"
+            reasons.append(f"{volume}: the other array {told} and may have writes that are missing here")
+        elif view is PairView.COPYING:
+            needs.append(Need.WAIT)
+            reasons.append(f"{volume}: the other array is copying")
+    return OnlineDecision(max(needs), decision.failover if max(needs) is Need.FAILOVER else (), tuple(reasons))
 
 
 def safe_to_fault(volumes: Sequence[str], rows: Sequence[PairRow]) -> bool:

@@ -20,7 +20,14 @@ from holdfast.dialects.opensvc.service import Service, Sync
 from holdfast.dialects.opensvc.servicefile import DEFAULT
 from holdfast.dialects.opensvc.status import Line, Status
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
-from holdfast.replication.drivers.dscli_stdin import flash_facts, flash_query, own_zones, resync_commands, run_lines
+from holdfast.replication.drivers.dscli_stdin import (
+    flash_facts,
+    flash_query,
+    own_zones,
+    resync_commands,
+    run_lines,
+    trouble_of,
+)
 from holdfast.replication.model.syncset import FlashFact
 from holdfast.replication.plan.syncset import Moment, health, refusal
 
@@ -105,13 +112,14 @@ class Syncing:
         argv = console_of(one.set.array, self._home.etc, self._home.var).argv()
         for number, command in enumerate(commands):
             log.info("%s | %s", command, " ".join(argv))
-            said = run_lines(argv, command, RESYNC_LIMIT_S)
+            said = run_lines(argv, command, RESYNC_LIMIT_S, one.set.array)
             if said.stdout.strip():
                 log.info("%s", said.stdout.strip())
             if said.stderr.strip():
                 log.error("%s", said.stderr.strip())
-            if said.failed:
-                raise self._failure(one, commands, number, said.trouble)
+            trouble = trouble_of(said)
+            if trouble:
+                raise self._failure(one, commands, number, trouble)
 
     def _failure(self, one: Sync, commands: Sequence[str], number: int, trouble: str) -> HoldfastError:
         verb = commands[number].partition(" ")[0]
@@ -125,9 +133,10 @@ class Syncing:
 
     def _facts(self, one: Sync) -> dict[str, FlashFact]:
         console = console_of(one.set.array, self._home.etc, self._home.var)
-        said = run_lines(console.argv(), flash_query(one.set), QUERY_LIMIT_S)
-        if said.failed:
-            text = f"{one.set.array} does not list its flash copies: {said.trouble}"
+        said = run_lines(console.argv(), flash_query(one.set), QUERY_LIMIT_S, one.set.array)
+        trouble = trouble_of(said)
+        if trouble:
+            text = f"{one.set.array} does not list its flash copies: {trouble}"
             raise HoldfastError(text, "see whether its console answers")
         return flash_facts(said.stdout, own_zones())
 

@@ -1,48 +1,51 @@
 """A DS8000 (or the software array in its place) driven through dscli as a program.
 
-Pure on both sides of one run: :func:`commands` says what to type for a request, :func:`parse` reads what came back.
-Message ids are matched, never texts; any ``CMUxnnnnnE`` is a failure. A pair's state at one box proves little, so
-:func:`classify` takes what both boxes said (or that one did not answer).
+What is typed and what follows from the answers is pure: :func:`commands` says what to type for a request,
+:func:`changing` and :func:`listing` are the steps of a change and of a look, as generators that are sent each answer,
+so that a thread (:class:`Ds8000`) and an agent on an event loop take the same ones. Message ids are matched, never
+texts; any ``CMUxnnnnnE`` is a failure.
+
+A change of several pairs may take effect on some of them. Whatever is not plainly done is settled by a list command
+afterwards, and told pair by pair. The second console is used when the first cannot be reached, never after a refusal;
+before a change is typed there, a look shows whether the first still carried it out. A pair's state at one box proves
+little, so ``model/boxes.py`` takes what both boxes said (or that one did not answer).
 """
 
 from __future__ import annotations
 
-import enum
-import os
-import re
-import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
+from holdfast.replication.drivers import dscli_process
+from holdfast.replication.drivers.dscli_answer import (
+    COLUMNS,
+    REMEDIES,
+    ExitKind,
+    Output,
+    answers,
+    insist_on_list,
+    parse,
+    query,
+)
+from holdfast.replication.drivers.dscli_process import NotStarted, Said, Turn
 
-DELIMITER = "|"
-PROMPT = "dscli>"
-_MESSAGE = re.compile(r"^(CMU[A-Z]\d{5})([IWE])\s+(\S+?):\s*(.*)$")
-_PAIR = re.compile(r"\b([0-9A-F]{4}:[0-9A-F]{4})\b")
 _VERBS = frozenset({"failover", "failback", "pause", "resume", "mkflash", "resyncflash", "rmflash"})
+_NOTHING_DONE = frozenset({"dscli-missing", "dscli-login-prompt"})
+_BEGUN = frozenset({ExitKind.SERVER, ExitKind.APPLICATION, ExitKind.CONNECTION, ExitKind.UNKNOWN, ExitKind.DONE})
+"""How a command may end that may have taken effect; after a syntax error or a failed log-in nothing has."""
 
-
-class ExitKind(enum.Enum):
-    """What dscli's exit code says (0, 2 to 6 are documented)."""
-
-    DONE = 0
-    SYNTAX = 2
-    CONNECTION = 3
-    SERVER = 4
-    LOGIN = 5
-    APPLICATION = 6
-    UNKNOWN = -1
-
-    @classmethod
-    def of(cls, code: int) -> ExitKind:
-        """Return the kind of an exit code."""
-        return next((kind for kind in cls if kind.value == code), cls.UNKNOWN)
+Rows = Mapping[str, Mapping[str, str]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """How dscli is called: the program, its environment's additions, consoles and credentials."""
+    """How dscli is called: the program, its environment's additions, consoles and credentials, or a profile that has
+    them. ``timeout_s`` bounds one run; ``turn_s`` how long another command for the same array is waited for."""
 
     program: Sequence[str]
     hmc1: str
@@ -51,6 +54,20 @@ class Console:
     hmc2: str = ""
     environment: Mapping[str, str] | None = None
     timeout_s: float = 60.0
+    turn_s: float = dscli_process.LOCK_WAIT_S
+    profile: str = ""
+
+    @property
+    def exchanged(self) -> Console:
+        """The same with the second console first."""
+        return replace(self, hmc1=self.hmc2, hmc2=self.hmc1) if self.hmc2 else self
+
+    def argv(self, words: Sequence[str] = ()) -> list[str]:
+        """Return a whole command line; it holds no secret."""
+        named = {"-cfg": self.profile, "-hmc1": self.hmc1, "-hmc2": self.hmc2, "-user": self.user}
+        named["-pwfile"] = self.pwfile
+        given = [word for option, value in named.items() if value for word in (option, value)]
+        return [*self.program, *given, *words]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +82,38 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message line: id, severity I, W or E, the verb, the pair or volume it names, and its text."""
+class Call:
+    """One run of dscli that a step asks for: its words after the credentials, and at which console."""
 
-    id: str
-    severity: str
-    verb: str
-    object: str
-    text: str
+    words: tuple[str, ...]
+    changes: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What dscli said: messages, table rows by column name, and how it ended."""
+class Changed:
+    """What became of a change, pair by pair: ``refused`` and ``unknown`` say why."""
 
-    messages: tuple[Message, ...]
-    rows: tuple[dict[str, str], ...]
-    ended: ExitKind
+    done: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
     @property
-    def failures(self) -> tuple[Message, ...]:
-        """The messages that report failure."""
-        return tuple(message for message in self.messages if message.severity == "E")
+    def complete(self) -> bool:
+        """Whether it took effect on every pair."""
+        return not self.refused and not self.unknown
 
 
-class PairView(enum.Enum):
-    """What both boxes together say of a pair, from the local box's side."""
+class NotDone(Refused):
+    """A change did not take effect on every pair; ``changed`` says on which it did."""
 
-    SOURCE_IN_SYNC = "local is source, in full duplex"
-    SOURCE_ALONE = "local is source, suspended"
-    COPYING = "a copy is under way"
-    TARGET_IN_SYNC = "local is target and displays full duplex"
-    TARGET_BEHIND = "local is target and known to be behind"
-    ABSENT = "there is no pair"
+    def __init__(self, refusal: Refusal, changed: Changed) -> None:
+        super().__init__(refusal)
+        self.changed = changed
+
+
+# --- what is typed ---------------------------------------------------------------------------------------------------
 
 
 def commands(request: Request, facts: Mapping[str, str]) -> tuple[str, ...]:
@@ -117,118 +133,247 @@ def commands(request: Request, facts: Mapping[str, str]) -> tuple[str, ...]:
     return (*words, *request.options, *pairs) if pairs else ()
 
 
-def query(command: str, dev: str, objects: Sequence[str] = (), long: bool = True) -> tuple[str, ...]:
-    """Return the words of a list command in the format that :func:`parse` reads."""
-    style = ("-fmt", "delim", "-delim", DELIMITER, "-bnr", "off", "-hdr", "on")
-    return (command, "-dev", dev, *style, *(("-l",) if long else ()), *objects)
+def read(words: Sequence[str], said: Said) -> Output:
+    """Read the answer to one command. Raises ``Refused`` for what is no answer."""
+    return parse(said.stdout, said.stderr, said.code, columns=COLUMNS.get((words[0], "-l" in words), ()))
 
 
-def parse(stdout: str, stderr: str, code: int, delimiter: str = DELIMITER) -> Output:
-    """Read what dscli printed. Rows shorter than their header are an error."""
-    messages, rows = [], []
-    lines = [line.strip() for line in stdout.replace(PROMPT, "").splitlines()]
-    header: list[str] = []
-    for index, line in enumerate(lines):
-        found = _MESSAGE.match(line)
-        if found:
-            named = _PAIR.search(found[4])
-            messages.append(Message(found[1] + found[2], found[2], found[3], named[1] if named else "", found[4]))
-        elif index + 1 < len(lines) and set(lines[index + 1]) == {"="}:
-            header = line.split(delimiter)
-        elif header and delimiter in line:
-            cells = line.split(delimiter)
-            if len(cells) < len(header):
-                raise HoldfastError(f"dscli printed a row with {len(cells)} of {len(header)} fields: {line!r}")
-            rows.append(dict(zip(header, cells, strict=False)))
-    for line in stderr.splitlines():
-        found = _MESSAGE.match(line)
-        named = _PAIR.search(line)
-        name = named[1] if named else ""
-        messages.append(
-            Message(found[1] + found[2], found[2], found[3], name, found[4])
-            if found
-            else Message("", "E", "", name, line)
-        )
-    return Output(tuple(messages), tuple(rows), ExitKind.of(code))
+# --- steps -----------------------------------------------------------------------------------------------------------
 
 
-def classify(local: str | None, remote: str | None) -> PairView:
-    """Say what a pair is, from its state at the local box and, where it answered, at the remote box.
+def listing(words: Sequence[str], dev: str, second: bool) -> Generator[Call, Output, Output]:
+    """The steps of a list command; ``second``: there is a second console. Raises ``Unavailable`` when no console can be
+    reached, ``Refused`` for a refusal or an answer that is none."""
+    output = yield Call(tuple(words))
+    if output.ended is ExitKind.CONNECTION and second:
+        output = yield Call(tuple(words), second=True)
+    if output.ended is ExitKind.CONNECTION:
+        raise Unavailable(f"the console of {dev} does not answer: {output.said}", REMEDIES[ExitKind.CONNECTION])
+    if not output.clean:
+        raise Refused(Refusal(_code(output), f"{words[0]} at {dev}: {output.said}", REMEDIES[output.ended]))
+    return insist_on_list(output, words)
 
-    A local ``Target Full Duplex`` counts as in sync only as a display; whether it permits a takeover is the record's
-    to say. A remote source that says it is suspended overrides it.
+
+def changing(request: Request, facts: Mapping[str, str], second: bool) -> Generator[Call, Output, Changed]:
+    """The steps of a change, to be sent each output or thrown each error. Returns what became of every pair.
+
+    Raises what hindered it from being started at all.
     """
-    if local is None:
-        return PairView.ABSENT
-    if local.endswith("Copy Pending"):
-        return PairView.COPYING
-    if local == "Full Duplex":
-        return PairView.SOURCE_IN_SYNC
-    if local == "Suspended":
-        return PairView.SOURCE_ALONE
-    if local == "Target Full Duplex":
-        return PairView.TARGET_BEHIND if remote == "Suspended" else PairView.TARGET_IN_SYNC
-    return PairView.TARGET_BEHIND
+    words = commands(request, facts)
+    if not words:
+        return Changed(request.pairs)
+    pairs = tuple(word for word in words if word in request.pairs)
+    before: Rows = {}
+    if request.verb in ("mkflash", "resyncflash"):
+        before = yield from _look(request, pairs, second)
+    changed = yield from _attempt(request, words, pairs, before, second, at_second=False)
+    rest = tuple(changed.refused) if changed.code == _CONNECTION else ()
+    if rest and second:
+        again = commands(replace(request, pairs=rest), {})
+        later = yield from _attempt(request, again, rest, before, second, at_second=True)
+        changed = replace(later, done=tuple(pair for pair in pairs if pair in {*changed.done, *later.done}))
+    skipped = [pair for pair in request.pairs if pair not in pairs]
+    return replace(changed, done=(*skipped, *changed.done))
+
+
+_CONNECTION = "dscli-CONNECTION"
+
+
+def _attempt(
+    request: Request, words: tuple[str, ...], pairs: Sequence[str], before: Rows, second: bool, at_second: bool
+) -> Generator[Call, Output, Changed]:
+    """Type a change once, then find out on which pairs it took effect."""
+    code, said, output = "", "", None
+    try:
+        output = yield Call(words, changes=True, second=at_second)
+    except NotStarted:
+        raise
+    except Unavailable as error:
+        code, said = "dscli-late", error.message
+    except Refused as error:
+        if error.refusal.code in _NOTHING_DONE:
+            raise
+        code, said = error.refusal.code, error.message
+    if output is not None:
+        outcomes = {pair: output.outcome_of(pair) for pair in pairs}
+        if output.clean and all(outcomes.values()):
+            return Changed(tuple(pairs))
+        code, said = _code(output), output.said
+        if output.ended not in _BEGUN:
+            return Changed(refused=dict.fromkeys(pairs, said), code=code)
+        told = {pair: f"{one.id} {one.text}" for pair, one in outcomes.items() if one and one.severity == "E"}
+        if len(told) == len(pairs) and output.ended is ExitKind.SERVER:
+            return Changed(refused=told, code=code)
+    else:
+        told = {}
+    try:
+        rows = yield from _look(request, pairs, second)
+    except HoldfastError as error:
+        unknown = {pair: f"{told.get(pair, said)}; the look afterwards failed: {error.message}" for pair in pairs}
+        return Changed(unknown=unknown, code=code)
+    effects = {pair: _took_effect(request.verb, rows.get(pair), before.get(pair)) for pair in pairs}
+    done = tuple(pair for pair in pairs if effects[pair] and pair not in told)
+    refused = {pair: told.get(pair, said) for pair in pairs if effects[pair] is False or pair in told}
+    unknown = {pair: said for pair in pairs if effects[pair] is None and pair not in told}
+    return Changed(done, refused, unknown, code)
+
+
+def _look(request: Request, pairs: Sequence[str], second: bool) -> Generator[Call, Output, Rows]:
+    command = "lsflash" if request.verb.endswith("flash") else "lspprc"
+    objects = [pair.partition(":")[0] for pair in pairs]
+    output = yield from listing(query(command, request.dev, objects), request.dev, second)
+    return {row["ID"]: row for row in output.rows}
+
+
+def _took_effect(verb: str, row: Mapping[str, str] | None, before: Mapping[str, str] | None) -> bool | None:
+    """Whether a pair is as the change would leave it; None where its row cannot tell."""
+    state = row.get("State", "") if row else ""
+    match verb:
+        case "failover":
+            return state == "Suspended"
+        case "pause":
+            return state.endswith("Suspended")
+        case "failback" | "resume":
+            return state in ("Copy Pending", "Full Duplex")
+        case "rmflash":
+            return row is None
+    if row is None or (before is None and verb == "resyncflash"):
+        return False
+    return True if before is None or row.get("DateSynced") != before.get("DateSynced") else None
+
+
+def _code(output: Output) -> str:
+    if output.ended is ExitKind.CONNECTION:
+        return _CONNECTION
+    ids = [failure.id for failure in output.failures if failure.id]
+    return f"dscli-{ids[0] if ids else output.ended.name}"
+
+
+def insist(request: Request, changed: Changed) -> Changed:
+    """Return a complete change. Raises :class:`NotDone` with what became of each pair, ``Unavailable`` when nobody can
+    say whether anything took effect."""
+    if changed.complete:
+        return changed
+    reasons = list(dict.fromkeys((*changed.refused.values(), *changed.unknown.values())))
+    text = f"{request.verb} at {request.dev}: {'; '.join(reasons)}"
+    if changed.done:
+        text += f"; it took effect on {' '.join(changed.done)}, not on {' '.join(changed.refused) or 'the others'}"
+    if changed.unknown:
+        text += f"; whether it took effect on {' '.join(changed.unknown)} is not known"
+    if (changed.unknown and not changed.done and not changed.refused) or changed.code == _CONNECTION:
+        raise Unavailable(text, REMEDIES[ExitKind.CONNECTION])
+    raise NotDone(Refusal(changed.code, text, REMEDIES[ExitKind.SERVER]), changed)
 
 
 class Ds8000:
-    """Runs dscli against one box."""
+    """Runs dscli against one box: single commands, scripts, lines on standard input. One command at a time for a box,
+    among all processes of this user."""
 
     def __init__(self, console: Console, dev: str) -> None:
         self._console, self.dev = console, dev
 
     def argv(self, words: Sequence[str]) -> list[str]:
         """Return the whole command line; it holds no secret."""
-        console = self._console
-        second = ["-hmc2", console.hmc2] if console.hmc2 else []
-        return [
-            *console.program,
-            "-hmc1",
-            console.hmc1,
-            *second,
-            "-user",
-            console.user,
-            "-pwfile",
-            console.pwfile,
-            *words,
-        ]
+        return self._console.argv(words)
 
     def run(self, words: Sequence[str]) -> Output:
-        """Run one command. Raises ``Unavailable`` when the console does not answer."""
-        environment = {**os.environ, **(self._console.environment or {})}
-        try:
-            done = subprocess.run(
-                self.argv(words), capture_output=True, text=True, timeout=self._console.timeout_s, env=environment
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"dscli did not end within {self._console.timeout_s:.0f} s") from error
-        except OSError as error:
-            raise HoldfastError(f"dscli cannot be run: {error}", "check DSCliHome") from error
-        output = parse(done.stdout, done.stderr, done.returncode)
+        """Run one command as it stands. Raises ``Unavailable`` when no console answers or the program does not end,
+        ``Refused`` when it is missing, floods, asks for a log-in or cannot be read."""
+        with self._turn():
+            output = self._one(Call(tuple(words)))
+            if output.never_sent and self._console.hmc2:
+                output = self._one(Call(tuple(words), second=True))
         if output.ended is ExitKind.CONNECTION:
-            raise Unavailable(f"the console of {self.dev} does not answer: {_said(output)}")
+            raise Unavailable(f"the console of {self.dev} does not answer: {output.said}", REMEDIES[output.ended])
         return output
+
+    def run_lines(self, lines: Sequence[str]) -> tuple[Output, ...]:
+        """Run commands on dscli's standard input, in one log-in; return one output each. Raises as :meth:`run`, and
+        ``Refused`` if it answered fewer than were given.
+
+        Interactive mode has no exit codes; what went to standard error belongs to no command and counts for the last.
+        """
+        with self._turn():
+            said = self._said(self._console.argv(), "".join(f"{line}\n" for line in lines))
+        parts = answers(said.stdout)
+        if said.code or len(parts) < len(lines):
+            output = parse(said.stdout, said.stderr, said.code)
+            if output.ended is ExitKind.CONNECTION:
+                raise Unavailable(f"the console of {self.dev} does not answer: {output.said}", REMEDIES[output.ended])
+            text = f"dscli answered {len(parts)} of {len(lines)} commands: {output.said}"
+            raise Refused(Refusal(_code(output), text, REMEDIES[output.ended]))
+        last = len(lines) - 1
+        return tuple(
+            parse(part, said.stderr if number == last else "", 0, _delimiter(lines), _columns(lines[number]))
+            for number, part in enumerate(parts[: len(lines)])
+        )
+
+    def run_script(self, lines: Sequence[str]) -> Output:
+        """Run commands as a script, in one log-in; the exit code is known only of the whole. Raises as :meth:`run`."""
+        with tempfile.NamedTemporaryFile("w", prefix="dscli-", suffix=".script") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+            file.flush()
+            return self.run(("-script", file.name))
 
     def states(self, objects: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the rows of ``lspprc -l`` by pair."""
-        return {row["ID"]: row for row in self._checked(query("lspprc", self.dev, objects)).rows}
+        return self._rows(query("lspprc", self.dev, objects))
 
     def flashes(self, objects: Sequence[str] = ()) -> dict[str, dict[str, str]]:
         """Return the rows of ``lsflash -l`` by pair."""
-        return {row["ID"]: row for row in self._checked(query("lsflash", self.dev, objects)).rows}
+        return self._rows(query("lsflash", self.dev, objects))
 
-    def change(self, request: Request, facts: Mapping[str, str] | None = None) -> Output:
-        """Carry out a change. Raises ``Refused`` with the box's own words when any pair failed."""
-        words = commands(request, facts or {})
-        return self._checked(words) if words else Output((), (), ExitKind.DONE)
+    def change(self, request: Request, facts: Mapping[str, str] | None = None) -> Changed:
+        """Carry out a change on all its pairs. Raises :class:`NotDone` with the box's own words and what became of
+        each pair, ``Unavailable`` when nobody can say or nothing was started."""
+        second = bool(self._console.hmc2)
+        return insist(request, self._drive(lambda: changing(request, facts or {}, second)))
 
-    def _checked(self, words: Sequence[str]) -> Output:
-        output = self.run(words)
-        if output.failures or output.ended is not ExitKind.DONE:
-            code = output.failures[0].id if output.failures else output.ended.name
-            raise Refused(Refusal(f"dscli-{code}", f"{words[0]} at {self.dev}: {_said(output)}", "see the array's log"))
-        return output
+    def _rows(self, words: Sequence[str]) -> dict[str, dict[str, str]]:
+        output = self._drive(lambda: listing(words, self.dev, bool(self._console.hmc2)))
+        return {row["ID"]: row for row in output.rows}
+
+    def _drive(self, steps: Callable[[], Generator[Call, Output, Result]]) -> Result:
+        with self._turn():
+            return drive(steps(), self._one)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        dscli_process.insist_on_secret(self._console.pwfile)
+        with Turn(self.dev, self._console.hmc1).held(self._console.turn_s):
+            yield
+
+    def _one(self, call: Call) -> Output:
+        console = self._console.exchanged if call.second else self._console
+        return read(call.words, self._said(console.argv(call.words)))
+
+    def _said(self, argv: Sequence[str], given: str = "") -> Said:
+        console = self._console
+        return dscli_process.run(argv, console.timeout_s, given, console.environment)
 
 
-def _said(output: Output) -> str:
-    return "; ".join(f"{message.id} {message.text}".strip() for message in output.failures) or output.ended.name.lower()
+def drive(steps: Generator[Call, Output, Result], run: Callable[[Call], Output]) -> Result:
+    """Take the steps, each with one run."""
+    try:
+        call = next(steps)
+        while True:
+            try:
+                output = run(call)
+            except HoldfastError as error:
+                call = steps.throw(error)
+            else:
+                call = steps.send(output)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+
+
+def _columns(line: str) -> Sequence[str]:
+    words = line.split()
+    return COLUMNS.get((words[0], "-l" in words), ()) if words else ()
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The delimiter that the lines ask for, or the one that dscli uses by itself."""
+    words = " ".join(lines).split()
+    return words[words.index("-delim") + 1].strip("'\"") if "-delim" in words[:-1] else ","

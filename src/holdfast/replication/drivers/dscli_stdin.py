@@ -6,46 +6,26 @@ failure, as is any message of severity E.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from holdfast.kernel.errors import HoldfastError, Unavailable
-from holdfast.replication.drivers.ds8000 import PROMPT, ExitKind, parse
+from holdfast.kernel.errors import Refused
+from holdfast.replication.drivers.dscli_answer import COLUMNS, PROMPT, ExitKind, insist_on_list, parse, unreadable
+from holdfast.replication.drivers.dscli_process import Said, Turn, run
 from holdfast.replication.model.syncset import FlashFact, SyncSet
 from holdfast.replication.model.zones import epoch_of
 
 DELIMITER = ","
-_OUTPUT_CHARACTERS = 4 * 1024 * 1024
 _QUOTED_CHARACTERS = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What one run printed, without the prompts."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything went wrong."""
-        return bool(self.trouble)
-
-    @property
-    def trouble(self) -> str:
-        """What went wrong, for people; empty if nothing did."""
-        output = parse(self.stdout, self.stderr, self.code, DELIMITER)
-        texts = [f"{one.id} {one.verb}: {one.text}" if one.id else one.text for one in output.failures]
-        if not texts and output.ended is not ExitKind.DONE:
-            texts = [f"exit code {self.code}"]
-        return "; ".join(texts)[:_QUOTED_CHARACTERS]
+def trouble_of(said: Said) -> str:
+    """Return what went wrong in a run, for people; empty if nothing did."""
+    output = parse(said.stdout, said.stderr, said.code, DELIMITER)
+    texts = [f"{one.id} {one.verb}: {one.text}" if one.id else one.text for one in output.failures]
+    if not texts and output.ended is not ExitKind.DONE:
+        texts = [f"exit code {said.code}"]
+    return "; ".join(texts)[:_QUOTED_CHARACTERS]
 
 
 def flash_query(wanted: SyncSet) -> str:
@@ -79,14 +59,15 @@ def _command(verb: str, wanted: SyncSet, words: Sequence[str]) -> str:
 
 
 def flash_facts(stdout: str, own_zones: Mapping[str, int]) -> dict[str, FlashFact]:
-    """Return the pairs in the answer to :func:`flash_query`. Raises ``HoldfastError`` for an answer that is none."""
-    output = parse(stdout, "", 0, DELIMITER)
-    if not output.rows and not output.messages:
-        quoted = stdout.strip()[:_QUOTED_CHARACTERS]
-        raise HoldfastError(f"lsflash printed no table: {quoted!r}", "run it by hand and see what it says")
+    """Return the pairs in the answer to :func:`flash_query`. Raises ``Refused`` for an answer that is none."""
+    output = parse(stdout, "", 0, DELIMITER, COLUMNS["lsflash", True])
+    try:
+        output = insist_on_list(output, ["lsflash"])
+    except Refused as error:
+        raise unreadable(f"{error.message}: {stdout.strip()[:_QUOTED_CHARACTERS]!r}") from error
     facts = {}
     for row in output.rows:
-        pair = ":".join(part.rsplit("/", 1)[-1] for part in row.get("ID", "").split(":"))
+        pair = row["ID"]
         facts[pair] = FlashFact(
             pair,
             row.get("Recording") == "Enabled",
@@ -106,26 +87,15 @@ def own_zones() -> dict[str, int]:
     return zones
 
 
-def run_lines(argv: Sequence[str], lines: str, limit_s: float) -> Said:
-    """Run dscli with ``lines`` on its standard input. Raises ``Unavailable`` when it does not end in ``limit_s``
-    seconds (it and all it started are killed), ``HoldfastError`` when it cannot be run."""
-    program = Path(argv[0])
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
-        )
-    except OSError as error:
-        remedy = "install dscli there; for the software array: holdfast dialect install --into " + str(program.parent)
-        raise HoldfastError(f"{program} cannot be run: {error.strerror}", remedy) from error
-    try:
-        stdout, stderr = process.communicate(lines + "\n", limit_s)
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"dscli did not end within {limit_s:.0f} s", "see whether the console answers") from error
-    finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    stdout = stdout[:_OUTPUT_CHARACTERS].replace(PROMPT, "")
-    return Said(stdout, stderr, process.returncode)
+def run_lines(argv: Sequence[str], lines: str, limit_s: float, array: str) -> Said:
+    """Run dscli with ``lines`` on its standard input, when it is this process's turn to talk to ``array``.
+
+    Raises ``Unavailable`` when it does not end in ``limit_s`` seconds (it and all it started are killed) or the turn
+    does not come, ``Refused`` when it is missing, floods or asks for a log-in.
+    """
+    words = list(argv)
+    console = words[words.index("-hmc1") + 1] if "-hmc1" in words[:-1] else ""
+    with Turn(array, console).held(limit_s):
+        said = run(words, limit_s, lines + "\n")
+    parse(said.stdout, said.stderr, said.code, DELIMITER)  # refuses what is no answer
+    return Said(said.stdout.replace(PROMPT, ""), said.stderr, said.code)
