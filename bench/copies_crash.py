@@ -104,12 +104,7 @@ def write(engine: Engine, offset: int, data: bytes) -> None:
     if not engine.has_room(SOURCE, region):
         flush(engine)
         engine.make_room(SOURCE)
-    if not engine.ready(SOURCE, region):
-        engine.prepare(SOURCE, region)
-    log = engine.machine.logs[SOURCE]
-    log.begin(region)
-    engine.apply(SOURCE, offset, data, len(data), mirrored=False)
-    log.end(region)
+    engine.write(SOURCE, offset, data, len(data))
 
 
 def flush(engine: Engine) -> None:
@@ -118,7 +113,7 @@ def flush(engine: Engine) -> None:
     epoch = log.flush_begins()
     engine.sync(SOURCE)
     engine.media.sync_bits()
-    engine.flushed(SOURCE, epoch)
+    log.flush_ended(epoch)
     engine.cool(SOURCE)
 
 

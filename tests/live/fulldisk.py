@@ -31,15 +31,7 @@ def fill_up(path: Path) -> None:
 
 def write(engine: Engine, volume: str, place: int, byte: int) -> None:
     """Write one MiB as a host does."""
-    if engine.machine.plain(volume):
-        engine.put(volume, place * MIB, bytes([byte]) * MIB, MIB)
-        return
-    if not engine.ready(volume, place):
-        engine.prepare(volume, place)
-    log = engine.machine.logs[volume]
-    log.begin(place)
-    engine.apply(volume, place * MIB, bytes([byte]) * MIB, MIB, mirrored=False)
-    log.end(place)
+    engine.write(volume, place * MIB, bytes([byte]) * MIB, MIB)
 
 
 def main(directory: Path) -> None:

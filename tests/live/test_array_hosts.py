@@ -274,3 +274,13 @@ def test_a_host_that_asks_and_does_not_listen_fills_no_memory_and_gets_all_in_th
             answers.read(length)
         sender.join(10)
         assert handles == list(range(count))
+
+
+def test_a_host_that_hangs_up_without_a_word_is_gone(lab: Lab) -> None:
+    lab.a.create("1260")
+    host, _, port = lab.a.nbd.rpartition(":")
+    name = b"hosta.1/1260"
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(struct.pack(">I", 3) + nbd.encode_option(nbd.Option.EXPORT_NAME, name))
+        until(lambda: lab.a.client.run("connections").rows == [{"export": name.decode()}], what="open")
+    until(lambda: lab.a.client.run("connections").rows == [], what="closed")

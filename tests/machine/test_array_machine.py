@@ -192,19 +192,7 @@ class ArrayMachine(RuleBasedStateMachine):
             offset = stop
 
     def put(self, name: str, offset: int, fill: int, length: int) -> None:
-        data = None if fill == 0 else bytes([fill]) * length
-        if self.engine.machine.plain(name):
-            self.engine.put(name, offset, data, length)
-            return
-        region = offset // REGION_BYTES
-        if not self.engine.ready(name, region):
-            self.engine.prepare(name, region)
-        log = self.engine.machine.logs[name]
-        log.begin(region)
-        try:
-            self.engine.apply(name, offset, data, length, mirrored=False)
-        finally:
-            log.end(region)
+        self.engine.write(name, offset, None if fill == 0 else bytes([fill]) * length, length)
 
     def note(self, name: str, offset: int, fill: int, stop: int) -> None:
         self.model[name][offset:stop] = bytes([fill]) * (stop - offset)
@@ -391,7 +379,7 @@ class ArrayMachine(RuleBasedStateMachine):
         epoch = log.flush_begins()
         self.engine.sync(name)
         self.engine.media.sync_bits()
-        self.engine.flushed(name, epoch)
+        log.flush_ended(epoch)
         self.engine.cool(name)
         assert not log.hot
 

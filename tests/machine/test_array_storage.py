@@ -10,7 +10,6 @@ import pytest
 
 from holdfast.kernel.errors import Refused
 from holdfast.replication.array import commands, flashcopy, storage
-from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.array.machine import Change, HostRefused
 from holdfast.replication.model.flash import FlashOptions
 from holdfast.replication.model.identity import Endpoint
@@ -44,16 +43,8 @@ def volumes(engine: Engine, *names: str, size_bytes: int = 4 * MIB, pool: str = 
 
 
 def write(engine: Engine, volume: str, offset: int, data: bytes) -> None:
-    region = offset // REGION_BYTES
     engine.machine.route(volume, [offset // 65536])
-    if not engine.ready(volume, region):
-        engine.prepare(volume, region)
-    log = engine.machine.logs[volume]
-    log.begin(region)
-    try:
-        engine.apply(volume, offset, data, len(data), mirrored=False)
-    finally:
-        log.end(region)
+    engine.write(volume, offset, data, len(data))
 
 
 def refused(code: str, make: object) -> Refused:

@@ -51,7 +51,7 @@ def _acknowledge_early() -> None:
     from holdfast.replication.service.hostio import HostIO
 
     under_way: set[asyncio.Task[None]] = set()
-    original = HostIO._apply_mirrored
+    original: Any = HostIO._forward
 
     class Early:
         """A link that answers before it sends."""
@@ -74,10 +74,11 @@ def _acknowledge_early() -> None:
             except Unavailable:
                 return
 
-    def apply(self: HostIO, volume: str, offset: int, data: Any, length: int, link: Any) -> Any:
-        return original(self, volume, offset, data, length, Early(link))  # type: ignore[arg-type]
+    def forward(self: HostIO, *what: Any) -> Any:
+        *written, link, landed = what
+        return original(self, *written, Early(link), landed)
 
-    HostIO._apply_mirrored = apply  # type: ignore[method-assign]
+    HostIO._forward = forward  # type: ignore[method-assign, assignment]
 
 
 def _drop_a_bit() -> None:

@@ -4,18 +4,28 @@ Before the first write to a region the shell records the region as *hot* on disk
 region counts as changed in every bitmap of the volume, so no change is lost although bits are not synced one by one.
 
 A hot region is *dirty* from its first write until a flush that began after its last write has ended on all copies.
-Only clean regions leave the log, and a lost mirror link marks dirty regions only. Invariant: a region with a write in
-flight is hot and dirty.
+Only clean regions leave the log. Invariant: a region with a write in flight is hot and dirty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from holdfast.kernel.sizes import MIB, TRACK_BYTES
 
 REGION_BYTES = MIB
 REGION_TRACKS = REGION_BYTES // TRACK_BYTES
+BUSY_ROUNDS = 10
+"""How many times a volume that is written all the time is left alone before it is flushed nevertheless."""
+
+
+def parts_of(offset: int, length: int) -> Iterator[tuple[int, int]]:
+    """Yield where the parts of a range begin and end that lie in one region each."""
+    end = offset + length
+    while offset < end:
+        stop = min(end, (offset // REGION_BYTES + 1) * REGION_BYTES)
+        yield offset, stop
+        offset = stop
 
 
 def region_tracks(regions: Iterable[int], tracks: int) -> list[int]:
@@ -35,16 +45,12 @@ class ActivityLog:
         self._hot: dict[int, int] = {}
         self._flying: dict[int, int] = {}
         self._epoch = 1
+        self._writes = self._seen = self._rounds = 0
 
     @property
     def hot(self) -> tuple[int, ...]:
         """Every region in the log, least recently used first."""
         return tuple(self._hot)
-
-    @property
-    def dirty(self) -> tuple[int, ...]:
-        """Regions that may differ between copies or between memory and disk."""
-        return tuple(region for region, epoch in self._hot.items() if epoch)
 
     def is_hot(self, region: int) -> bool:
         """True when the region stands in the log."""
@@ -67,6 +73,7 @@ class ActivityLog:
         self._hot.pop(region)
         self._hot[region] = self._epoch
         self._flying[region] = self._flying.get(region, 0) + 1
+        self._writes += 1
 
     def end(self, region: int) -> None:
         """A write that began has ended, well or not."""
@@ -78,16 +85,24 @@ class ActivityLog:
         if region in self._hot:
             self._hot[region] = self._epoch
 
+    def rests(self) -> bool:
+        """Asked now and then: True when nothing was written since the last time, or for long enough something was."""
+        self._rounds = self._rounds + 1 if self._writes != self._seen else BUSY_ROUNDS
+        self._seen = self._writes
+        if self._rounds < BUSY_ROUNDS:
+            return False
+        self._rounds = 0
+        return True
+
     def flush_begins(self) -> int:
         """Start an epoch; pass the value to :meth:`flush_ended` once every copy has flushed."""
         self._epoch += 1
         return self._epoch
 
-    def flush_ended(self, epoch: int) -> list[int]:
-        """Regions whose last write ended before that epoch are clean now; return those that were not."""
+    def flush_ended(self, epoch: int) -> None:
+        """Regions whose last write ended before that epoch are clean now."""
         cleaned = [region for region, last in self._hot.items() if last and last < epoch and region not in self._flying]
         self._hot.update(dict.fromkeys(cleaned, 0))
-        return cleaned
 
     def evict(self, keep: int) -> bool:
         """Drop clean regions, oldest first, until ``keep`` are left; True when one was dropped."""

@@ -279,19 +279,18 @@ class Machine:
         return names
 
     def mark_regions(self, volume: str, regions: Iterable[int]) -> None:
-        """Count every track of ``regions`` as changed, wherever the volume's changes are recorded."""
+        """A power failure may have taken the last writes to ``regions``: count every track there as changed, wherever
+        the volume's changes are recorded, and at a mirror target as what it may lack."""
         tracks = region_tracks(regions, self.image.volumes[volume].tracks)
         for name in self._recorders(volume, mirrored=False):
             self.bits[name].set_all(tracks)
+        pair = self.image.pairs.get(volume)
+        if pair is not None and pair.standing.role is Role.TARGET:
+            self.bits[pair.bits].set_all(tracks)
 
     def mark_doubts(self, volume: str, tracks: Iterable[int]) -> None:
-        """Count tracks that were mirrored, not recorded, as changed in the volume's pair, if it is a source's."""
+        """Count tracks whose mirrored writes may be at one end only as changed in the volume's pair, if it is a
+        source's."""
         pair = self.image.pairs.get(volume)
         if pair is not None and pair.standing.role is Role.SOURCE:
             self.bits[pair.bits].set_all(tracks)
-
-    def mark_dirty(self, volume: str) -> None:
-        """The mirror link of the volume is lost: what was not proven to be at both ends counts as changed."""
-        pair = self.image.pairs[volume]
-        tracks = region_tracks(self.logs[volume].dirty, self.image.volumes[volume].tracks)
-        self.bits[pair.bits].set_all(tracks)

@@ -82,6 +82,7 @@ _TARGET_PAUSED = Standing(_T, _SU, Reason.UPDATE_TARGET)
 TRANSITIONS: dict[tuple[Role, Phase, PairEvent], Standing] = {
     (_S, _CP, PairEvent.SYNCED): Standing(_S, _FD),
     (_T, _CP, PairEvent.SYNCED): Standing(_T, _FD),
+    (_T, _FD, PairEvent.SYNCED): Standing(_T, _FD),
     (_S, _CP, PairEvent.PAUSE): _PAUSED,
     (_S, _FD, PairEvent.PAUSE): _PAUSED,
     (_S, _SU, PairEvent.PAUSE): _PAUSED,

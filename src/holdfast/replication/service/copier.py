@@ -14,6 +14,7 @@ import structlog
 from holdfast.kernel.errors import Refusal, Refused, Unavailable
 from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import commands
+from holdfast.replication.array.activity import REGION_TRACKS
 from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.identity import Endpoint
 from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
@@ -29,6 +30,7 @@ _LOG = structlog.get_logger("holdfast.replication.copier")
 _RETRY_S = 0.5
 _CATCH_UP_WINDOW = 64
 _BREATH_TRACKS = 32
+_AHEAD_REGIONS = 256
 
 
 class Copier:
@@ -62,8 +64,10 @@ class Copier:
         pair, sent = engine.image.pairs[volume], machine.sent[volume]
         link = self._mirror.link(pair.remote.image)
         replies: list[asyncio.Future[frames.Reply]] = []
-        track = self._bits(volume).next_set(0)
+        track, announced = self._bits(volume).next_set(0), -1
         while track is not None:
+            if track > announced:
+                announced = self._announce(link, pair, track)
             if len(replies) % _BREATH_TRACKS == 0:
                 await asyncio.sleep(0)  # what is sent must go out, and its answers come in, while there is more to send
             await link.room()
@@ -90,6 +94,17 @@ class Copier:
         sent -= done
         engine.media.write_all_bits(engine.image.pairs[volume].bits, bits)
         return True
+
+    def _announce(self, link: OutLink, pair: Pair, track: int) -> int:
+        """Tell the target which tracks come next, from ``track`` on, one of each region; return the last of them."""
+        bits, last = self._bits(pair.local), track
+        tracks = [track]
+        while len(tracks) < _AHEAD_REGIONS and (following := bits.next_set(last + 1)) is not None:
+            if following // REGION_TRACKS != last // REGION_TRACKS:
+                tracks.append(following)
+            last = following
+        link.say(frames.Ahead(pair.remote.volume, pair.local, tracks))
+        return last
 
     def _bits(self, volume: str) -> Bitmap:
         """Return the pair's bitmap as it is now: a FlashCopy onto the source puts another in its place."""
@@ -142,6 +157,8 @@ class Copier:
         engine = self._mirror.engine
         bits = engine.machine.bits[pair.bits]
         tracks = list(bits)
+        if tracks:
+            self._announce(link, pair, tracks[0])
         for start in range(0, len(tracks), _CATCH_UP_WINDOW):
             batch = [self._send(link, pair, track) for track in tracks[start : start + _CATCH_UP_WINDOW]]
             for reply in batch:

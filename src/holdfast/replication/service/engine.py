@@ -1,29 +1,33 @@
 """The array without its network: the pure machine over its files.
 
 Every method runs to its end without yielding, so between two awaits of the layers above the array is always whole.
-Commands are committed to disk before they take effect in memory. The write path above is: ``route`` (machine),
-``ready`` or ``prepare`` (activity log and copy-on-write), ``apply``; all three in one go, so that no command can come
-between them.
+Commands are committed to disk before they take effect in memory. The write path above is: ``route`` (machine), then
+``write``, which makes the region ready (activity log and copy-on-write) and applies; both in one go, so that no command
+can come between them.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import flashcopy, storage
 from holdfast.replication.array.activity import REGION_BYTES
+from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.array.machine import Change, Machine, tracks_of
-from holdfast.replication.model.pairs import Role
 from holdfast.replication.model.volumes import DEFAULT_FEATURES, ArrayImage, Features
+from holdfast.replication.service import frames
 from holdfast.replication.service.doubts import LIMIT_TRACKS
 from holdfast.replication.service.media import Media
 
 _COPY_BATCH = 64
 AHEAD_REGIONS = 16
 """How many regions of a stream of writes go into the log at once."""
+
+
+Bytes = bytes | memoryview
 
 
 class TargetFailed(OSError):
@@ -68,8 +72,6 @@ class Engine:
 
     def read(self, volume: str, offset: int, length: int) -> bytes:
         """Return the volume's bytes as its host sees them."""
-        if self.machine.plain(volume):
-            return self.media.read(volume, offset, length)
         pieces = self.machine.read_plan(volume, offset, length)
         if len(pieces) == 1:
             return self.media.read(pieces[0].volume, offset, length)
@@ -96,39 +98,53 @@ class Engine:
                     found.append((size, hole))
         return found
 
-    def ready(self, volume: str, region: int) -> bool:
-        """True when a write to the region may be applied at once."""
-        return region in self.machine.prepared[volume] and self.machine.logs[volume].is_hot(region)
-
     def has_room(self, volume: str, region: int) -> bool:
-        """True when the region is in the activity log or can still be put there."""
+        """True when the region is in the activity log or can still be put there, and not too much is in doubt."""
         log = self.machine.logs[volume]
-        doubtful = self.media.doubts.count(volume) >= LIMIT_TRACKS
-        return (log.is_hot(region) or not log.full) and not doubtful
+        return (log.is_hot(region) or not log.full) and self.media.doubts.count(volume) < LIMIT_TRACKS
 
-    def warm(self, volume: str, regions: Iterable[int]) -> None:
-        """Put regions into the log that writes are about to need, all in one write of it, as far as there is room."""
-        log = self.machine.logs[volume]
-        cold = [region for region in dict.fromkeys(regions) if not log.is_hot(region)]
-        fresh = cold[: max(0, log.capacity - len(log))]
+    def warm(self, volume: str, writes: Iterable[tuple[int, int]]) -> None:
+        """Put the regions of writes (offset and length) that come together into the log, and those that a stream of
+        them will need next, in one write of it, as far as there is room."""
+        if volume not in self.image.volumes or self.machine.plain(volume):
+            return
+        log, last = self.machine.logs[volume], -(-self.image.volumes[volume].size_bytes // REGION_BYTES)
+        wanted: dict[int, None] = {}
+        for offset, length in writes:
+            for region in range(offset // REGION_BYTES, -(-(offset + length) // REGION_BYTES)):
+                if region < last and not log.is_hot(region):
+                    streams = log.is_hot(region - 1) or region - 1 in wanted
+                    wanted |= dict.fromkeys(range(region, min(region + AHEAD_REGIONS, last) if streams else region + 1))
+        fresh = [region for region in wanted if not log.is_hot(region)][: max(0, log.capacity - len(log))]
         if fresh:
             for region in fresh:
                 log.add(region)
             self.media.sync_bits()
             self.media.write_log(volume, log.hot)
 
-    def ahead(self, volume: str, region: int) -> range:
-        """Return the regions that a stream of writes which has come to ``region`` will need next; none if there is no
-        stream."""
-        log = self.machine.logs[volume]
-        last = -(-self.image.volumes[volume].size_bytes // REGION_BYTES)
-        return range(region + 1, min(region + AHEAD_REGIONS, last)) if log.is_hot(region - 1) else range(0)
+    def write(self, volume: str, offset: int, data: Bytes | None, length: int, *, mirrored: bool = False) -> None:
+        """Write within one region (``None`` means zeros): make the region ready, set the bits, write to
+        the volume's file. Raises ``OSError`` when there is no room on disk."""
+        if self.machine.plain(volume):
+            self.put(volume, offset, data, length)
+            return
+        log, region = self.machine.logs[volume], offset // REGION_BYTES
+        if not (region in self.machine.prepared[volume] and log.is_hot(region)):
+            self._prepare(volume, offset, length)
+        log.begin(region)
+        try:
+            for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
+                self.media.write_bits(name, self.machine.bits[name], (track,))
+            self.put(volume, offset, data, length)
+        finally:
+            log.end(region)
 
-    def prepare(self, volume: str, region: int) -> None:
+    def _prepare(self, volume: str, offset: int, length: int) -> None:
         """Make a region writable: copy what point-in-time copies still need from it, then record it as hot.
 
         A copy whose target is full fails, durably, before its source changes; a write to the target itself is refused.
         """
+        region = offset // REGION_BYTES
         for flash, tracks in self.machine.copy_work(volume, region):
             if self.image.flashes.get(flash.target) != flash:
                 continue
@@ -139,21 +155,28 @@ class Engine:
                     raise
                 reason = f"volume {flash.target} could not take a track: {error.strerror}"
                 self.commit(flashcopy.fail_flash(self.machine, flash.target, reason))
-        log = self.machine.logs[volume]
-        if not log.is_hot(region):
-            self.warm(volume, (region, *self.ahead(volume, region)))
+        self.warm(volume, [(offset, length)])
         self.machine.prepared[volume].add(region)
 
-    def apply(self, volume: str, offset: int, data: bytes | memoryview | None, length: int, *, mirrored: bool) -> None:
-        """Write to a ready region (``None`` means zeros) and set the bits that the write sets."""
-        assert self.ready(volume, offset // REGION_BYTES)
-        if mirrored and self.image.pairs[volume].standing.role is Role.SOURCE:
-            self.media.doubts.note(volume, tracks_of(offset, length))
-        for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
-            self.media.write_bits(name, self.machine.bits[name], (track,))
-        self.put(volume, offset, data, length)
+    # --- mirrored writes on their way --------------------------------------------------------------------------------
 
-    def put(self, volume: str, offset: int, data: bytes | memoryview | None, length: int) -> None:
+    def depart(self, volume: str, offset: int, length: int) -> Callable[[], None]:
+        """A write is about to be made here and at the target: until the function that is returned is called, its region
+        stays in the log and its tracks are in doubt. Raises ``OSError`` when the disk has no room for that."""
+        log, region, tracks = self.machine.logs[volume], offset // REGION_BYTES, tracks_of(offset, length)
+        if not log.is_hot(region):
+            self._prepare(volume, offset, length)
+        self.media.doubts.begin(volume, tracks)
+        log.begin(region)
+
+        def landed() -> None:
+            log.end(region)
+            if log is self.machine.logs.get(volume):
+                self.media.doubts.end(volume, tracks)
+
+        return landed
+
+    def put(self, volume: str, offset: int, data: Bytes | None, length: int) -> None:
         """Write to the volume's own file (``None`` means zeros). Raises ``OSError`` when its pool is full."""
         if data is None:
             self.media.zero(volume, offset, length)
@@ -175,10 +198,6 @@ class Engine:
             return
         if storage.pool_use(self.image, pool.id, self.allocated(pool.id)) + length > pool.limit_bytes:
             raise OSError(errno.ENOSPC, f"pool {pool.id} is full")
-
-    def flushed(self, volume: str, epoch: int) -> None:
-        """The flush that began with ``epoch`` has ended wherever the volume is."""
-        self.media.doubts.settle(volume, self.machine.logs[volume].flush_ended(epoch))
 
     def make_room(self, volume: str) -> None:
         """Let clean regions leave the log, half of it at once, so the cost is shared by many writes."""
@@ -208,10 +227,19 @@ class Engine:
         self.media.sync(volume)
 
     def lose_link(self, volume: str) -> None:
-        """The mirror link of a source is gone: count what is not proven to be at both ends as changed."""
-        self.machine.mark_dirty(volume)
+        """The mirror link of a source is gone: what was on its way counts as changed. What the target confirmed it has;
+        what it may lose by a power failure it tells itself."""
+        self.machine.mark_doubts(volume, self.media.doubts.tracks(volume))
         name = self.machine.image.pairs[volume].bits
         self.media.write_all_bits(name, self.machine.bits[name])
+
+    def merge(self, volume: str, changed: bytes | None) -> None:
+        """Count what the other end of the volume's pair changed or lost (as it travels; None: everything) as changed:
+        this end's data win. Raises ``LinkLost`` on nonsense."""
+        name = self.image.pairs[volume].bits
+        bits = self.machine.bits[name]
+        bits.merge(Bitmap.full(bits.size) if changed is None else frames.unpack_bits(bits.size, changed))
+        self.media.write_all_bits(name, bits)
 
     # --- FlashCopy background ----------------------------------------------------------------------------------------
 
@@ -266,14 +294,15 @@ class Engine:
     # --- whole volumes -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop: sync everything and close the files. What the logs still name counts as changed at the next start."""
+        """Stop: make everything durable and close the files. Then nothing but what was on its way is in doubt, so the
+        logs are empty whenever the array starts again."""
         for volume, log in self.machine.logs.items():
             self.media.sync(volume)
-            pair = self.image.pairs.get(volume)
-            if pair is not None and log.dirty and volume not in self.machine.attached:
-                self.machine.mark_dirty(volume)
-                self.media.write_all_bits(pair.bits, self.machine.bits[pair.bits])
-        self.media.sync_bits()
+            if volume in self.image.pairs and self.media.doubts.count(volume):
+                self.lose_link(volume)
+            self.media.sync_bits()
+            if log.hot:
+                self.media.write_log(volume, ())
         self.media.close()
 
 

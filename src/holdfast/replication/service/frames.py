@@ -56,6 +56,14 @@ class Write(Frame, frozen=True, tag="write"):
     fua: bool = False
 
 
+class Ahead(Frame, frozen=True, tag="ahead"):
+    """These tracks are about to be copied; the receiver can put them into its log in one go. No reply."""
+
+    volume: str
+    source: str
+    tracks: list[int]
+
+
 class Flush(Frame, frozen=True, tag="flush"):
     """Make every confirmed write of these volumes durable."""
 
@@ -104,11 +112,19 @@ class Begun(Frame, frozen=True, tag="begun"):
     changed: list[bytes | None]
 
 
-class Standings(Frame, frozen=True, tag="standings"):
-    """For each item: the receiver's role ("" for none, "paused" for a target that takes no writes) and record
-    generation."""
+class Standing(Frame, frozen=True):
+    """What the receiver is in a pair: its role ("" for none, "paused" for a target that takes no writes), the record's
+    generation, and as packed bitmap bytes the tracks that it may have lost (empty for none)."""
 
-    roles: list[tuple[str, int]]
+    role: str
+    generation: int
+    missing: bytes
+
+
+class Standings(Frame, frozen=True, tag="standings"):
+    """One for each item."""
+
+    items: list[Standing]
 
 
 class Reply(Frame, frozen=True, tag="reply"):
@@ -127,7 +143,7 @@ class Pong(Frame, frozen=True, tag="pong"):
     number: int
 
 
-Request = Hello | Ping | Write | Flush | Begin | Status | Event
+Request = Hello | Ping | Write | Ahead | Flush | Begin | Status | Event
 Answer = Reply | Pong
 _ENCODER = msgspec.msgpack.Encoder()
 REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
@@ -167,7 +183,7 @@ def pack(frame: Request | Answer) -> bytes:
 
 
 def pack_head(frame: Write, length: int) -> bytes:
-    """Return what travels before ``length`` bytes of data, for a write whose own ``data`` is empty."""
+    """Return what travels before the ``length`` bytes of a write."""
     body = _ENCODER.encode(frame)
     return _DATA_HEAD.pack(_DATA_FOLLOWS | (2 + len(body) + length), len(body)) + body
 

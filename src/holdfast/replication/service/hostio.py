@@ -1,9 +1,9 @@
 """Host reads and writes: the path from a request to its acknowledgement.
 
-A write is split at region borders. Each part waits out a long busy of its subsystem and is routed (refuse, hold, local,
-mirror), its region is made ready, it is applied here and sent to the target in one go, and it is acknowledged when the
-target has confirmed or when the store has committed that this array goes on alone. What is routed and what is applied
-can never be parted by a role change: nothing is awaited between them.
+A write is split at region borders. Each part is routed (refuse, wait, here alone, mirrored), applied here and sent to
+the target in one go, and it is acknowledged when the target has confirmed or when the store has committed that this
+array goes on alone. What is routed and what is applied can never be parted by a role change: nothing is awaited between
+them. What can begin at once begins at once (:meth:`HostIO.begin`); for the rest :meth:`HostIO.finish` waits.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from holdfast.replication.array.activity import REGION_BYTES, ActivityLog
+from holdfast.replication.array.activity import REGION_BYTES, parts_of
 from holdfast.replication.array.machine import HostRefused, Route, tracks_of
 from holdfast.replication.array.nbd import Export
 from holdfast.replication.model.pairs import Phase, Role
 from holdfast.replication.service import frames
-from holdfast.replication.service.doubts import LIMIT_TRACKS
-from holdfast.replication.service.engine import Engine
+from holdfast.replication.service.engine import Bytes, Engine
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
 from holdfast.replication.service.longbusy import LongBusy
@@ -28,22 +27,38 @@ from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.mirrorserver import flush_local
 
 COOL_EVERY_S = 1.0
-Bytes = bytes | memoryview
 
 
 class Blocked(enum.Enum):
-    """Why a write cannot be routed."""
+    """What a write has to wait for before it can begin."""
 
-    NOW = "it has to wait for something"
+    BUSY = "the writes of its subsystem are held"
+    UNSETTLED = "who is source must be settled"
+    FULL = "the activity log has no room, or too much is in doubt"
+    SLOW = "the link to the target has no room"
+
+
+Way = OutLink | Blocked | None
+"""The link that a write also takes, what it waits for, or None: it is this array's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What of a write has not begun, and why."""
+
+    blocked: Blocked
+    offset: int
+    data: bytes | None
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
     """A write under way: what brings the target's answer to each mirrored part (None: it is out of reach), and what has
-    not been begun (offset, data, length)."""
+    not begun."""
 
-    sent: list[asyncio.Future[frames.Reply] | None]
-    rest: tuple[int, bytes | None, int] | None = None
+    sent: tuple[asyncio.Future[frames.Reply] | None, ...] = ()
+    rest: Rest | None = None
 
     @property
     def done(self) -> bool:
@@ -56,215 +71,158 @@ class Begun:
         return self.sent[0] if len(self.sent) == 1 and self.rest is None else None
 
 
+_DONE = Begun()
+
+
 class HostIO:
     """What a connected host can do with a volume. Raises :class:`HostRefused`; ``OSError`` comes from the disk."""
 
     def __init__(self, engine: Engine, mirror: Mirror, busy: LongBusy) -> None:
         self._engine, self._mirror, self._busy = engine, mirror, busy
 
-    def may_read(self, export: Export) -> bool:
-        """Whether the host may read the volume: True, or :class:`HostRefused` is raised."""
+    def size_bytes(self, export: Export) -> int:
+        """Return how large the volume is now."""
+        return self._engine.machine.volume(export.volume).size_bytes
+
+    # --- reads -------------------------------------------------------------------------------------------------------
+
+    def check_read(self, export: Export) -> None:
+        """Refuse a host that may not read the volume now."""
         machine = self._engine.machine
         machine.check_key(export.host, export.key)
         machine.volume(export.volume)
         machine.check_access(export.host, export.volume)
         machine.check_read(export.volume)
-        return True
 
     def read(self, export: Export, offset: int, length: int) -> bytes:
         """Return bytes of the volume."""
-        self.may_read(export)
+        self.check_read(export)
         return self._engine.read(export.volume, offset, length)
 
-    def read_into(self, export: Export | None, offset: int, view: memoryview) -> None:
-        """Fill ``view`` with bytes of the volume that is open."""
-        assert export is not None, "nothing is read before something is open"
-        self.may_read(export)
+    def read_into(self, export: Export, offset: int, view: memoryview) -> None:
+        """Fill ``view`` with bytes of the volume."""
+        self.check_read(export)
         self._engine.read_into(export.volume, offset, view)
-
-    def warm(self, volume: str, writes: Iterable[tuple[int, int]]) -> None:
-        """Prepare for writes (offset and length) that come together, so that they share one write of the log."""
-        machine = self._engine.machine
-        if volume in machine.image.volumes and not machine.plain(volume):
-            size = machine.volume(volume).size_bytes
-            inside = [(start, start + length) for start, length in writes if length and start + length <= size]
-            regions = [one for start, end in inside for one in range(start // REGION_BYTES, -(-end // REGION_BYTES))]
-            if len(regions) > 1:
-                self._engine.warm(volume, regions)
-
-    def write_now(self, export: Export, offset: int, data: memoryview | None, length: int) -> Begun | None:
-        """Write at once what needs no waiting; None when it has to wait first: then :meth:`write` must do it.
-
-        ``data`` is used up when this returns. Raises :class:`HostRefused`, ``OSError``.
-        """
-        machine, volume = self._engine.machine, export.volume
-        machine.check_key(export.host, export.key)
-        machine.check_access(export.host, volume)
-        if self._busy.holds(volume):
-            return None
-        sent: list[asyncio.Future[frames.Reply] | None] = []
-        start, end = offset, offset + length
-        while start < end:
-            stop = min(end, (start // REGION_BYTES + 1) * REGION_BYTES)
-            part = None if data is None else data[start - offset : stop - offset]
-            link = self._way(volume, start, stop - start)
-            if link is Blocked.NOW:
-                if start == offset:
-                    return None
-                return Begun(sent, (start, None if data is None else bytes(data[start - offset :]), end - start))
-            if link is None:
-                self._apply(volume, start, part, stop - start, mirrored=False)
-            else:
-                sent.append(self._apply_mirrored(volume, start, part, stop - start, link))
-            start = stop
-        return Begun(sent)
-
-    async def finish(self, export: Export, begun: Begun) -> None:
-        """Wait until every part of a write that has begun is where it must be."""
-        for one in begun.sent:
-            await self._confirmed(export.volume, one)
-        if begun.rest is not None:
-            start, data, length = begun.rest
-            await self.write(export, start, data, length, False)
-
-    async def write(self, export: Export, offset: int, data: bytes | None, length: int, fua: bool) -> None:
-        """Write bytes (None: zeros); returns when the write is where it must be."""
-        parts = []
-        start = offset
-        while start < offset + length:
-            end = min(offset + length, (start // REGION_BYTES + 1) * REGION_BYTES)
-            part = None if data is None else data[start - offset : end - offset]
-            parts.append(self._write_part(export, start, part, end - start))
-            start = end
-        if len(parts) == 1:
-            await parts[0]
-        else:
-            for part_done in parts:
-                await part_done
-        if fua:
-            await self.flush(export)
 
     def extents(self, export: Export, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
         """Return at most ``most`` runs from ``offset`` on: how long, and whether nothing is stored there."""
-        machine = self._engine.machine
-        machine.check_key(export.host, export.key)
-        machine.check_access(export.host, export.volume)
-        machine.check_read(export.volume)
+        self.check_read(export)
         return self._engine.extents(export.volume, offset, length, most)
+
+    # --- writes ------------------------------------------------------------------------------------------------------
+
+    def warm(self, volume: str, writes: Iterable[tuple[int, int]]) -> None:
+        """Prepare for writes (offset and length) that come together, so that they share one write of the log."""
+        self._engine.warm(volume, writes)
+
+    def begin(self, export: Export, offset: int, data: Bytes | None, length: int) -> Begun:
+        """Write as much as needs no waiting (``data`` None: zeros); ``data`` is used up when this returns."""
+        machine, volume = self._engine.machine, export.volume
+        machine.check_key(export.host, export.key)
+        machine.check_access(export.host, volume)
+        if machine.plain(volume) and not self._busy.holds(volume):
+            self._engine.put(volume, offset, data, length)
+            return _DONE
+        machine.volume(volume)
+        sent: list[asyncio.Future[frames.Reply] | None] = []
+        for start, stop in parts_of(offset, length):
+            way = self._way(volume, start, stop - start)
+            if isinstance(way, Blocked):
+                left = None if data is None else bytes(data[start - offset :])
+                return Begun(tuple(sent), Rest(way, start, left, offset + length - start))
+            part = None if data is None else data[start - offset : stop - offset]
+            if way is None:
+                self._engine.write(volume, start, part, stop - start)
+            else:
+                sent.append(self._send(volume, start, part, stop - start, way))
+        return Begun(tuple(sent))
+
+    async def finish(self, export: Export, begun: Begun) -> None:
+        """Wait until every part of a write that has begun is where it must be, and see to what has not begun."""
+        for one in begun.sent:
+            await self._confirmed(export.volume, one)
+        while (rest := begun.rest) is not None:
+            await self._passed(export.volume, rest)
+            begun = self.begin(export, rest.offset, rest.data, rest.length)
+            for one in begun.sent:
+                await self._confirmed(export.volume, one)
 
     async def trim(self, export: Export, offset: int, length: int) -> None:
         """Give space back: whole ranges that hold data become zeros; the rest is left as it is."""
-        start = offset
-        while start < offset + length:
-            end = min(offset + length, (start // REGION_BYTES + 1) * REGION_BYTES)
+        for start, stop in parts_of(offset, length):
             self._engine.machine.check_key(export.host, export.key)
             self._engine.machine.route(export.volume, ())
-            if not self._engine.media.is_hole(export.volume, start, end - start):
-                await self._write_part(export, start, None, end - start)
-            start = end
+            if not self._engine.media.is_hole(export.volume, start, stop - start):
+                await self.finish(export, self.begin(export, start, None, stop - start))
 
-    async def _write_part(self, export: Export, offset: int, data: bytes | None, length: int) -> None:
-        engine, machine, volume = self._engine, self._engine.machine, export.volume
-        region, tracks = offset // REGION_BYTES, tracks_of(offset, length)
-        while True:
-            machine.check_key(export.host, export.key)
-            machine.volume(volume)
-            machine.check_access(export.host, volume)
-            if self._busy.holds(volume):
-                await self._busy.passed(volume)
-                continue
-            route = machine.route(volume, tracks)
-            if route is Route.HOLD:
-                await self._mirror.settle(volume)
-                continue
-            if not engine.has_room(volume, region):
-                await self._flush_once(volume)
-                engine.make_room(volume)
-                continue
-            link = self._mirror.links[machine.image.pairs[volume].remote.image] if route is Route.MIRROR else None
-            if link is not None and not link.has_room:
-                await link.room()
-                continue
-            break
-        if link is None:
-            self._apply(volume, offset, data, length, mirrored=False)
-        else:
-            await self._confirmed(volume, self._apply_mirrored(volume, offset, data, length, link))
-
-    def _way(self, volume: str, offset: int, length: int) -> OutLink | Blocked | None:
-        """Return the link that a write must also take, None when it is this array's alone, or that it must wait."""
+    def _way(self, volume: str, offset: int, length: int) -> Way:
+        """Say which way a write within one region goes. Raises :class:`HostRefused`."""
         machine = self._engine.machine
-        if machine.plain(volume):
-            return None
-        machine.volume(volume)
+        if self._busy.holds(volume):
+            return Blocked.BUSY
         route = machine.route(volume, tracks_of(offset, length))
-        if route is Route.HOLD or not self._engine.has_room(volume, offset // REGION_BYTES):
-            return Blocked.NOW
+        if route is Route.HOLD:
+            return Blocked.UNSETTLED
+        if not self._engine.has_room(volume, offset // REGION_BYTES):
+            return Blocked.FULL
         if route is Route.LOCAL:
             return None
         link = self._mirror.links[machine.image.pairs[volume].remote.image]
-        return link if link.has_room else Blocked.NOW
+        return link if link.has_room else Blocked.SLOW
 
-    def _apply(self, volume: str, offset: int, data: Bytes | None, length: int, *, mirrored: bool) -> None:
-        """Make the region ready and write; nothing is awaited between the route and this."""
-        if self._engine.machine.plain(volume):
-            self._engine.put(volume, offset, data, length)
-            return
-        region = offset // REGION_BYTES
-        if not self._engine.ready(volume, region):
-            self._engine.prepare(volume, region)
-        log = self._engine.machine.logs[volume]
-        log.begin(region)
-        try:
-            self._engine.apply(volume, offset, data, length, mirrored=mirrored)
-        finally:
-            log.end(region)
+    async def _passed(self, volume: str, rest: Rest) -> None:
+        """Wait until what a write waits for may have passed."""
+        machine = self._engine.machine
+        if rest.blocked is Blocked.BUSY:
+            await self._busy.passed(volume)
+        elif rest.blocked is Blocked.UNSETTLED:
+            await self._mirror.settle(volume)
+        elif rest.blocked is Blocked.FULL:
+            await self._flush_once(volume)
+            self._engine.make_room(volume)
+        elif volume in machine.image.pairs:
+            await self._mirror.links[machine.image.pairs[volume].remote.image].room()
 
-    def _apply_mirrored(
+    def _send(
         self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink
     ) -> asyncio.Future[frames.Reply] | None:
         """Write here and send to the target; return what brings its answer, None when the link is gone.
 
-        The region stays in flight until the answer is here, whoever still waits for it.
+        The write stays in doubt until the answer is here, whoever still waits for it. When the disk here has no room
+        for it, the target gets what this end has now, so that both stay the same.
         """
-        log, region = self._engine.machine.logs[volume], offset // REGION_BYTES
-        if not self._engine.ready(volume, region):
-            self._engine.prepare(volume, region)
-        log.begin(region)
+        landed = self._engine.depart(volume, offset, length)
         try:
-            self._engine.apply(volume, offset, data, length, mirrored=True)
-            remote = self._engine.machine.image.pairs[volume].remote.volume
-            zeros = length if data is None else 0
+            self._engine.write(volume, offset, data, length, mirrored=True)
+        except OSError:
+            self._forward(volume, offset, self._engine.read(volume, offset, length), length, link, landed)
+            raise
+        return self._forward(volume, offset, data, length, link, landed)
+
+    def _forward(
+        self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink, landed: Callable[[], None]
+    ) -> asyncio.Future[frames.Reply] | None:
+        remote = self._engine.machine.image.pairs[volume].remote.volume
+        zeros = length if data is None else 0
+        try:
             sent = link.send(frames.Write(link.next_seq(), remote, volume, offset, zeros), data or b"")
         except LinkLost:
-            log.end(region)
             self._mirror.reject(volume)
+            landed()
             return None
-        except OSError:
-            log.end(region)
-            raise
-        sent.add_done_callback(lambda done: self._landed(volume, log, region, done))
-        if self._engine.media.doubts.count(volume) > LIMIT_TRACKS // 2:
-            self._mirror.once(f"flush {volume}", lambda: self._flush_early(volume))
+        sent.add_done_callback(lambda done: self._landed(volume, landed, done))
         return sent
 
-    async def _flush_early(self, volume: str) -> None:
-        """Flush before writes have to wait for it."""
-        with contextlib.suppress(HostRefused):
-            await self._flush_once(volume)
-
-    def _landed(self, volume: str, log: ActivityLog, region: int, sent: asyncio.Future[frames.Reply]) -> None:
-        log.end(region)
+    def _landed(self, volume: str, landed: Callable[[], None], sent: asyncio.Future[frames.Reply]) -> None:
         if sent.exception() is None and sent.result().code:
             self._mirror.reject(volume, sent.result().code)
+        landed()
 
     async def _confirmed(self, volume: str, sent: asyncio.Future[frames.Reply] | None) -> None:
         """Wait until the target has the write, or until it is settled that it need not."""
-        try:
+        with contextlib.suppress(LinkLost):
             if sent is not None and not (await asyncio.shield(sent)).code:
                 return
-        except LinkLost:
-            pass
         await self._resolved(volume)
 
     async def _resolved(self, volume: str) -> None:
@@ -283,6 +241,8 @@ class HostIO:
                 await self._busy.passed(volume)
                 return
             await self._mirror.settle(volume)
+
+    # --- flushes -----------------------------------------------------------------------------------------------------
 
     async def flush(self, export: Export) -> None:
         """Make every acknowledged write durable here and at the target."""
@@ -312,8 +272,7 @@ class HostIO:
                 await self._resolved(volume)
                 continue
             self._engine.media.sync_bits()
-            if log is machine.logs.get(volume):
-                self._engine.flushed(volume, epoch)
+            log.flush_ended(epoch)
             return
 
     async def cool(self) -> None:
@@ -326,7 +285,7 @@ class HostIO:
     async def _cool(self, volume: str) -> None:
         machine = self._engine.machine
         log = machine.logs.get(volume)
-        if log is None or not log.hot:
+        if log is None or not log.hot or not log.rests():
             return
         pair = machine.image.pairs.get(volume)
         if pair is not None and pair.standing.role is Role.SOURCE and volume not in machine.attached:

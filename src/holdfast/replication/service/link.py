@@ -84,18 +84,25 @@ class OutLink:
         future: asyncio.Future[frames.Reply] = loop.create_future()
         self._waiting[request.seq] = (future, loop.time() + limit, cost)
         self._flying += cost
-        if isinstance(request, frames.Write) and data:
-            self._outgoing.append(frames.pack_head(request, len(data)))
-            if len(data) > _TOGETHER_BYTES:
-                self._flush()
-                self._writer.write(data)
-                return future
-            self._outgoing.append(bytes(data))
+        if not isinstance(request, frames.Write) or not data:
+            self._put(frames.pack(request))
+        elif len(data) <= _TOGETHER_BYTES:
+            self._put(frames.pack_head(request, len(data)), bytes(data))
         else:
-            self._outgoing.append(frames.pack(request))
-        if self._flushing is None:
-            self._flushing = loop.call_soon(self._flush)
+            self._outgoing.append(frames.pack_head(request, len(data)))
+            self._flush()
+            self._writer.write(data)
         return future
+
+    def say(self, frame: frames.Ahead) -> None:
+        """Send what needs no answer, in order with the rest; nothing happens when the link is down."""
+        if self.up:
+            self._put(frames.pack(frame))
+
+    def _put(self, *parts: bytes) -> None:
+        self._outgoing += parts
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         """Send what was put together since the event loop's last turn."""
@@ -170,13 +177,10 @@ class OutLink:
         if not data:
             raise LinkLost("the mirror link was closed")
         splitter = self._splitter
-        answers: list[frames.Answer] = []
-        for start in range(0, len(data), _READ_BYTES):
-            piece = data[start : start + _READ_BYTES]
-            splitter.room()[: len(piece)] = piece
-            splitter.came(len(piece))
-            answers += [frames.unpack(frames.ANSWERS, body) for body, _ in splitter.frames()]
-            splitter.done()
+        splitter.room()[: len(data)] = data
+        splitter.came(len(data))
+        answers = [frames.unpack(frames.ANSWERS, body) for body, _ in splitter.frames()]
+        splitter.done()
         return answers
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:

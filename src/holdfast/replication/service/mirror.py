@@ -213,12 +213,14 @@ class Mirror:
             return
         reply = await link.request(frames.Status(link.next_seq(), [self.item(pair) for pair in pairs]))
         assert isinstance(reply.payload, frames.Standings)
-        for pair, (role, generation) in zip(pairs, reply.payload.roles, strict=True):
-            if role == Role.SOURCE.value and generation > pair.generation:
+        for pair, there in zip(pairs, reply.payload.items, strict=True):
+            if there.role == Role.SOURCE.value and there.generation > pair.generation:
                 self.supersede([pair.local])
-            elif role != Role.TARGET.value:
+            elif there.role != Role.TARGET.value:
                 continue
             elif pair.standing.phase is Phase.FULL_DUPLEX and pair.local not in machine.unsettled:
+                if there.missing:
+                    self.engine.merge(pair.local, there.missing)
                 await self.copier.catch_up(link, pair)
                 if not link.up:
                     raise LinkLost("lost while catching up")

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from holdfast.kernel.errors import Refused
+from holdfast.kernel.sizes import TRACK_BYTES
 from holdfast.replication.array import commands
 from holdfast.replication.array.activity import REGION_BYTES
 from holdfast.replication.model.identity import Endpoint
@@ -35,16 +36,24 @@ class MirrorServer:
     """Serves the links that peers dial."""
 
     def __init__(self, mirror: Mirror, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
-        self._mirror, self._spawn = mirror, spawn
+        self.mirror, self.spawn = mirror, spawn
+        self._dialled: dict[str, _Session] = {}
 
     def session(self) -> _Session:
         """Return the protocol of a new connection."""
-        return _Session(self._mirror, self._spawn)
+        return _Session(self)
+
+    def dialled(self, peer: str, session: _Session) -> None:
+        """A peer has dialled; nothing that it sent on an earlier connection may be applied from now on."""
+        earlier = self._dialled.get(peer)
+        if earlier is not None:
+            earlier.cut()
+        self._dialled[peer] = session
 
 
 class _Session(asyncio.BufferedProtocol):
-    def __init__(self, mirror: Mirror, spawn: Callable[..., Any]) -> None:
-        self._mirror, self._engine, self._spawn = mirror, mirror.engine, spawn
+    def __init__(self, server: MirrorServer) -> None:
+        self._server, self._mirror, self._engine = server, server.mirror, server.mirror.engine
         self._transport: asyncio.Transport | None = None
         self._peer = self._proven = ""
         self._queues: dict[str, deque[tuple[frames.Write, bytes]]] = {}
@@ -71,11 +80,14 @@ class _Session(asyncio.BufferedProtocol):
         """Cut a peer off that says nothing, not even that it is there."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._heard > IDLE_LIMIT_S:
-            self._cut()
+            self.cut()
         else:
             self._watch = loop.call_later(IDLE_LIMIT_S / 4, self._look)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End the connection; what has not been applied never will be."""
+        for queue in self._queues.values():
+            queue.clear()
         if self._transport is not None:
             self._transport.abort()
 
@@ -96,21 +108,18 @@ class _Session(asyncio.BufferedProtocol):
                 self.take(request, data)
             self._splitter.done()
         except LinkLost:
-            self._cut()
+            self.cut()
         finally:
             self._collecting = False
             self._send_out()
 
     def _warm(self, writes: list[frames.Write]) -> None:
         """Let the writes that came together share one write of the activity log."""
-        regions: dict[str, list[int]] = {}
+        places: dict[str, list[tuple[int, int]]] = {}
         for one in writes:
-            regions.setdefault(one.volume, []).append(one.offset // REGION_BYTES)
-        for volume, found in regions.items():
-            size = self._engine.image.volumes[volume].size_bytes if volume in self._engine.image.volumes else 0
-            inside = [region for region in found if region * REGION_BYTES < size]
-            if len(inside) > 1:
-                self._engine.warm(volume, inside)
+            places.setdefault(one.volume, []).append((one.offset, 1))
+        for volume, found in places.items():
+            self._engine.warm(volume, found)
 
     def _send_out(self) -> None:
         if self._out and self._transport is not None and not self._transport.is_closing():
@@ -125,12 +134,16 @@ class _Session(asyncio.BufferedProtocol):
             if self._proven != f"array:{request.image}" or request.image not in self._mirror.links:
                 raise LinkLost(f"{self._proven or 'nobody'} is not the configured peer {request.image}")
             self._peer = request.image
+            self._server.dialled(self._peer, self)
         elif not self._peer:
             raise LinkLost("a frame before hello")
         elif isinstance(request, frames.Write):
             self._write(request, data if data is not None else memoryview(b""))
+        elif isinstance(request, frames.Ahead):
+            if self._pair(request.volume, request.source) is not None:
+                self._engine.warm(request.volume, [(track * TRACK_BYTES, 1) for track in request.tracks])
         elif isinstance(request, frames.Flush):
-            self._spawn(self._flush(request.seq, request.volumes))
+            self._server.spawn(self._flush(request.seq, request.volumes))
         else:
             self._command(request)
 
@@ -149,7 +162,7 @@ class _Session(asyncio.BufferedProtocol):
             self._apply(request, data)
         else:
             self._queues[request.volume] = deque([(request, bytes(data))])
-            self._spawn(self._drain(request.volume))
+            self._server.spawn(self._drain(request.volume))
 
     def _has_room(self, request: frames.Write) -> bool:
         return self._engine.has_room(request.volume, request.offset // REGION_BYTES)
@@ -172,19 +185,19 @@ class _Session(asyncio.BufferedProtocol):
         if refusal:
             self._answer(frames.Reply(request.seq, refusal, f"volume {request.volume} takes no writes of yours"))
             return
-        region = request.offset // REGION_BYTES
-        if (request.offset + length - 1) // REGION_BYTES != region:
+        if (request.offset + length - 1) // REGION_BYTES != request.offset // REGION_BYTES:
             raise LinkLost("a write that crosses a region")
         if request.offset + length > self._engine.image.volumes[request.volume].size_bytes:
             raise LinkLost("a write beyond the volume")
         try:
-            self._store(request, region, data, length)
+            found = None if request.zeros else data
+            self._engine.write(request.volume, request.offset, found, length, mirrored=True)
         except OSError as error:
             _LOG.error("mirrored write failed", volume=request.volume, error=str(error))
             self._answer(frames.Reply(request.seq, "disk", f"volume {request.volume}: {error}"))
             return
         if request.fua:
-            self._spawn(self._flush(request.seq, [request.volume]))
+            self._server.spawn(self._flush(request.seq, [request.volume]))
         else:
             self._answer(frames.Reply(request.seq))
 
@@ -195,17 +208,6 @@ class _Session(asyncio.BufferedProtocol):
         if pair.standing.role is not Role.TARGET:
             return "not-target"
         return _PAUSED if pair.standing.phase is Phase.SUSPENDED else ""
-
-    def _store(self, request: frames.Write, region: int, data: bytes | memoryview, length: int) -> None:
-        if not self._engine.ready(request.volume, region):
-            self._engine.prepare(request.volume, region)
-        log = self._engine.machine.logs[request.volume]
-        log.begin(region)
-        try:
-            found = None if request.zeros else data
-            self._engine.apply(request.volume, request.offset, found, length, mirrored=True)
-        finally:
-            log.end(region)
 
     async def _flush(self, seq: int, volumes: list[str]) -> None:
         for volume in volumes:
@@ -234,12 +236,15 @@ class _Session(asyncio.BufferedProtocol):
         else:
             self._answer(frames.Reply(request.seq, payload=payload))
 
-    def _standing(self, item: frames.Item) -> tuple[str, int]:
+    def _standing(self, item: frames.Item) -> frames.Standing:
         pair = self._pair(item.volume, item.source)
         if pair is None:
-            return "", 0
-        paused = pair.standing.role is Role.TARGET and pair.standing.phase is Phase.SUSPENDED
-        return _PAUSED if paused else pair.standing.role.value, pair.generation
+            return frames.Standing("", 0, b"")
+        if pair.standing.role is Role.SOURCE:
+            return frames.Standing(Role.SOURCE.value, pair.generation, b"")
+        bits = self._engine.machine.bits[pair.bits]
+        role = _PAUSED if pair.standing.phase is Phase.SUSPENDED else Role.TARGET.value
+        return frames.Standing(role, pair.generation, frames.pack_bits(bits) if len(bits) else b"")
 
     def _begin(self, request: frames.Begin) -> frames.Begun:
         """Become target. Every item is checked before the first is changed."""
@@ -325,11 +330,17 @@ class _Session(asyncio.BufferedProtocol):
         machine = self._engine.machine
         if kind == "remove":
             self._engine.commit(commands.remove_pairs(machine, [item.volume]))
-        elif kind in _EVENTS:
+        elif kind in _EVENTS and not self._is_level(kind, item.volume):
             with contextlib.suppress(Refused):
                 generations = {item.volume: item.generation}
                 self._engine.commit(commands.pair_events(machine, {item.volume: _EVENTS[kind]}, now(), generations))
         self._mirror.pulse.beat()
+
+    def _is_level(self, kind: str, volume: str) -> bool:
+        """True when a volume has been in sync all along, so that there is nothing to note."""
+        pair = self._engine.image.pairs[volume]
+        level = pair.standing.phase is Phase.FULL_DUPLEX and not len(self._engine.machine.bits[pair.bits])
+        return kind == "synced" and level
 
 
 async def flush_local(mirror: Mirror, volume: str) -> None:
@@ -338,5 +349,4 @@ async def flush_local(mirror: Mirror, volume: str) -> None:
     epoch = log.flush_begins()
     await asyncio.to_thread(mirror.engine.sync, volume)
     mirror.engine.media.sync_bits()
-    if log is mirror.engine.machine.logs.get(volume):
-        mirror.engine.flushed(volume, epoch)
+    log.flush_ended(epoch)

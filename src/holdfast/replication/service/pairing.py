@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from holdfast.kernel.errors import Refusal, Refused
 from holdfast.replication.array import commands
-from holdfast.replication.array.bitmap import Bitmap
 from holdfast.replication.model.identity import Endpoint
-from holdfast.replication.model.pairs import Pair, PairEvent, PairRecord, Phase, Role
+from holdfast.replication.model.pairs import PairEvent, PairRecord, Phase, Role
 from holdfast.replication.model.paths import Path
 from holdfast.replication.plan import authority
 from holdfast.replication.service import frames
@@ -112,15 +111,9 @@ class Pairing:
         reply = await link.request(frames.Begin(link.next_seq(), kind, items))
         assert isinstance(reply.payload, frames.Begun)
         for volume, changed in zip(volumes, reply.payload.changed, strict=True):
-            self._merge(self._engine.image.pairs[volume], changed)
+            self._engine.merge(volume, changed)
         self._mirror.events(dict.fromkeys(volumes, event), kept)
         self._go(volumes, modes)
-
-    def _merge(self, pair: Pair, changed: bytes | None) -> None:
-        """Count what the other end changed as missing there too: this end's data win."""
-        bits = self._engine.machine.bits[pair.bits]
-        bits.merge(Bitmap.full(bits.size) if changed is None else frames.unpack_bits(bits.size, changed))
-        self._engine.media.write_all_bits(pair.bits, bits)
 
     def _recopy(self, volume: str, remote: Endpoint, record: PairRecord | None) -> PairRecord | None:
         outcome = authority.recopy(record, self._mirror.local(volume))
