@@ -49,6 +49,7 @@ def _acknowledge_early() -> None:
     from holdfast.kernel.errors import Unavailable
     from holdfast.replication.service import frames
     from holdfast.replication.service.hostio import HostIO
+    from holdfast.replication.service.sent import Sent
 
     under_way: set[asyncio.Task[None]] = set()
     original: Any = HostIO._forward
@@ -59,12 +60,12 @@ def _acknowledge_early() -> None:
         def __init__(self, link: Any) -> None:
             self._link, self.next_seq = link, link.next_seq
 
-        def send(self, frame: Any, data: Any) -> asyncio.Future[frames.Reply]:
+        def send(self, frame: Any, data: Any) -> Sent:
             task = asyncio.create_task(self._late(frame, bytes(data)))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-            answered: asyncio.Future[frames.Reply] = asyncio.get_running_loop().create_future()
-            answered.set_result(frames.Reply(frame.seq))
+            answered = Sent()
+            answered.settle(frames.TAKEN)
             return answered
 
         async def _late(self, frame: Any, data: bytes) -> None:

@@ -47,17 +47,19 @@ class Inbox:
         self._end = len(data)
         return said
 
-    def writes_ahead(self) -> Iterator[nbd.Request]:
-        """Yield the writes that are whole already, without taking them."""
+    def writes_ahead(self) -> list[tuple[int, int]]:
+        """Return offset and length of the writes that are whole already, without taking them."""
+        found: list[tuple[int, int]] = []
         start = 0
         while self._end - start >= nbd.REQUEST.size:
-            request = nbd.decode_request(self._buffer, start)
+            _, _, command, _, offset, length = nbd.REQUEST.unpack_from(self._buffer, start)
             start += nbd.REQUEST.size
-            if request.command == Command.WRITE:
-                start += request.length
+            if command == Command.WRITE:
+                start += length
                 if start > self._end:
-                    return
-                yield request
+                    break
+                found.append((offset, length))
+        return found
 
     def requests(self, going: Callable[[], bool]) -> Iterator[tuple[nbd.Request, memoryview | None]]:
         """Yield every whole request with its data, which is valid until the next is asked for, as long as ``going``

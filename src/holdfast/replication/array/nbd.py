@@ -11,6 +11,7 @@ import enum
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 GREETING = struct.pack(">QQH", 0x4E42444D41474943, 0x49484156454F5054, 0b11)
 OPTION_MAGIC = 0x49484156454F5054
@@ -98,8 +99,7 @@ class ProtocolError(Exception):
     """The other side does not speak NBD as agreed; the connection must be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request of the transmission phase. ``command`` may be a number that is not a :class:`Command`."""
 
     flags: int

@@ -22,6 +22,7 @@ from holdfast.replication.plan import authority
 from holdfast.replication.service import frames
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
+from holdfast.replication.service.sent import Sent
 
 if TYPE_CHECKING:
     from holdfast.replication.service.mirror import Mirror
@@ -31,6 +32,7 @@ _RETRY_S = 0.5
 _CATCH_UP_WINDOW = 64
 _BREATH_TRACKS = 32
 _AHEAD_REGIONS = 256
+_ZEROS = bytes(TRACK_BYTES)
 
 
 class Copier:
@@ -63,7 +65,7 @@ class Copier:
         engine, machine = self._mirror.engine, self._mirror.engine.machine
         pair, sent = engine.image.pairs[volume], machine.sent[volume]
         link = self._mirror.link(pair.remote.image)
-        replies: list[asyncio.Future[frames.Reply]] = []
+        replies: list[Sent] = []
         track, announced = self._bits(volume).next_set(0), -1
         while track is not None:
             if track > announced:
@@ -111,14 +113,15 @@ class Copier:
         engine = self._mirror.engine
         return engine.machine.bits[engine.image.pairs[volume].bits]
 
-    def _send(self, link: OutLink, pair: Pair, track: int) -> asyncio.Future[frames.Reply]:
+    def _send(self, link: OutLink, pair: Pair, track: int) -> Sent:
         engine = self._mirror.engine
         offset = track * TRACK_BYTES
         length = min(TRACK_BYTES, engine.image.volumes[pair.local].size_bytes - offset)
-        data = engine.read(pair.local, offset, length)
-        zeros = length if data.count(0) == length else 0
-        frame = frames.Write(link.next_seq(), pair.remote.volume, pair.local, offset, zeros)
-        return link.send(frame, b"" if zeros else data)
+        data = b"" if engine.is_hole(pair.local, offset, length) else engine.read(pair.local, offset, length)
+        if data == _ZEROS[: len(data)]:
+            data = b""
+        frame = frames.Write(link.next_seq(), pair.remote.volume, pair.local, offset, 0 if data else length)
+        return link.send(frame, data)
 
     async def _finish(self, volume: str) -> bool:
         """Everything is at the target and durable: say so in the store, then enter Full Duplex."""

@@ -84,6 +84,11 @@ class Engine:
             self.media.read_into(piece.volume, piece.offset, view[start - offset : start - offset + piece.length])
             start += piece.length
 
+    def is_hole(self, volume: str, offset: int, length: int) -> bool:
+        """True when nothing is stored where the bytes come from."""
+        pieces = self.machine.read_plan(volume, offset, length)
+        return all(self.media.is_hole(piece.volume, piece.offset, piece.length) for piece in pieces)
+
     def extents(self, volume: str, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
         """Return at most ``most`` runs from ``offset`` on: how long, and whether they are a hole in the file that the
         bytes come from. A run may be cut short; together they cover the whole of ``length`` unless there are more."""
@@ -279,9 +284,7 @@ class Engine:
         self.media.sync_bits()
 
     def _copy_track(self, source: str, target: str, offset: int, length: int) -> None:
-        pieces = self.machine.read_plan(source, offset, length)
-        hole = all(self.media.is_hole(piece.volume, piece.offset, piece.length) for piece in pieces)
-        data = None if hole else self.read(source, offset, length)
+        data = None if self.is_hole(source, offset, length) else self.read(source, offset, length)
         try:
             if data is not None:
                 self._check_room(target, offset, length)

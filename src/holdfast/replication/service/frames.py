@@ -53,7 +53,6 @@ class Write(Frame, frozen=True, tag="write"):
     source: str
     offset: int
     zeros: int = 0
-    fua: bool = False
 
 
 class Ahead(Frame, frozen=True, tag="ahead"):
@@ -137,6 +136,12 @@ class Reply(Frame, frozen=True, tag="reply"):
     remedy: str = ""
 
 
+class Written(Frame, frozen=True, tag="written"):
+    """The answer to all of these writes: they have been taken."""
+
+    seqs: list[int]
+
+
 class Pong(Frame, frozen=True, tag="pong"):
     """I am here."""
 
@@ -144,7 +149,9 @@ class Pong(Frame, frozen=True, tag="pong"):
 
 
 Request = Hello | Ping | Write | Ahead | Flush | Begin | Status | Event
-Answer = Reply | Pong
+Answer = Reply | Written | Pong
+TAKEN = Reply(0)
+"""What :class:`Written` says of each write."""
 _ENCODER = msgspec.msgpack.Encoder()
 REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 ANSWERS: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)

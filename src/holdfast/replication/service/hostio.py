@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 from holdfast.replication.array.activity import REGION_BYTES, parts_of
 from holdfast.replication.array.machine import HostRefused, Route, tracks_of
@@ -25,6 +25,7 @@ from holdfast.replication.service.link import OutLink
 from holdfast.replication.service.longbusy import LongBusy
 from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.mirrorserver import flush_local
+from holdfast.replication.service.sent import Sent
 
 COOL_EVERY_S = 1.0
 
@@ -42,8 +43,7 @@ Way = OutLink | Blocked | None
 """The link that a write also takes, what it waits for, or None: it is this array's alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(NamedTuple):
     """What of a write has not begun, and why."""
 
     blocked: Blocked
@@ -52,12 +52,11 @@ class Rest:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """A write under way: what brings the target's answer to each mirrored part (None: it is out of reach), and what has
     not begun."""
 
-    sent: tuple[asyncio.Future[frames.Reply] | None, ...] = ()
+    sent: tuple[Sent | None, ...] = ()
     rest: Rest | None = None
 
     @property
@@ -66,7 +65,7 @@ class Begun:
         return not self.sent and self.rest is None
 
     @property
-    def single(self) -> asyncio.Future[frames.Reply] | None:
+    def single(self) -> Sent | None:
         """The one answer that is still to come, if it is one."""
         return self.sent[0] if len(self.sent) == 1 and self.rest is None else None
 
@@ -111,9 +110,10 @@ class HostIO:
 
     # --- writes ------------------------------------------------------------------------------------------------------
 
-    def warm(self, volume: str, writes: Iterable[tuple[int, int]]) -> None:
+    def foresee(self, volume: str, coming: Callable[[], list[tuple[int, int]]]) -> None:
         """Prepare for writes (offset and length) that come together, so that they share one write of the log."""
-        self._engine.warm(volume, writes)
+        if not self._engine.machine.plain(volume):
+            self._engine.warm(volume, coming())
 
     def begin(self, export: Export, offset: int, data: Bytes | None, length: int) -> Begun:
         """Write as much as needs no waiting (``data`` None: zeros); ``data`` is used up when this returns."""
@@ -124,7 +124,7 @@ class HostIO:
             self._engine.put(volume, offset, data, length)
             return _DONE
         machine.volume(volume)
-        sent: list[asyncio.Future[frames.Reply] | None] = []
+        sent: list[Sent | None] = []
         for start, stop in parts_of(offset, length):
             way = self._way(volume, start, stop - start)
             if isinstance(way, Blocked):
@@ -183,9 +183,7 @@ class HostIO:
         elif volume in machine.image.pairs:
             await self._mirror.links[machine.image.pairs[volume].remote.image].room()
 
-    def _send(
-        self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink
-    ) -> asyncio.Future[frames.Reply] | None:
+    def _send(self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink) -> Sent | None:
         """Write here and send to the target; return what brings its answer, None when the link is gone.
 
         The write stays in doubt until the answer is here, whoever still waits for it. When the disk here has no room
@@ -201,7 +199,7 @@ class HostIO:
 
     def _forward(
         self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink, landed: Callable[[], None]
-    ) -> asyncio.Future[frames.Reply] | None:
+    ) -> Sent | None:
         remote = self._engine.machine.image.pairs[volume].remote.volume
         zeros = length if data is None else 0
         try:
@@ -210,18 +208,18 @@ class HostIO:
             self._mirror.reject(volume)
             landed()
             return None
-        sent.add_done_callback(lambda done: self._landed(volume, landed, done))
+        sent.then(lambda reply: self._landed(volume, landed, reply))
         return sent
 
-    def _landed(self, volume: str, landed: Callable[[], None], sent: asyncio.Future[frames.Reply]) -> None:
-        if sent.exception() is None and sent.result().code:
-            self._mirror.reject(volume, sent.result().code)
+    def _landed(self, volume: str, landed: Callable[[], None], reply: frames.Reply | None) -> None:
+        if reply is not None and reply.code:
+            self._mirror.reject(volume, reply.code)
         landed()
 
-    async def _confirmed(self, volume: str, sent: asyncio.Future[frames.Reply] | None) -> None:
+    async def _confirmed(self, volume: str, sent: Sent | None) -> None:
         """Wait until the target has the write, or until it is settled that it need not."""
         with contextlib.suppress(LinkLost):
-            if sent is not None and not (await asyncio.shield(sent)).code:
+            if sent is not None and not (await sent).code:
                 return
         await self._resolved(volume)
 

@@ -18,6 +18,7 @@ import structlog
 from holdfast.kernel.errors import Refusal, Refused
 from holdfast.replication.service import frames
 from holdfast.replication.service.frames import LinkLost
+from holdfast.replication.service.sent import Sent
 from holdfast.runtime.identity import client_context, host_label
 
 PING_EVERY_S = 0.2
@@ -46,7 +47,7 @@ class OutLink:
         self._context: ssl.SSLContext = client_context(identity)
         self._writer: asyncio.StreamWriter | None = None
         self._seq = 0
-        self._waiting: dict[int, tuple[asyncio.Future[frames.Reply], float, int]] = {}
+        self._waiting: dict[int, Sent] = {}
         self._flying = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -73,17 +74,15 @@ class OutLink:
         self._seq += 1
         return self._seq
 
-    def send(self, request: Sendable, data: bytes | memoryview = b"") -> asyncio.Future[frames.Reply]:
-        """Send at once, with the ``data`` of a write; it is used up when this returns. The future brings the reply or
-        :class:`LinkLost`. Raises it when the link is down."""
+    def send(self, request: Sendable, data: bytes | memoryview = b"") -> Sent:
+        """Send at once, with the ``data`` of a write; it is used up when this returns. Raises :class:`LinkLost` when
+        the link is down."""
         if not self.up or self._writer is None:
             raise LinkLost(f"no link to {self.peer}")
         loop = asyncio.get_running_loop()
-        cost = len(data) + 256
         limit = WRITE_LIMIT_S if isinstance(request, frames.Write) else REQUEST_LIMIT_S
-        future: asyncio.Future[frames.Reply] = loop.create_future()
-        self._waiting[request.seq] = (future, loop.time() + limit, cost)
-        self._flying += cost
+        sent = self._waiting[request.seq] = Sent(loop.time() + limit, len(data) + 256)
+        self._flying += sent.cost_bytes
         if not isinstance(request, frames.Write) or not data:
             self._put(frames.pack(request))
         elif len(data) <= _TOGETHER_BYTES:
@@ -92,7 +91,7 @@ class OutLink:
             self._outgoing.append(frames.pack_head(request, len(data)))
             self._flush()
             self._writer.write(data)
-        return future
+        return sent
 
     def say(self, frame: frames.Ahead) -> None:
         """Send what needs no answer, in order with the rest; nothing happens when the link is down."""
@@ -190,17 +189,18 @@ class OutLink:
             self._heard = loop.time()
             for answer in answers:
                 if isinstance(answer, frames.Reply):
-                    self._answered(answer)
+                    self._answered(answer.seq, answer)
+                elif isinstance(answer, frames.Written):
+                    for seq in answer.seqs:
+                        self._answered(seq, frames.TAKEN)
 
-    def _answered(self, answer: frames.Reply) -> None:
-        known = self._waiting.pop(answer.seq, None)
-        if known is None:
-            raise LinkLost(f"an answer to {answer.seq}, which was not asked")
-        future, _, cost = known
-        self._flying -= cost
+    def _answered(self, seq: int, answer: frames.Reply) -> None:
+        sent = self._waiting.pop(seq, None)
+        if sent is None:
+            raise LinkLost(f"an answer to {seq}, which was not asked")
+        self._flying -= sent.cost_bytes
         self._roomy.set()
-        if not future.done():
-            future.set_result(answer)
+        sent.settle(answer)
 
     async def _beat(self) -> None:
         """Send pings; return when the peer is silent or a request is overdue. An own stall is not held against it."""
@@ -216,7 +216,7 @@ class OutLink:
             if now - asleep > 2 * PING_EVERY_S:
                 self._heard = max(self._heard, now - PING_EVERY_S)
                 continue
-            overdue = any(deadline < now for _, deadline, _ in self._waiting.values())
+            overdue = any(sent.deadline < now for sent in self._waiting.values())
             if now - self._heard > SILENCE_S or overdue:
                 _LOG.warning("mirror peer is silent", peer=self.peer)
                 return
@@ -230,7 +230,5 @@ class OutLink:
         waiting, self._waiting = self._waiting, {}
         self.on_down()
         self._roomy.set()
-        for future, _, _ in waiting.values():
-            if not future.done():
-                future.set_exception(LinkLost(f"link to {self.peer} lost"))
-                future.exception()
+        for sent in waiting.values():
+            sent.settle(None)

@@ -59,6 +59,7 @@ class _Session(asyncio.BufferedProtocol):
         self._queues: dict[str, deque[tuple[frames.Write, bytes]]] = {}
         self._splitter = frames.Splitter()
         self._out: list[bytes] = []
+        self._written: list[int] = []
         self._collecting = False
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -122,6 +123,9 @@ class _Session(asyncio.BufferedProtocol):
             self._engine.warm(volume, found)
 
     def _send_out(self) -> None:
+        if self._written:
+            self._out.append(frames.pack(frames.Written(self._written)))
+            self._written = []
         if self._out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._out))
         self._out.clear()
@@ -196,10 +200,9 @@ class _Session(asyncio.BufferedProtocol):
             _LOG.error("mirrored write failed", volume=request.volume, error=str(error))
             self._answer(frames.Reply(request.seq, "disk", f"volume {request.volume}: {error}"))
             return
-        if request.fua:
-            self._server.spawn(self._flush(request.seq, [request.volume]))
-        else:
-            self._answer(frames.Reply(request.seq))
+        self._written.append(request.seq)
+        if not self._collecting:
+            self._send_out()
 
     def _refusal(self, request: frames.Write, pair: Pair | None) -> str:
         """Return the code that tells a source why its write is not taken; empty when it is."""

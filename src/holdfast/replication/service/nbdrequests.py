@@ -6,7 +6,6 @@ has ended. Nothing here knows the connection: replies go to ``put``, in parts th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +81,7 @@ class Requests:
             self._answer(request)
         elif begun.single is not None:
             self.beside.begin(request.length)
-            begun.single.add_done_callback(lambda sent: self._landed(request, begun, sent))
+            begun.single.then(lambda reply: self._landed(request, begun, reply))
         else:
             self._later(request, self.hostio.finish(self.export, begun))
 
@@ -91,9 +90,9 @@ class Requests:
         await self.hostio.finish(self.export, begun)
         await self.hostio.flush(self.export)
 
-    def _landed(self, request: Request, begun: Begun, sent: asyncio.Future[Reply]) -> None:
+    def _landed(self, request: Request, begun: Begun, reply: Reply | None) -> None:
         """The target has answered for a write, or never will."""
-        if sent.exception() is None and not sent.result().code:
+        if reply is not None and not reply.code:
             self._answer(request)
         else:
             self._later(request, self.hostio.finish(self.export, begun))

@@ -161,8 +161,7 @@ class Session(asyncio.BufferedProtocol):
         return crowded and self._goes_on()
 
     def _take_requests(self, requests: Requests) -> None:
-        ahead = ((one.offset, one.length) for one in self._in.writes_ahead())
-        self._server.hostio.warm(requests.export.volume, ahead)
+        self._server.hostio.foresee(requests.export.volume, self._in.writes_ahead)
         for request, data in self._in.requests(self._goes_on):
             if request.command == Command.DISC:
                 self._leaving = True
