@@ -257,6 +257,10 @@ class Machine:
                 work.append((flash, tracks))
         return work
 
+    def records(self, volume: str, mirrored: bool) -> bool:
+        """Whether a write sets any bit at all."""
+        return not mirrored or volume in self._flashes
+
     def record(self, volume: str, tracks: Iterable[int], mirrored: bool) -> list[tuple[str, int]]:
         """Set the bits that a write to ``tracks`` sets; return those newly set as (bitmap, track)."""
         fresh: list[tuple[str, int]] = []

@@ -148,6 +148,11 @@ class Pair:
     target_read: bool = False
 
     @property
+    def is_level(self) -> bool:
+        """True at a source whose target holds every acknowledged write, as far as this array knows."""
+        return self.standing.role is Role.SOURCE and self.standing.phase is Phase.FULL_DUPLEX and not self.superseded
+
+    @property
     def stopped(self) -> bool:
         """True when critical mode keeps the source from going on without its target."""
         return self.critical and self.standing.role is Role.SOURCE and self.standing.reason in _LOST

@@ -38,10 +38,14 @@ class Doubts:
         """A write to these tracks is about to be made at both ends. Raises ``OSError`` when the disk has no room for
         it."""
         flying = self._flying.setdefault(volume, {})
+        held = self._maps.get(volume, b"")
         for track in tracks:
             count = flying.get(track, 0)
             if not count:
-                self._mark(volume, track, True)
+                place = track >> 3
+                if isinstance(held, bytes) or place >= len(held):
+                    held = self._map(volume, place)
+                held[place] |= 1 << (track & 7)
             flying[track] = count + 1
 
     def end(self, volume: str, tracks: Iterable[int]) -> None:
@@ -53,7 +57,7 @@ class Doubts:
                 flying[track] = count - 1
             elif count:
                 del flying[track]
-                self._mark(volume, track, False)
+                self._maps[volume][track >> 3] &= ~(1 << (track & 7))
 
     def tracks(self, volume: str) -> tuple[int, ...]:
         """Return the tracks in doubt."""
@@ -70,13 +74,6 @@ class Doubts:
             held.close()
         self._flying.pop(volume, None)
         (self._directory / volume).unlink(missing_ok=True)
-
-    def _mark(self, volume: str, track: int, doubtful: bool) -> None:
-        place, mask = track >> 3, 1 << (track & 7)
-        held = self._maps.get(volume)
-        if held is None or place >= len(held):
-            held = self._map(volume, place)
-        held[place] = held[place] | mask if doubtful else held[place] & ~mask
 
     def _map(self, volume: str, place: int) -> mmap.mmap:
         held = self._maps.pop(volume, None)

@@ -138,11 +138,16 @@ class Engine:
             self._prepare(volume, offset, length)
         log.begin(region)
         try:
-            for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
-                self.media.write_bits(name, self.machine.bits[name], (track,))
-            self.put(volume, offset, data, length)
+            self.apply(volume, offset, data, length, mirrored=mirrored)
         finally:
             log.end(region)
+
+    def apply(self, volume: str, offset: int, data: Bytes | None, length: int, *, mirrored: bool) -> None:
+        """Set the bits that a write within a ready region sets, and write. Raises ``OSError``."""
+        if self.machine.records(volume, mirrored):
+            for name, track in self.machine.record(volume, tracks_of(offset, length), mirrored):
+                self.media.write_bits(name, self.machine.bits[name], (track,))
+        self.put(volume, offset, data, length)
 
     def _prepare(self, volume: str, offset: int, length: int) -> None:
         """Make a region writable: copy what point-in-time copies still need from it, then record it as hot.
@@ -169,7 +174,7 @@ class Engine:
         """A write is about to be made here and at the target: until the function that is returned is called, its region
         stays in the log and its tracks are in doubt. Raises ``OSError`` when the disk has no room for that."""
         log, region, tracks = self.machine.logs[volume], offset // REGION_BYTES, tracks_of(offset, length)
-        if not log.is_hot(region):
+        if not (region in self.machine.prepared[volume] and log.is_hot(region)):
             self._prepare(volume, offset, length)
         self.media.doubts.begin(volume, tracks)
         log.begin(region)

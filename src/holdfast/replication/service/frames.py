@@ -1,7 +1,7 @@
 """The frames of the mirror link between two arrays, and their framing: four bytes of length, then msgpack.
 
-The data of a write is not packed but follows its frame as it is, so that neither end copies it about: the top bit of
-the length says so, and two bytes more tell how long the frame before it is.
+A write has a head of fixed length instead, which the top bit of the length tells, and its data follow as they are, so
+that neither end copies them about.
 
 The array that holds sources dials its peer; requests travel that way and replies come back, matched by ``seq``. Frames
 of one connection are applied in the order sent, which keeps overlapping writes in order at both ends.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,8 +20,8 @@ from holdfast.replication.array.bitmap import Bitmap
 
 FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
-_DATA_HEAD = struct.Struct(">IH")
-_DATA_FOLLOWS = 0x8000_0000
+_WRITE = struct.Struct(">IQQI4s4s")
+_IS_WRITE = 0x8000_0000
 
 
 class LinkLost(Unavailable):
@@ -44,9 +44,9 @@ class Ping(Frame, frozen=True, tag="ping"):
     number: int
 
 
-class Write(Frame, frozen=True, tag="write"):
-    """Bytes for ``volume`` of the receiver from ``source`` of the sender, which follow the frame; or ``zeros`` of them
-    when that is not 0."""
+class Write(NamedTuple):
+    """Bytes for ``volume`` of the receiver from ``source`` of the sender, which follow; or ``zeros`` of them when that
+    is not 0. There are so many that they have a layout of their own."""
 
     seq: int
     volume: str
@@ -148,7 +148,7 @@ class Pong(Frame, frozen=True, tag="pong"):
     number: int
 
 
-Request = Hello | Ping | Write | Ahead | Flush | Begin | Status | Event
+Request = Hello | Ping | Ahead | Flush | Begin | Status | Event
 Answer = Reply | Written | Pong
 TAKEN = Reply(0)
 """What :class:`Written` says of each write."""
@@ -189,10 +189,11 @@ def pack(frame: Request | Answer) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def pack_head(frame: Write, length: int) -> bytes:
+def pack_write(write: Write, length: int) -> bytes:
     """Return what travels before the ``length`` bytes of a write."""
-    body = _ENCODER.encode(frame)
-    return _DATA_HEAD.pack(_DATA_FOLLOWS | (2 + len(body) + length), len(body)) + body
+    seq, volume, source, offset, zeros = write
+    word = _IS_WRITE | (_WRITE.size - _LENGTH.size + length)
+    return _WRITE.pack(word, seq, offset, zeros, volume.encode(), source.encode())
 
 
 class Splitter:
@@ -211,30 +212,37 @@ class Splitter:
         """So many bytes have come."""
         self._end += count
 
-    def frames(self) -> list[tuple[memoryview, memoryview | None]]:
-        """Return the whole frames that are there: each one's msgpack, and the data that follows it if any does.
+    def frames(self) -> list[memoryview | tuple[Write, memoryview]]:
+        """Return the whole frames that are there: the msgpack of each, or a write with its data.
 
         They are valid until :meth:`done` is called. Raises :class:`LinkLost` on nonsense.
         """
-        found: list[tuple[memoryview, memoryview | None]] = []
+        found: list[memoryview | tuple[Write, memoryview]] = []
         start, self._start = 0, 0
         while self._end - start >= _LENGTH.size:
             (word,) = _LENGTH.unpack_from(self._buffer, start)
-            length = word & ~_DATA_FOLLOWS
+            length = word & ~_IS_WRITE
             if length > FRAME_LIMIT_BYTES:
                 raise LinkLost(f"a frame of {length} bytes is not from an array")
-            first, last = start + _LENGTH.size, start + _LENGTH.size + length
+            last = start + _LENGTH.size + length
             if last > self._end:
                 break
-            if word & _DATA_FOLLOWS:
-                middle = first + 2 + int.from_bytes(self._view[first : first + 2], "big")
-                if middle > last:
-                    raise LinkLost("a write shorter than its head")
-                found.append((self._view[first + 2 : middle], self._view[middle:last]))
+            if word & _IS_WRITE:
+                found.append(self._write(start, last))
             else:
-                found.append((self._view[first:last], None))
+                found.append(self._view[start + _LENGTH.size : last])
             start = self._start = last
         return found
+
+    def _write(self, start: int, last: int) -> tuple[Write, memoryview]:
+        if last - start < _WRITE.size:
+            raise LinkLost("a write shorter than its head")
+        _, seq, offset, zeros, volume, source = _WRITE.unpack_from(self._buffer, start)
+        try:
+            write = Write(seq, volume.decode("ascii"), source.decode("ascii"), offset, zeros)
+        except UnicodeDecodeError as error:
+            raise LinkLost(f"a write that is not of this protocol: {error}") from error
+        return write, self._view[start + _WRITE.size : last]
 
     def done(self) -> None:
         """The frames have been used."""

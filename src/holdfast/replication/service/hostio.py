@@ -14,11 +14,12 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from holdfast.replication.array.activity import REGION_BYTES, parts_of
+from holdfast.replication.array.activity import REGION_BYTES, ActivityLog, parts_of
 from holdfast.replication.array.machine import HostRefused, Route, tracks_of
 from holdfast.replication.array.nbd import Export
 from holdfast.replication.model.pairs import Phase, Role
 from holdfast.replication.service import frames
+from holdfast.replication.service.doubts import LIMIT_TRACKS
 from holdfast.replication.service.engine import Bytes, Engine
 from holdfast.replication.service.frames import LinkLost
 from holdfast.replication.service.link import OutLink
@@ -56,21 +57,18 @@ class Begun(NamedTuple):
     """A write under way: what brings the target's answer to each mirrored part (None: it is out of reach), and what has
     not begun."""
 
-    sent: tuple[Sent | None, ...] = ()
-    rest: Rest | None = None
-
-    @property
-    def done(self) -> bool:
-        """Nothing is to be waited for."""
-        return not self.sent and self.rest is None
-
-    @property
-    def single(self) -> Sent | None:
-        """The one answer that is still to come, if it is one."""
-        return self.sent[0] if len(self.sent) == 1 and self.rest is None else None
+    sent: tuple[Sent | None, ...]
+    rest: Rest | None
 
 
-_DONE = Begun()
+class Lane(NamedTuple):
+    """What writes of an export meet: a volume in no relation, or a source in Full Duplex with its ``link``, or neither;
+    and its log."""
+
+    volume: str
+    plain: bool
+    link: OutLink | None
+    log: ActivityLog
 
 
 class HostIO:
@@ -78,6 +76,8 @@ class HostIO:
 
     def __init__(self, engine: Engine, mirror: Mirror, busy: LongBusy) -> None:
         self._engine, self._mirror, self._busy = engine, mirror, busy
+        self._image = engine.image
+        self._lanes: dict[Export, Lane] = {}
 
     def size_bytes(self, export: Export) -> int:
         """Return how large the volume is now."""
@@ -115,37 +115,73 @@ class HostIO:
         if not self._engine.machine.plain(volume):
             self._engine.warm(volume, coming())
 
-    def begin(self, export: Export, offset: int, data: Bytes | None, length: int) -> Begun:
-        """Write as much as needs no waiting (``data`` None: zeros); ``data`` is used up when this returns."""
-        machine, volume = self._engine.machine, export.volume
-        machine.check_key(export.host, export.key)
-        machine.check_access(export.host, volume)
-        if machine.plain(volume) and not self._busy.holds(volume):
-            self._engine.put(volume, offset, data, length)
-            return _DONE
-        machine.volume(volume)
+    def begin(self, export: Export, offset: int, data: Bytes | None, length: int) -> Sent | Begun | None:
+        """Write as much as needs no waiting (``data`` None: zeros); ``data`` is used up when this returns.
+
+        Returns None when all is done, the one answer of the target that is to come, or what :meth:`finish` waits for.
+        """
+        lane = self._lane(export)
+        if lane.plain and not self._busy.any:
+            self._engine.put(export.volume, offset, data, length)
+            return None
+        if lane.link is not None and self._is_clear(lane, offset, length):
+            alone = self._send(lane.volume, offset, data, length, lane.link)
+            return alone if alone is not None else Begun((None,), None)
         sent: list[Sent | None] = []
         for start, stop in parts_of(offset, length):
-            way = self._way(volume, start, stop - start)
+            way = self._way(lane.volume, start, stop - start)
             if isinstance(way, Blocked):
                 left = None if data is None else bytes(data[start - offset :])
                 return Begun(tuple(sent), Rest(way, start, left, offset + length - start))
             part = None if data is None else data[start - offset : stop - offset]
             if way is None:
-                self._engine.write(volume, start, part, stop - start)
+                self._engine.write(lane.volume, start, part, stop - start)
             else:
-                sent.append(self._send(volume, start, part, stop - start, way))
-        return Begun(tuple(sent))
+                sent.append(self._send(lane.volume, start, part, stop - start, way))
+        return Begun(tuple(sent), None) if sent else None
 
-    async def finish(self, export: Export, begun: Begun) -> None:
+    def _lane(self, export: Export) -> Lane:
+        """Return what writes of the export meet as long as no command changes the array. Raises
+        :class:`HostRefused`."""
+        machine = self._engine.machine
+        if self._image is not machine.image:
+            self._image, self._lanes = machine.image, {}
+        lane = self._lanes.get(export)
+        if lane is None:
+            machine.check_key(export.host, export.key)
+            machine.volume(export.volume)
+            machine.check_access(export.host, export.volume)
+            pair = machine.image.pairs.get(export.volume)
+            link = None
+            if pair is not None and pair.is_level and not machine.flashes_of(export.volume):
+                link = self._mirror.links[pair.remote.image]
+            plain, log = machine.plain(export.volume), machine.logs[export.volume]
+            lane = self._lanes[export] = Lane(export.volume, plain, link, log)
+        return lane
+
+    def _is_clear(self, lane: Lane, offset: int, length: int) -> bool:
+        """Whether a write to a source in Full Duplex meets nothing that it would have to wait for."""
+        region = offset // REGION_BYTES
+        return (
+            lane.link is not None
+            and lane.link.has_room
+            and lane.log.is_hot(region)
+            and 0 < length <= (region + 1) * REGION_BYTES - offset
+            and lane.volume in self._engine.machine.attached
+            and self._engine.media.doubts.count(lane.volume) < LIMIT_TRACKS
+            and not self._busy.any
+        )
+
+    async def finish(self, export: Export, begun: Sent | Begun | None) -> None:
         """Wait until every part of a write that has begun is where it must be, and see to what has not begun."""
-        for one in begun.sent:
-            await self._confirmed(export.volume, one)
-        while (rest := begun.rest) is not None:
+        while begun is not None:
+            sent, rest = begun if isinstance(begun, Begun) else ((begun,), None)
+            for one in sent:
+                await self._confirmed(export.volume, one)
+            if rest is None:
+                return
             await self._passed(export.volume, rest)
             begun = self.begin(export, rest.offset, rest.data, rest.length)
-            for one in begun.sent:
-                await self._confirmed(export.volume, one)
 
     async def trim(self, export: Export, offset: int, length: int) -> None:
         """Give space back: whole ranges that hold data become zeros; the rest is left as it is."""
@@ -191,7 +227,7 @@ class HostIO:
         """
         landed = self._engine.depart(volume, offset, length)
         try:
-            self._engine.write(volume, offset, data, length, mirrored=True)
+            self._engine.apply(volume, offset, data, length, mirrored=True)
         except OSError:
             self._forward(volume, offset, self._engine.read(volume, offset, length), length, link, landed)
             raise

@@ -8,7 +8,6 @@ way then fails with ``LinkLost`` and ``on_down`` runs before any of them is told
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,8 @@ REDIAL_S = 0.3
 DIAL_LIMIT_S = 2.0
 WINDOW_BYTES = 8 * 1024 * 1024
 _TOGETHER_BYTES = 32 * 1024
-_READ_BYTES = 256 * 1024
+_RECORD_BYTES = 16 * 1024
+"""As much as a record of TLS holds is sent without waiting for more: the peer works while the next is put together."""
 
 _LOG = structlog.get_logger("holdfast.replication.link")
 
@@ -45,15 +45,14 @@ class OutLink:
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self._context: ssl.SSLContext = client_context(identity)
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: _Channel | None = None
         self._seq = 0
         self._waiting: dict[int, Sent] = {}
         self._flying = 0
         self._roomy = asyncio.Event()
         self._roomy.set()
-        self._heard = 0.0
-        self._splitter = frames.Splitter()
         self._outgoing: list[bytes] = []
+        self._gathered = 0
         self._flushing: asyncio.Handle | None = None
 
     # --- sending -----------------------------------------------------------------------------------------------------
@@ -77,20 +76,20 @@ class OutLink:
     def send(self, request: Sendable, data: bytes | memoryview = b"") -> Sent:
         """Send at once, with the ``data`` of a write; it is used up when this returns. Raises :class:`LinkLost` when
         the link is down."""
-        if not self.up or self._writer is None:
+        if not self.up or self._channel is None:
             raise LinkLost(f"no link to {self.peer}")
         loop = asyncio.get_running_loop()
         limit = WRITE_LIMIT_S if isinstance(request, frames.Write) else REQUEST_LIMIT_S
         sent = self._waiting[request.seq] = Sent(loop.time() + limit, len(data) + 256)
         self._flying += sent.cost_bytes
-        if not isinstance(request, frames.Write) or not data:
+        if not isinstance(request, frames.Write):
             self._put(frames.pack(request))
         elif len(data) <= _TOGETHER_BYTES:
-            self._put(frames.pack_head(request, len(data)), bytes(data))
+            self._put(frames.pack_write(request, len(data)), bytes(data))
         else:
-            self._outgoing.append(frames.pack_head(request, len(data)))
+            self._outgoing.append(frames.pack_write(request, len(data)))
             self._flush()
-            self._writer.write(data)
+            self._channel.write(data)
         return sent
 
     def say(self, frame: frames.Ahead) -> None:
@@ -100,7 +99,10 @@ class OutLink:
 
     def _put(self, *parts: bytes) -> None:
         self._outgoing += parts
-        if self._flushing is None:
+        self._gathered += len(parts[-1])
+        if self._gathered >= _RECORD_BYTES:
+            self._flush()
+        elif self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
@@ -108,9 +110,10 @@ class OutLink:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        if self._writer is not None and self._outgoing:
-            self._writer.write(b"".join(self._outgoing))
+        if self._channel is not None and self._outgoing:
+            self._channel.write(b"".join(self._outgoing))
         self._outgoing.clear()
+        self._gathered = 0
 
     async def request(self, request: frames.Flush | frames.Begin | frames.Status | frames.Event) -> frames.Reply:
         """Send and wait. Raises :class:`LinkLost`, or ``Refused`` with the peer's refusal."""
@@ -124,75 +127,47 @@ class OutLink:
     async def run(self) -> None:
         """Keep the link up until cancelled."""
         while True:
+            channel = _Channel(self._take)
             try:
                 async with asyncio.timeout(DIAL_LIMIT_S):
-                    reader, writer = await self._dial()
-            except (OSError, TimeoutError, LinkLost):
-                await asyncio.sleep(REDIAL_S)
-                continue
-            try:
-                await self._serve(reader, writer)
+                    await self._dial(channel)
+                await self._serve(channel)
+            except (OSError, TimeoutError, LinkLost) as error:
+                _LOG.debug("no mirror link", peer=self.peer, error=str(error))
             finally:
                 self._down()
-                writer.transport.abort()
+                channel.cut()
             await asyncio.sleep(REDIAL_S)
 
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        self._splitter = frames.Splitter()
+    async def _dial(self, channel: _Channel) -> None:
+        """Connect, say who this is, and wait until the peer says something. Raises :class:`LinkLost`."""
         host, _, port = self.address.rpartition(":")
         name = host_label(f"array:{self.peer}")
-        reader, writer = await asyncio.open_connection(
-            host, int(port), ssl=self._context, server_hostname=name, limit=frames.FRAME_LIMIT_BYTES
-        )
-        try:
-            writer.write(frames.pack(frames.Hello(self.image)))
-            writer.write(frames.pack(frames.Ping(0)))
-            await self._frames(reader)
-        except BaseException:
-            writer.transport.abort()
-            raise
-        return reader, writer
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: channel, host, int(port), ssl=self._context, server_hostname=name)
+        channel.write(frames.pack(frames.Hello(self.image)) + frames.pack(frames.Ping(0)))
+        await channel.greeted.wait()
+        if channel.over.is_set():
+            raise LinkLost(f"{self.peer} hung up")
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer, self.up, self._heard = writer, True, asyncio.get_running_loop().time()
+    async def _serve(self, channel: _Channel) -> None:
+        self._channel, self.up = channel, True
         _LOG.info("mirror link up", peer=self.peer)
         self.on_up()
-        receiver = asyncio.create_task(self._receive(reader))
-        beat = asyncio.create_task(self._beat())
+        over = asyncio.create_task(channel.over.wait())
+        beat = asyncio.create_task(self._beat(channel))
         try:
-            await asyncio.wait({receiver, beat}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({over, beat}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (receiver, beat):
+            for task in (over, beat):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, LinkLost):
-                    await task
 
-    async def _frames(self, reader: asyncio.StreamReader) -> list[frames.Answer]:
-        """Return the answers that have come, waiting for more bytes once. Raises :class:`LinkLost` at the end."""
-        try:
-            data = await reader.read(_READ_BYTES)
-        except OSError as error:
-            raise LinkLost(f"the mirror link broke: {error}") from error
-        if not data:
-            raise LinkLost("the mirror link was closed")
-        splitter = self._splitter
-        splitter.room()[: len(data)] = data
-        splitter.came(len(data))
-        answers = [frames.unpack(frames.ANSWERS, body) for body, _ in splitter.frames()]
-        splitter.done()
-        return answers
-
-    async def _receive(self, reader: asyncio.StreamReader) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            answers = await self._frames(reader)
-            self._heard = loop.time()
-            for answer in answers:
-                if isinstance(answer, frames.Reply):
-                    self._answered(answer.seq, answer)
-                elif isinstance(answer, frames.Written):
-                    for seq in answer.seqs:
-                        self._answered(seq, frames.TAKEN)
+    def _take(self, answer: frames.Answer) -> None:
+        if isinstance(answer, frames.Written):
+            for seq in answer.seqs:
+                self._answered(seq, frames.TAKEN)
+        elif isinstance(answer, frames.Reply):
+            self._answered(answer.seq, answer)
 
     def _answered(self, seq: int, answer: frames.Reply) -> None:
         sent = self._waiting.pop(seq, None)
@@ -202,29 +177,31 @@ class OutLink:
         self._roomy.set()
         sent.settle(answer)
 
-    async def _beat(self) -> None:
+    async def _beat(self, channel: _Channel) -> None:
         """Send pings; return when the peer is silent or a request is overdue. An own stall is not held against it."""
         loop = asyncio.get_running_loop()
-        number = 0
+        number, heard_at = 0, loop.time()
         while True:
-            assert self._writer is not None
             number += 1
-            self._writer.write(frames.pack(frames.Ping(number)))
+            channel.heard = False
+            channel.write(frames.pack(frames.Ping(number)))
             asleep = loop.time()
             await asyncio.sleep(PING_EVERY_S)
             now = loop.time()
+            if channel.heard:
+                heard_at = now
             if now - asleep > 2 * PING_EVERY_S:
-                self._heard = max(self._heard, now - PING_EVERY_S)
+                heard_at = max(heard_at, now - PING_EVERY_S)
                 continue
             overdue = any(sent.deadline < now for sent in self._waiting.values())
-            if now - self._heard > SILENCE_S or overdue:
+            if now - heard_at > SILENCE_S or overdue:
                 _LOG.warning("mirror peer is silent", peer=self.peer)
                 return
 
     def _down(self) -> None:
         if not self.up:
             return
-        self.up, self._writer, self._flying = False, None, 0
+        self.up, self._channel, self._flying = False, None, 0
         self._outgoing.clear()
         _LOG.warning("mirror link down", peer=self.peer)
         waiting, self._waiting = self._waiting, {}
@@ -232,3 +209,52 @@ class OutLink:
         self._roomy.set()
         for sent in waiting.values():
             sent.settle(None)
+
+
+class _Channel(asyncio.BufferedProtocol):
+    """One connection to the peer: cuts what comes into answers and hands them on."""
+
+    def __init__(self, take: Callable[[frames.Answer], None]) -> None:
+        self._take, self._splitter = take, frames.Splitter()
+        self._transport: asyncio.Transport | None = None
+        self.heard = False
+        self.greeted, self.over = asyncio.Event(), asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TLS stands."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over, whoever ended it."""
+        self.over.set()
+        self.greeted.set()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._splitter.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        self.heard = True
+        try:
+            self._splitter.came(nbytes)
+            for body in self._splitter.frames():
+                if isinstance(body, tuple):
+                    raise LinkLost("a write where answers come")
+                self._take(frames.unpack(frames.ANSWERS, body))
+            self._splitter.done()
+        except LinkLost as error:
+            _LOG.warning("mirror link ended", reason=str(error))
+            self.cut()
+        self.greeted.set()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send; ``data`` is used up when this returns."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def cut(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.abort()

@@ -36,6 +36,11 @@ class LongBusy:
         self._changed = asyncio.Event()
         return held
 
+    @property
+    def any(self) -> bool:
+        """Whether the writes of any subsystem may be held."""
+        return bool(self._until)
+
     def holds(self, volume: str) -> bool:
         """Whether the writes of a volume, or of a subsystem, are held."""
         return bool(self._until) and asyncio.get_running_loop().time() < self._until.get(volume[:2], 0.0)

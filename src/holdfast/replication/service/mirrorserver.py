@@ -60,6 +60,7 @@ class _Session(asyncio.BufferedProtocol):
         self._splitter = frames.Splitter()
         self._out: list[bytes] = []
         self._written: list[int] = []
+        self._image, self._sizes = server.mirror.engine.image, dict[tuple[str, str], int]()
         self._collecting = False
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -102,11 +103,13 @@ class _Session(asyncio.BufferedProtocol):
         self._splitter.came(nbytes)
         self._collecting = True
         try:
-            bodies = self._splitter.frames()
-            requests = [(frames.unpack(frames.REQUESTS, body), data) for body, data in bodies]
-            self._warm([one for one, _ in requests if isinstance(one, frames.Write)])
-            for request, data in requests:
-                self.take(request, data)
+            found = self._splitter.frames()
+            self._warm(found)
+            for one in found:
+                if isinstance(one, tuple):
+                    self._write(*one)
+                else:
+                    self._take(frames.unpack(frames.REQUESTS, one))
             self._splitter.done()
         except LinkLost:
             self.cut()
@@ -114,13 +117,14 @@ class _Session(asyncio.BufferedProtocol):
             self._collecting = False
             self._send_out()
 
-    def _warm(self, writes: list[frames.Write]) -> None:
+    def _warm(self, found: list[memoryview | tuple[frames.Write, memoryview]]) -> None:
         """Let the writes that came together share one write of the activity log."""
         places: dict[str, list[tuple[int, int]]] = {}
-        for one in writes:
-            places.setdefault(one.volume, []).append((one.offset, 1))
-        for volume, found in places.items():
-            self._engine.warm(volume, found)
+        for one in found:
+            if isinstance(one, tuple):
+                places.setdefault(one[0].volume, []).append((one[0].offset, 1))
+        for volume, writes in places.items():
+            self._engine.warm(volume, writes)
 
     def _send_out(self) -> None:
         if self._written:
@@ -130,8 +134,8 @@ class _Session(asyncio.BufferedProtocol):
             self._transport.write(b"".join(self._out))
         self._out.clear()
 
-    def take(self, request: frames.Request, data: memoryview | None) -> None:
-        """Act on one frame. Everything but a full log or a flush is done before this returns."""
+    def _take(self, request: frames.Request) -> None:
+        """Act on one frame that is no write. Everything but a flush is done before this returns."""
         if isinstance(request, frames.Ping):
             self._answer(frames.Pong(request.number))
         elif isinstance(request, frames.Hello):
@@ -141,8 +145,6 @@ class _Session(asyncio.BufferedProtocol):
             self._server.dialled(self._peer, self)
         elif not self._peer:
             raise LinkLost("a frame before hello")
-        elif isinstance(request, frames.Write):
-            self._write(request, data if data is not None else memoryview(b""))
         elif isinstance(request, frames.Ahead):
             if self._pair(request.volume, request.source) is not None:
                 self._engine.warm(request.volume, [(track * TRACK_BYTES, 1) for track in request.tracks])
@@ -159,6 +161,9 @@ class _Session(asyncio.BufferedProtocol):
     # --- writes ------------------------------------------------------------------------------------------------------
 
     def _write(self, request: frames.Write, data: memoryview) -> None:
+        """Apply a write before this returns, unless the log is full."""
+        if not self._peer:
+            raise LinkLost("a write before hello")
         queue = self._queues.get(request.volume)
         if queue is not None:
             queue.append((request, bytes(data)))
@@ -183,15 +188,13 @@ class _Session(asyncio.BufferedProtocol):
             del self._queues[volume]
 
     def _apply(self, request: frames.Write, data: bytes | memoryview) -> None:
-        pair = self._pair(request.volume, request.source)
         length = request.zeros or len(data)
-        refusal = self._refusal(request, pair)
-        if refusal:
-            self._answer(frames.Reply(request.seq, refusal, f"volume {request.volume} takes no writes of yours"))
+        size = self._taken(request)
+        if not size:
             return
         if (request.offset + length - 1) // REGION_BYTES != request.offset // REGION_BYTES:
             raise LinkLost("a write that crosses a region")
-        if request.offset + length > self._engine.image.volumes[request.volume].size_bytes:
+        if request.offset + length > size:
             raise LinkLost("a write beyond the volume")
         try:
             found = None if request.zeros else data
@@ -203,6 +206,20 @@ class _Session(asyncio.BufferedProtocol):
         self._written.append(request.seq)
         if not self._collecting:
             self._send_out()
+
+    def _taken(self, request: frames.Write) -> int:
+        """Return the size of the volume if it takes this write; otherwise refuse and return 0. What was found holds as
+        long as no command changes the array."""
+        if self._image is not self._engine.image:
+            self._image, self._sizes = self._engine.image, {}
+        size = self._sizes.get((request.volume, request.source), 0)
+        if not size:
+            refusal = self._refusal(request, self._pair(request.volume, request.source))
+            if refusal:
+                self._answer(frames.Reply(request.seq, refusal, f"volume {request.volume} takes no writes of yours"))
+                return 0
+            size = self._sizes[request.volume, request.source] = self._image.volumes[request.volume].size_bytes
+        return size
 
     def _refusal(self, request: frames.Write, pair: Pair | None) -> str:
         """Return the code that tells a source why its write is not taken; empty when it is."""

@@ -19,6 +19,7 @@ from holdfast.replication.service.beside import Beside
 from holdfast.replication.service.frames import Reply
 from holdfast.replication.service.hostio import Begun, HostIO
 from holdfast.replication.service.outbox import SLICE_BYTES, Tail
+from holdfast.replication.service.sent import Sent
 
 _EXTENTS_AT_MOST = 1024
 _LOG = structlog.get_logger("holdfast.replication.nbd")
@@ -77,20 +78,20 @@ class Requests:
         begun = self.hostio.begin(self.export, request.offset, data, request.length)
         if request.fua:
             self._later(request, self._through(begun))
-        elif begun.done:
+        elif begun is None:
             self._answer(request)
-        elif begun.single is not None:
+        elif isinstance(begun, Sent):
             self.beside.begin(request.length)
-            begun.single.then(lambda reply: self._landed(request, begun, reply))
+            begun.then(lambda reply: self._landed(request, begun, reply))
         else:
             self._later(request, self.hostio.finish(self.export, begun))
 
-    async def _through(self, begun: Begun) -> None:
+    async def _through(self, begun: Sent | Begun | None) -> None:
         """A write that is durable before it is answered."""
         await self.hostio.finish(self.export, begun)
         await self.hostio.flush(self.export)
 
-    def _landed(self, request: Request, begun: Begun, reply: Reply | None) -> None:
+    def _landed(self, request: Request, begun: Sent, reply: Reply | None) -> None:
         """The target has answered for a write, or never will."""
         if reply is not None and not reply.code:
             self._answer(request)
