@@ -31,8 +31,8 @@ SMALL_FILES, MIDDLE_FILES, LARGE_MIB = 12_000, 150, 96
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[tuple[Path, str]]:
-    """Yield a directory on a file system worth measuring, and its name."""
+def workplace(size_gib: int = 4) -> Iterator[tuple[Path, str]]:
+    """Yield a directory on a file system worth measuring, of that size where root can make one, and its name."""
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as text:
         base = Path(text)
         if os.geteuid() != 0:
@@ -41,7 +41,7 @@ def workplace() -> Iterator[tuple[Path, str]]:
         image, mount = base / "image", base / "mount"
         mount.mkdir()
         with open(image, "wb") as file:
-            file.truncate(4 * 2**30)
+            file.truncate(size_gib * 2**30)
         subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", str(image)], check=True)
         subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True)
         try:

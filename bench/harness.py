@@ -62,10 +62,13 @@ def median_row(
 
 
 def publish(name: str, rows: list[Row]) -> int:
-    """Print the table, write the result file; return 0 when every reach was met, otherwise 1."""
-    RESULTS.mkdir(exist_ok=True)
-    document = {"machine": machine(), "date": datetime.date.today().isoformat(), "rows": [asdict(row) for row in rows]}
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+    """Print the table, write the result file (unless it has no name); return 0 when every reach was met, otherwise
+    1."""
+    if name:
+        RESULTS.mkdir(exist_ok=True)
+        date = datetime.date.today().isoformat()
+        document = {"machine": machine(), "date": date, "rows": [asdict(row) for row in rows]}
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     headings = ("what", "unit", "holdfast", "peer", "peer_name", "ratio", "reach", "met")
     table = [headings, *(tuple(str(value) for value in asdict(row).values()) for row in rows)]
     widths = [max(len(line[n]) for line in table) for n in range(len(headings))]

@@ -135,3 +135,18 @@ def test_native_commands_revert_and_restore(lab: Lab) -> None:
         assert source.pread(3, 0) == b"one"
         until(lambda: lab.a.client.run("flashes").rows == [], what="the relation ends with the restore")
         assert source.pread(3, 0) == b"one"
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(lab: Lab) -> None:
+    lab.a.stop()
+    log = lab.directory / f"{lab.a.image}.log"
+    log.unlink()
+    log.symlink_to("/dev/full")
+    lab.a.start()
+    lab.b.kill()  # links that go down and come up are told in the log
+    lab.b.start()
+    until(lambda: lab.a.client.run("paths").rows[0]["state"] == "Success", what="path up again")
+    lab.mirror()
+    with lab.a.open() as client:
+        client.pwrite(b"goes on".ljust(4096), 0, fua=True)
+    assert lab.a.digest() == lab.b.digest()

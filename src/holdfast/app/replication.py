@@ -65,7 +65,6 @@ def flash_commands() -> click.Group:
 
 def serve(config_path: Path, ready_file: Path | None) -> None:
     """Run one array until it is told to stop."""
-    import structlog
 
     from holdfast.app.store import check_store, open_store
     from holdfast.replication.ports import Witness
@@ -73,6 +72,7 @@ def serve(config_path: Path, ready_file: Path | None) -> None:
     from holdfast.replication.service.daemon import Daemon
     from holdfast.replication.service.witness import NoWitness, StoreWitness
     from holdfast.runtime.identity import Identity
+    from holdfast.runtime.log import log_to
 
     config = load_config(config_path)
     Identity.load(config.identity)
@@ -80,7 +80,7 @@ def serve(config_path: Path, ready_file: Path | None) -> None:
         check_store(config.store or "memory:")
     except InputError as error:
         raise error.inside(str(config_path), "store") from error
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log_to(sys.stderr)
 
     def ready() -> None:
         print("ready", flush=True)

@@ -76,8 +76,8 @@ def _acknowledge_early() -> None:
                 return
 
     def forward(self: HostIO, *what: Any) -> Any:
-        *written, link, landed = what
-        return original(self, *written, Early(link), landed)
+        *written, link = what
+        return original(self, *written, Early(link))
 
     HostIO._forward = forward  # type: ignore[method-assign, assignment]
 

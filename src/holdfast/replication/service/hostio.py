@@ -220,32 +220,33 @@ class HostIO:
             await self._mirror.links[machine.image.pairs[volume].remote.image].room()
 
     def _send(self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink) -> Sent | None:
-        """Write here and send to the target; return what brings its answer, None when the link is gone.
+        """Send to the target and write here, so that both ends work at once; return what brings the target's answer,
+        None when the link is gone.
 
         The write stays in doubt until the answer is here, whoever still waits for it. When the disk here has no room
         for it, the target gets what this end has now, so that both stay the same.
         """
         landed = self._engine.depart(volume, offset, length)
+        sent = self._forward(volume, offset, data, length, link)
         try:
             self._engine.apply(volume, offset, data, length, mirrored=True)
         except OSError:
-            self._forward(volume, offset, self._engine.read(volume, offset, length), length, link, landed)
+            sent = self._forward(volume, offset, self._engine.read(volume, offset, length), length, link)
             raise
-        return self._forward(volume, offset, data, length, link, landed)
+        finally:
+            if sent is None:
+                self._mirror.reject(volume)
+                landed()
+            else:
+                sent.then(lambda reply: self._landed(volume, landed, reply))
+        return sent
 
-    def _forward(
-        self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink, landed: Callable[[], None]
-    ) -> Sent | None:
+    def _forward(self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink) -> Sent | None:
         remote = self._engine.machine.image.pairs[volume].remote.volume
         zeros = length if data is None else 0
-        try:
-            sent = link.send(frames.Write(link.next_seq(), remote, volume, offset, zeros), data or b"")
-        except LinkLost:
-            self._mirror.reject(volume)
-            landed()
-            return None
-        sent.then(lambda reply: self._landed(volume, landed, reply))
-        return sent
+        with contextlib.suppress(LinkLost):
+            return link.send(frames.Write(link.next_seq(), remote, volume, offset, zeros), data or b"")
+        return None
 
     def _landed(self, volume: str, landed: Callable[[], None], reply: frames.Reply | None) -> None:
         if reply is not None and reply.code:

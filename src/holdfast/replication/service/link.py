@@ -28,6 +28,8 @@ REDIAL_S = 0.3
 DIAL_LIMIT_S = 2.0
 WINDOW_BYTES = 8 * 1024 * 1024
 _TOGETHER_BYTES = 32 * 1024
+_SLICE_BYTES = 32 * 1024
+"""A long write goes out in such pieces, so that the peer takes the first while the next are encrypted."""
 _RECORD_BYTES = 16 * 1024
 """As much as a record of TLS holds is sent without waiting for more: the peer works while the next is put together."""
 
@@ -89,7 +91,8 @@ class OutLink:
         else:
             self._outgoing.append(frames.pack_write(request, len(data)))
             self._flush()
-            self._channel.write(data)
+            for start in range(0, len(data), _SLICE_BYTES):
+                self._channel.write(data[start : start + _SLICE_BYTES])
         return sent
 
     def say(self, frame: frames.Ahead) -> None:
