@@ -6,6 +6,11 @@ import os
 import random
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says nothing: what fails prints how to repeat it
+settings.register_profile("holdfast", deadline=None, print_blob=True)
+settings.load_profile("holdfast")
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 
