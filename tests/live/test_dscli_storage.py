@@ -25,7 +25,7 @@ def test_pools_limit_what_is_made_in_them(lab: Lab, dscli: Dscli) -> None:
     full = dscli.at(a, "mkfbvol", "-extpool", "P5", "-cap", "0.5", "-sam", "standard", "1402")
     assert (full.returncode, full.stderr.split()[0]) == (4, "CMUN03961E")
     listed = dscli.ok(a, "lsextpool", "-fmt", "delim", "-bnr", "off", "-hdr", "off", "P5")
-    assert listed == ["P5,P5,fb,0,exceeded,0.0,100,2"]
+    assert listed == ["P5,P5,fb,0,exceeded,0.0,100,0,0,2"]
     shown = dscli.ok(a, "showfbvol", "-bnr", "off", "1400")
     assert [line.split(None, 1)[1].strip() for line in shown if line.startswith(("Name", "extpool", "sam "))] == [
         "db_1400", "P5", "Standard",

@@ -6,6 +6,7 @@ The only module that puts the store behind the witness port, the array client be
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from pathlib import Path
@@ -127,4 +128,6 @@ def dscli_main(name: str, arguments: list[str]) -> int:
     """Run ``dscli`` and return its exit code."""
     from holdfast.dialects.dscli.session import run
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what is no text is no command, and no reason to fall over
     return run(arguments, connect, sys.stdin, sys.stdout, sys.stderr)

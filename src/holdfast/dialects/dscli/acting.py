@@ -66,20 +66,21 @@ def options(line: Line, context: Context, **more: Any) -> dict[str, Any]:
 
 def pairs(line: Line) -> list[str]:
     """Return the pairs that a line names. Raises :class:`UsageError` when it names none."""
-    found = [f"{source}:{target}" for word in line.parameters for source, target in expand_pairs(bare(word))]
+    words = [bare(part) for word in line.parameters for part in word.split(",") if part]
+    found = [f"{source}:{target}" for word in words for source, target in expand_pairs(word)]
     if not found:
         raise UsageError(line.command, "names no pair")
     return found
 
 
 def bare(word: str) -> str:
-    """Return a volume, or a pair of them, without the arrays before them."""
+    """Return a volume, or a pair of them, or of ranges, without the arrays before them."""
     return ":".join(part.rsplit("/", 1)[-1] for part in word.split(":"))
 
 
 def volumes(line: Line) -> list[str]:
     """Return the volumes that a line names."""
-    return [volume for word in line.parameters for volume in expand_volumes(word)]
+    return [volume for word in line.parameters for part in word.split(",") for volume in expand_volumes(part)]
 
 
 def change(line: Line, context: Context, verb: str, objects: list[str], **more: Any) -> int:

@@ -6,14 +6,25 @@ Every handler gets the parsed line and a context and returns the exit code.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from holdfast.dialects.dscli import facts, rows, storage
-from holdfast.dialects.dscli.acting import Context, Handler, agreed, bare, change, failure, listed, options, pairs
+from holdfast.dialects.dscli import facts, hardware, rows, storage
+from holdfast.dialects.dscli.acting import (
+    Context,
+    Handler,
+    agreed,
+    bare,
+    change,
+    failure,
+    listed,
+    options,
+    pairs,
+    volumes,
+)
 from holdfast.dialects.dscli.grammar import Line, UsageError
-from holdfast.kernel.errors import InputError, Refused
-from holdfast.replication.model.identity import expand_pairs, expand_volumes, parse_volume
+from holdfast.kernel.errors import InputError, Refusal, Refused
+from holdfast.replication.model.identity import expand_pairs, expand_volumes, parse_subsystem, parse_volume
 
 WAIT_LIMIT_S = 900.0
 _WAIT_STEP_S = 0.1
@@ -27,7 +38,21 @@ def flash(line: Line, context: Context) -> int:
     wishes: dict[str, Any] = {name: line.has(name) for name in ("persist", "record", "tgtinhibit", "freeze")}
     wishes |= {name: line.get(name) for name in ("seqnum", "pmir") if line.has(name)}
     wishes |= {name: True for name in ("tgtpprc", "multinc", "tgtse", "fast") if line.has(name)}
-    return change(line, context, line.command, pairs(line), copy=not line.has("nocp"), **wishes)
+    if line.has("cp") and line.has("nocp"):
+        raise UsageError(line.command, "-cp and -nocp exclude each other")
+    code = change(line, context, line.command, pairs(line), copy=not line.has("nocp"), **wishes)
+    return code or _wait_for_copies(line, context)
+
+
+def _wait_for_copies(line: Line, context: Context) -> int:
+    """With -wait: return when no named copy is made in the background any more."""
+    names = set(pairs(line))
+
+    def copying(row: dict[str, Any]) -> bool:
+        named = row["id"] in names or f"{row['target']}:{row['source']}" in names
+        return named and row["background_copy"] and row["state"] == "Valid" and row["out_of_sync_tracks"] > 0
+
+    return _wait(line, context, "flashes", copying)
 
 
 def revertible(line: Line, context: Context) -> int:
@@ -35,7 +60,7 @@ def revertible(line: Line, context: Context) -> int:
     numbered = {"seqnum": line.get("seqnum")} if line.has("seqnum") else {}
     if line.command == "setflashrevertible":
         return change(line, context, "setrevertible", pairs(line), **numbered)
-    sources = [volume for word in line.parameters for volume in expand_volumes(word)]
+    sources = volumes(line)
     if not sources:
         raise UsageError(line.command, "names no source volume")
     return change(line, context, line.command, sources, **numbered)
@@ -44,11 +69,10 @@ def revertible(line: Line, context: Context) -> int:
 def lsflash(line: Line, context: Context) -> int:
     """List FlashCopy relations."""
     found = context.array.run("flashes", **options(line, context)).rows
-    names = {bare(word).upper() for word in line.parameters if ":" in word}
-    volumes = {volume for word in line.parameters if ":" not in word for volume in expand_volumes(word)}
     tests = {"record": "recording", "persist": "persistent", "cp": "background_copy", "revertible": "revertible"}
-    if line.parameters:
-        found = [r for r in found if r["id"] in names or r["source"] in volumes or r["target"] in volumes]
+    wanted = [_wanted(part) for word in line.parameters for part in word.split(",")]
+    if wanted:
+        found = [row for row in found if any(test(row["id"], (row["source"], row["target"])) for test in wanted)]
     for option, key in tests.items():
         if line.has(option):
             found = [row for row in found if row[key]]
@@ -61,7 +85,8 @@ def lsflash(line: Line, context: Context) -> int:
 
 def rmflash(line: Line, context: Context) -> int:
     """Withdraw FlashCopy relations."""
-    return change(line, context, "rmflash", agreed(line, context, pairs(line)), copy=line.has("cp"))
+    numbered = {"seqnum": line.get("seqnum")} if line.has("seqnum") else {}
+    return change(line, context, "rmflash", agreed(line, context, pairs(line)), copy=line.has("cp"), **numbered)
 
 
 # --- Metro Mirror ----------------------------------------------------------------------------------------------------
@@ -70,6 +95,11 @@ def rmflash(line: Line, context: Context) -> int:
 def _metro(line: Line) -> None:
     if line.get("type", "mmir") != "mmir":
         raise UsageError(line.command, "only -type mmir is supported by this array")
+    if line.get("mode", "full") not in ("full", "nocp"):
+        raise UsageError(line.command, "-mode must be full or nocp")
+    if line.has("cascade"):
+        reason = "a mirror of a mirror's target is not supported by this array"
+        raise Refused(Refusal("mirror-cascade", reason, "leave out -cascade"))
 
 
 def _modes(line: Line) -> dict[str, Any]:
@@ -85,14 +115,14 @@ def mkpprc(line: Line, context: Context) -> int:
     """Establish pairs."""
     _metro(line)
     code = change(line, context, "mkpair", pairs(line), copy=line.get("mode", "full") != "nocp", **_modes(line))
-    return code or _wait(line, context)
+    return code or _wait_for_pairs(line, context)
 
 
 def restart(line: Line, context: Context) -> int:
     """``resumepprc`` and ``failbackpprc``."""
     _metro(line)
     code = change(line, context, line.command.removesuffix("pprc"), pairs(line), **_modes(line))
-    return code or _wait(line, context)
+    return code or _wait_for_pairs(line, context)
 
 
 def failoverpprc(line: Line, context: Context) -> int:
@@ -111,14 +141,18 @@ def rmpprc(line: Line, context: Context) -> int:
     return change(line, context, "rmpair", agreed(line, context, pairs(line)), **_end(line))
 
 
-def _wait(line: Line, context: Context) -> int:
+def _wait_for_pairs(line: Line, context: Context) -> int:
     """With -wait: return when no named pair is copying any more."""
+    names = set(pairs(line))
+    return _wait(line, context, "pairs", lambda row: row["id"] in names and "Copy Pending" in row["state"])
+
+
+def _wait(line: Line, context: Context, query: str, busy: Callable[[dict[str, Any]], bool]) -> int:
     if not line.has("wait"):
         return facts.RC_OK
-    names, deadline = set(pairs(line)), time.monotonic() + WAIT_LIMIT_S
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while time.monotonic() < deadline:
-        found = [row for row in context.array.run("pairs").rows if row["id"] in names]
-        if all("Copy Pending" not in row["state"] for row in found):
+        if not any(busy(row) for row in context.array.run(query).rows):
             return facts.RC_OK
         time.sleep(_WAIT_STEP_S)
     context.fail(f"{facts.OTHER_FAILURE} {line.command}: the copy did not end within {WAIT_LIMIT_S:.0f} s")
@@ -128,10 +162,12 @@ def _wait(line: Line, context: Context) -> int:
 def lspprc(line: Line, context: Context) -> int:
     """List pairs by pair, volume, range or LSS."""
     found = context.array.run("pairs", **options(line, context)).rows
-    wanted = [_wanted(word) for word in line.parameters]
+    wanted = [_wanted(part) for word in line.parameters for part in word.split(",")]
     if wanted:
-        found = [row for row in found if any(test(row) for test in wanted)]
+        found = [row for row in found if any(test(row["id"], (row["local"],)) for test in wanted)]
     state = line.get("state").lower()
+    if state and state not in facts.PAIR_STATES:
+        raise UsageError("lspprc", f"-state must be one of {', '.join(facts.PAIR_STATES)}")
     if state:
         found = [row for row in found if row["state"].lower().replace(" ", "-") == state]
     remote = line.get("remotedev")
@@ -142,18 +178,21 @@ def lspprc(line: Line, context: Context) -> int:
     return listed(line, context, columns, [rows.pprc(row, long, fullid) for row in found])
 
 
-def _wanted(word: str) -> Callable[[dict[str, Any]], bool]:
+def _wanted(word: str) -> Callable[[str, Sequence[str]], bool]:
+    """Whether a pair, with its volumes at this array, is named by a pair, a range, a subsystem or a volume."""
     named = bare(word).upper()
     if ":" in named:
         names = {f"{source}:{target}" for source, target in expand_pairs(named)}
-        return lambda row: row["id"] in names
+        return lambda pair, _: pair in names
     if "-" in named:
         low, _, high = named.partition("-")
-        return lambda row: low <= row["local"] <= high
+        expand_volumes(f"{low}-{high}")  # refuses what is no range
+        return lambda _, here: any(low <= volume <= high for volume in here)
     if len(named) == 2:
-        return lambda row: row["local"][:2] == named
-    volume = parse_volume(named)
-    return lambda row: row["local"] == volume
+        lss = parse_subsystem(named)
+        return lambda _, here: any(volume[:2] == lss for volume in here)
+    wanted = parse_volume(named)
+    return lambda _, here: wanted in here
 
 
 # --- consistency groups ----------------------------------------------------------------------------------------------
@@ -202,6 +241,7 @@ def rmpprcpath(line: Line, context: Context) -> int:
 
 HANDLERS: dict[str, Handler] = {
     **storage.HANDLERS,
+    **hardware.HANDLERS,
     "mkflash": flash,
     "resyncflash": flash,
     "reverseflash": flash,

@@ -77,7 +77,23 @@ NOTHING: dict[str, str] = {
     "lsextpool": "No Extent Pool found.",  # K
     "lsvolgrp": "No Volume Group found.",  # K
     "lshostconnect": "No Host Connection found.",  # K
+    "lsioport": "No IO Port found.",  # K
+    "lsckdvol": "No CKD Volume found.",  # K
+    "lsarraysite": "No Array Site found.",  # K
+    "lsarray": "No Array found.",  # K
+    "lsrank": "No Rank found.",  # K
+    "lsddm": "No DDM found.",  # K
 }
+
+WITHOUT = ("lsckdvol", "lsarraysite", "lsarray", "lsrank", "lsddm")
+"""Lists that are always empty: a software array has no disks and no CKD volumes."""
+UNSUPPORTED: dict[str, str] = {
+    "mkremoteflash": "copies at the other array are made there, with mkflash",
+    "resyncremoteflash": "copies at the other array are resynchronised there, with resyncflash",
+    "chpass": "this array has no rules about passwords: holdfast array user sets them",
+    "showpass": "this array has no rules about passwords: holdfast array user sets them",
+}
+"""Command → why this array does not carry it out."""
 
 BAD_LOGIN = ("CMUC00191E", "Authentication failure: the user name or password is not valid.")  # S
 NO_CONNECTION = ("CMUN00018E", "Unable to connect to the management console server.")  # S
@@ -131,6 +147,8 @@ FAILURES: dict[str, str] = {
     "no-group": "CMUN03962E",
     "not-in-group": "CMUN03963E",
     "no-host": "CMUN03964E",
+    "unsupported": "CMUN03970E",
+    "mirror-cascade": "CMUN03971E",
 }
 """Refusal code of the software array → synthetic error id."""
 OTHER_FAILURE = "CMUN03999E"
@@ -143,11 +161,18 @@ SHOWFBVOL = [
     *("Name", "ID", "accstate", "datastate", "configstate", "deviceMTM", "datatype", "extpool", "sam", "tracks"),
     *("cap (2^30B)", "cap (10^9B)", "cap (blocks)", "allocated (bytes)", "volgrp", "writable"),
 ]  # S up to extpool and for the caps
-LSEXTPOOL = ["Name", "ID", "stgtype", "rankgrp", "status", "availstor (2^30B)", "%allocated", "numvols"]  # K
+LSEXTPOOL = [
+    *("Name", "ID", "stgtype", "rankgrp", "status", "availstor (2^30B)", "%allocated", "available", "reserved"),
+    "numvols",
+]  # S
+LSIOPORT = ["ID", "WWPN", "State", "Type", "topo", "portgrp"]  # S
+PORT: list[str | int] = ["Online", "Fibre Channel-SW", "SCSI-FCP", 0]  # K
+LSAVAILPPRCPORT = ["Local Port", "Attached Port", "Type"]  # K
 LSLSS = ["ID", "Group", "addrgrp", "stgtype", "confgvols"]  # K
 LSVOLGRP = ["Name", "ID", "Type"]  # K
 LSHOSTCONNECT = ["Name", "ID", "WWPN", "HostType", "Profile", "portgrp", "volgrpID", "ESSIOport"]  # K
 LSSI = ["Name", "ID", "Storage Unit", "Model", "WWNN", "State", "ESSNet"]  # S
+LSSI_LONG = [*LSSI, "Volume Group", "desc"]  # S
 LSPPRC = ["ID", "State", "Reason", "Type", "SourceLSS", "Timeout (secs)", "Critical Mode", "First Pass Status"]  # K
 LSPPRC_LONG = [
     *("ID", "State", "Reason", "Type", "Out Of Sync Tracks", "Tgt Read", "Src Cascade", "Tgt Cascade"),
@@ -170,3 +195,10 @@ LSFLASH_LONG = [
 LSPPRCPATH = ["Src", "Tgt", "State", "SS", "Port", "Attached Port", "Tgt WWNN"]  # S for positions 5 and 6
 
 PATH_SS = "FF12"  # K
+PAGE = "Press Enter To Continue..."  # K
+ECHO = "Command:"  # S
+PAIR_STATES = (
+    *("copy-pending", "full-duplex", "suspended", "target-copy-pending", "target-full-duplex", "target-suspended"),
+    *("not-remote-copy-pair", "invalid-state", "volume-inaccessible"),
+)  # S
+"""What ``lspprc -state`` takes."""

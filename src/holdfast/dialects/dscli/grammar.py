@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 
+from holdfast.dialects.dscli.facts import UNSUPPORTED, WITHOUT
+
 GLOBAL_VALUES = frozenset({"cfg", "hmc1", "hmc2", "user", "passwd", "pwfile", "script"})
 _COMMON = frozenset({"l", "s", "fullid", "v", "p", "quiet", "wait"})
 _COMMON_VALUES = frozenset({"dev", "remotedev", "fmt", "delim", "hdr", "bnr", "type", "v", "p", "r"})
@@ -58,6 +60,9 @@ FLAGS: dict[str, frozenset[str]] = {
     "freezepprc": frozenset(),
     "unfreezepprc": frozenset(),
     "unfreezeflash": frozenset(),
+    "lsioport": frozenset({"metrics"}),
+    "lsavailpprcport": frozenset(),
+    **dict.fromkeys((*WITHOUT, *UNSUPPORTED), frozenset()),
     "setenv": frozenset(),
     "managepwfile": frozenset(),
 }
@@ -80,6 +85,10 @@ VALUES: dict[str, frozenset[str]] = {
     "mkflash": frozenset({"seqnum", "pmir"}),
     "resyncflash": frozenset({"seqnum", "pmir"}),
     "reverseflash": frozenset({"seqnum"}),
+    "rmflash": frozenset({"seqnum"}),
+    "lsavailpprcport": frozenset({"remotewwnn"}),
+    "mkremoteflash": frozenset({"conduit"}),
+    "resyncremoteflash": frozenset({"conduit"}),
     "mkpprc": frozenset({"mode", "srcss", "tgtss"}),
     "lspprc": frozenset({"state"}),
     "rmpprc": frozenset({"at"}),
@@ -146,6 +155,8 @@ def parse(words: list[str]) -> Line:
     command = words[0]
     if command not in FLAGS:
         raise UsageError("", f"{command}: Unsupported command")
+    if command in UNSUPPORTED:
+        return Line(command)
     flags = FLAGS[command] | _COMMON
     values = VALUES.get(command, frozenset()) | _COMMON_VALUES
     options: dict[str, str] = {}

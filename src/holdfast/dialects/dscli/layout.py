@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 Row = Sequence[str | int | float]
 
@@ -21,6 +21,9 @@ class Layout:
     delimiter: str = ","
     header: bool = True
     banner: bool = True
+    verbose: bool = False
+    page: int = 0
+    """Rows of a page; 0: no paging."""
 
 
 def lay_out(columns: Sequence[str], rows: Sequence[Row], layout: Layout) -> list[str]:
@@ -67,6 +70,6 @@ def _xml(columns: Sequence[str], texts: list[list[str]]) -> list[str]:
     for row in texts:
         lines.append("  <INSTANCE>")
         for name, value in zip(columns, row, strict=True):
-            lines.append(f'    <PROPERTY NAME="{escape(name)}"><VALUE>{escape(value)}</VALUE></PROPERTY>')
+            lines.append(f"    <PROPERTY NAME={quoteattr(name)}><VALUE>{escape(value)}</VALUE></PROPERTY>")
         lines.append("  </INSTANCE>")
     return [*lines, "</IRETURNVALUE>"]

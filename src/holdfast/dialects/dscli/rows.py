@@ -22,6 +22,12 @@ def wwnn(image: str) -> str:
     return "500507630" + image.rpartition("-")[2].lower().encode().hex()[-7:].upper()
 
 
+def wwpn(image: str, port: str) -> str:
+    """Return the world-wide port name that stands for a port: the image's node name with the port's number in it."""
+    node = wwnn(image)
+    return node[:9] + port[-3:].rjust(3, "0") + node[12:]
+
+
 def fbvol(row: Fields, image: str, fullid: bool) -> Row:
     """One row of ``lsfbvol``."""
     size = row["size_bytes"]
@@ -45,7 +51,8 @@ def extpool(row: Fields) -> Row:
     left = "-" if limit is None else max(0, limit - used) / GIB
     share = "-" if not limit else min(100, used * 100 // limit)
     state = "below" if not limit or used < limit else "exceeded"
-    return [row["id"], row["id"], "fb", "0", state, left, share, row["volumes"]]
+    extents = "-" if limit is None else max(0, limit - used) // GIB
+    return [row["id"], row["id"], "fb", 0, state, left, share, extents, 0, row["volumes"]]
 
 
 def lss(name: str, count: int) -> Row:

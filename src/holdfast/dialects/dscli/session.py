@@ -18,7 +18,9 @@ from holdfast.dialects.dscli.commands import execute
 from holdfast.dialects.dscli.grammar import Line, UsageError, parse, split_globals, tokenize
 from holdfast.dialects.dscli.layout import Layout
 from holdfast.kernel.errors import InputError, Refused, Unavailable
+from holdfast.runtime.textfile import read_text
 
+PAGE_ROWS = 24
 Connect = Callable[[str, str, str], Array]
 
 
@@ -43,6 +45,7 @@ class Session:
         self._layout = Layout()
         self._devid = self._remotedevid = ""
         self._fullid = False
+        self._rows = PAGE_ROWS
         self._array: Array | None = None
         self._interactive = False
 
@@ -53,7 +56,7 @@ class Session:
             return self._managepwfile(parse(rest), options)
         if rest and "script" not in options:
             line = self._input_ids(parse(rest))
-            return self._login(options) or self._one(line)
+            return self._login(options) or self._one(line, " ".join(rest))
         failed = self._login(options)
         if failed:
             return failed
@@ -116,16 +119,13 @@ class Session:
     # --- modes -------------------------------------------------------------------------------------------------------
 
     def _script(self, path: Path) -> int:
-        try:
-            text = path.read_text()
-        except OSError as error:
-            raise InputError(f"script cannot be read: {error.strerror}", file=str(path)) from error
+        text = read_text(path)
         code = facts.RC_OK
         for row in text.splitlines():
-            words = tokenize(row)
+            words, failed = self._words(row)
             if words[:1] in (["quit"], ["exit"]):
                 break
-            code = self._typed(words) or code
+            code = failed or self._typed(words) or code
         return code
 
     def _lines(self) -> int:
@@ -135,21 +135,22 @@ class Session:
             self._stdout.write(facts.PROMPT)
             self._stdout.flush()
             row = self._stdin.readline()
-            words: list[str] = []
-            if row:
-                try:
-                    words = tokenize(row)
-                except UsageError as error:
-                    self.usage(error)
+            words, _ = self._words(row)
             if not row or words[:1] in (["quit"], ["exit"]):
                 return facts.RC_OK
             self._typed(words)
+
+    def _words(self, row: str) -> tuple[list[str], int]:
+        try:
+            return tokenize(row), facts.RC_OK
+        except UsageError as error:
+            return [], self.usage(error)
 
     def _typed(self, words: list[str]) -> int:
         if not words:
             return facts.RC_OK
         try:
-            return self._one(parse(words))
+            return self._one(parse(words), " ".join(words))
         except UsageError as error:
             return self.usage(error)
 
@@ -159,7 +160,7 @@ class Session:
         typed = tuple(word for row in self._stdin for word in row.split())
         return replace(line, parameters=(*line.parameters[:-1], *typed))
 
-    def _one(self, line: Line) -> int:
+    def _one(self, line: Line, typed: str) -> int:
         if line.command == "setenv":
             self._set_environment({name.removeprefix("-"): value for name, value in line.options.items()})
             return facts.RC_OK
@@ -168,10 +169,13 @@ class Session:
         layout = self._line_layout(line)
         if layout.banner:
             self._banner(line.get("dev"))
+        if layout.verbose:
+            self._out(facts.ECHO + typed)
         if self._devid and not line.has("dev"):
             line = replace(line, options={**line.options, "dev": self._devid})
         assert self._array is not None
-        context = Context(self._array, layout, self._out, self._fail, self._ask, self._fullid, self._remotedevid)
+        out = self._pages(layout.page) if layout.page else self._out
+        context = Context(self._array, layout, out, self._fail, self._ask, self._fullid, self._remotedevid)
         try:
             return execute(line, context)
         except UsageError as error:
@@ -185,6 +189,19 @@ class Session:
 
     def _out(self, text: str) -> None:
         self._stdout.write(text + "\n")
+
+    def _pages(self, rows: int) -> Callable[[str], None]:
+        """Print so many rows at a time: between them the next page is asked for."""
+        shown = 0
+
+        def out(text: str) -> None:
+            nonlocal shown
+            if shown and shown % rows == 0:
+                self._ask(facts.PAGE + "\n")
+            shown += 1
+            self._out(text)
+
+        return out
 
     def _fail(self, text: str) -> None:
         self._stdout.flush()
@@ -210,6 +227,11 @@ class Session:
             layout = replace(layout, header=_switch("hdr", line.get("hdr")))
         if line.has("bnr"):
             layout = replace(layout, banner=_switch("bnr", line.get("bnr")))
+        if line.has("v"):
+            layout = replace(layout, verbose=_switch("v", line.get("v") or "on"))
+        if line.has("p"):
+            rows = self._rows if _switch("p", line.get("p") or "on") else 0
+            layout = replace(layout, page=rows)
         return layout
 
     def _set_environment(self, values: dict[str, str]) -> None:
@@ -224,6 +246,13 @@ class Session:
                     self._layout = replace(self._layout, format=choice)
                 case "delim":
                     self._layout = replace(self._layout, delimiter=value)
+                case "verbose":
+                    self._layout = replace(self._layout, verbose=_switch(name, value))
+                case "paging":
+                    self._layout = replace(self._layout, page=self._rows if _switch(name, value) else 0)
+                case "rows":
+                    self._rows = _count(name, value)
+                    self._layout = replace(self._layout, page=self._rows if self._layout.page else 0)
                 case "fullid":
                     self._fullid = _switch(name, value)
                 case "devid":
@@ -255,10 +284,7 @@ class Session:
 
 def read_profile(path: Path) -> dict[str, str]:
     """Read a profile: ``key: value`` lines, ``#`` comments. Raises :class:`InputError`."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise InputError(f"profile cannot be read: {error.strerror}", file=str(path)) from error
+    text = read_text(path)
     values = {}
     for number, row in enumerate(text.splitlines(), 1):
         bare = row.partition("#")[0].strip()
@@ -272,6 +298,12 @@ def read_profile(path: Path) -> dict[str, str]:
 
 def _switch(name: str, value: str) -> bool:
     return _choice(name, value, ("on", "off")) == "on"
+
+
+def _count(name: str, value: str) -> int:
+    if not value.isdecimal() or not int(value):
+        raise UsageError("dscli", f"-{name} must be a number from 1, not {value!r}")
+    return int(value)
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -84,7 +84,12 @@ def rmfbvol(line: Line, context: Context) -> int:
 
 def lssi(line: Line, context: Context) -> int:
     """List the storage image."""
-    return listed(line, context, facts.LSSI, [rows.si(row) for row in context.array.run("info").rows])
+    found = [rows.si(row) for row in context.array.run("info").rows]
+    if not line.has("l"):
+        return listed(line, context, facts.LSSI, found)
+    groups = [row["id"] for row in context.array.run("volgroups").rows]
+    group = f"{context.array.image}/{groups[0]}" if groups else "-"
+    return listed(line, context, facts.LSSI_LONG, [[*row, group, "-"] for row in found])
 
 
 def showsi(line: Line, context: Context) -> int:

@@ -52,8 +52,8 @@ class Pairing:
         """``mkpprc``: start to copy ``volume`` to ``remote``."""
         async with self._mirror.lock(remote.image):
             found = commands.check_pairable(self._engine.machine, volume, Role.SOURCE)
-            self._need_paths([(volume, remote)])
             link = self._mirror.link(remote.image)
+            self._need_paths([(volume, remote)])
             kept = await self._mirror.commit_records(
                 [(volume, remote)], lambda v, r, record: authority.establish(record, self._mirror.local(v))
             )
