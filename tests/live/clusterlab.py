@@ -90,6 +90,12 @@ class Cluster:
     def state(self) -> State:
         return self.ask(lambda client: client.state())  # type: ignore[no-any-return]
 
+    def typed(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Type a command where the store is known and no daemon's door is near."""
+        environment = {**os.environ, "HOLDFAST_STORE": self.url, "HOLDFAST_SOCKET": "/nonexistent"}
+        command = [sys.executable, "-m", "holdfast", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
     def request(self, operation: str, wait_s: float = 10.0, **fields: object) -> Request:
         request = Request("", operation, "web", **fields)  # type: ignore[arg-type]
         return self.ask(lambda client: client.ask(request, wait_s))  # type: ignore[no-any-return]

@@ -11,8 +11,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,6 +237,7 @@ def test_split_brain_the_later_claim_wins_when_the_line_returns(sites: tuple[Sit
         site.out.cut()
     west.peer_is(RemoteState.LOST_CONN)
     assert east.up(), "a cut line alone moves nothing"
+    _a_lost_clusters_group_is_left_where_it_is(west)
     west.declare()
     west.until(west.online_on("hostc"), 20.0)
     for site in sites:
@@ -250,12 +249,19 @@ def test_split_brain_the_later_claim_wins_when_the_line_returns(sites: tuple[Sit
     assert west.state().authorities["web"].counter == east.state().authorities["web"].counter
 
 
+def _a_lost_clusters_group_is_left_where_it_is(west: Site) -> None:
+    west.until(lambda state: state.notes["web"].code == "cluster-down")
+    assert "CFAULT_web" in west.typed("haalert", "-list").stdout
+    assert west.typed("hagrp", "-ignore", "web", "-clus", "north").returncode == 1
+    assert west.typed("hagrp", "-ignore", "web", "-clus", "east").returncode == 0
+    assert "CFAULT_web" not in west.typed("haalert", "-list").stdout
+    again = west.typed("hagrp", "-ignore", "web", "-clus", "east")
+    assert (again.returncode, "nothing waits for a person" in again.stderr) == (1, True)
+
+
 def _vcs_commands_reach_the_other_cluster(west: Site) -> None:
     def typed(*words: str) -> tuple[int, str]:
-        environment = {**os.environ, "HOLDFAST_STORE": west.url, "HOLDFAST_SOCKET": "/nowhere"}
-        done = subprocess.run(
-            [sys.executable, "-m", "holdfast", *words], env=environment, capture_output=True, text=True, check=False
-        )
+        done = west.typed(*words)
         return done.returncode, done.stdout + done.stderr
 
     assert typed("hagrp", "-state", "web", "hosta", "-clus", "east") == (0, "|ONLINE|\n")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,14 +48,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     yield from lab(tmp_path, "marker")
 
 
-def typed(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HOLDFAST_STORE": cluster.url, "HOLDFAST_SOCKET": "/nonexistent"}
-    command = [sys.executable, "-m", "holdfast", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-
 def told(cluster: Cluster) -> str:
-    return typed(cluster, "hares", "-value", "gauge", "ResourceInfo", "alpha").stdout.strip()
+    return cluster.typed("hares", "-value", "gauge", "ResourceInfo", "alpha").stdout.strip()
 
 
 def test_info_is_told_asked_for_and_forgotten(cluster: Cluster) -> None:
@@ -68,12 +59,12 @@ def test_info_is_told_asked_for_and_forgotten(cluster: Cluster) -> None:
     cluster.until(lambda state: ("gauge", "alpha") in state.infos)
     assert told(cluster).startswith("State Valid Msg pressure 12 TS ")
     (cluster.directory / "gauge.value").write_text("99")
-    asked = typed(cluster, "hares", "-refreshinfo", "gauge", "-sys", "alpha")
+    asked = cluster.typed("hares", "-refreshinfo", "gauge", "-sys", "alpha")
     assert (asked.returncode, asked.stdout) == (0, "pressure 99\n")
     assert " pressure 99 " in told(cluster)
     cluster.request("group.offline")
     time.sleep(1.5)
-    assert typed(cluster, "hares", "-flushinfo", "gauge", "-sys", "alpha").returncode == 0
+    assert cluster.typed("hares", "-flushinfo", "gauge", "-sys", "alpha").returncode == 0
     assert told(cluster) == "State Stale Msg TS"
     time.sleep(2.5)
     assert told(cluster) == "State Stale Msg TS", "nothing is told of what is offline"
@@ -90,6 +81,6 @@ def test_an_info_that_hangs_is_ended_and_delays_no_monitor(cluster: Cluster) -> 
     began = time.monotonic()
     cluster.until(lambda state: state.facts["web", "alpha"].resources["gauge"].state is ResourceState.OFFLINE)
     assert time.monotonic() - began < 4.0, "the monitor came at its second although info was hanging"
-    asked = typed(cluster, "hares", "-refreshinfo", "gauge", "-sys", "alpha")
+    asked = cluster.typed("hares", "-refreshinfo", "gauge", "-sys", "alpha")
     assert asked.returncode == 1
     assert "info ran out of time" in asked.stderr

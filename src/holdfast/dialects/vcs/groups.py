@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.cluster.model.facts import Request
+from holdfast.cluster.plan.widearea import members
+from holdfast.cluster.service.alerts import alerts
 from holdfast.cluster.service.report import group_report
 from holdfast.dialects.vcs import layout, queries
 from holdfast.dialects.vcs.attributes import Row, group_rows
@@ -118,6 +120,24 @@ def request(operation: str, where: str = "sys", options: Sequence[str] = (), mus
     return run
 
 
+def _ignore(session: Session, words: Words) -> None:
+    """``-ignore``: a person leaves a group where it is although the other cluster that held it is lost; the alert about
+    it is put aside."""
+    group, cluster = session.group(_named(words)), words.option("clus")
+    if not cluster:
+        raise UsageError("-ignore GROUP -clus CLUSTER")
+    if cluster not in members(session.configuration, group):
+        raise Refused(
+            Refusal("no-cluster", f"{group.name} is not shared with cluster {cluster}", "see its ClusterList")
+        )
+    open_alerts = alerts(session.state, session.configuration)
+    found = [one for one in open_alerts if (one.kind, one.about) == ("CFAULT", group.name) and not one.acknowledged]
+    if not found:
+        reason = f"nothing waits for a person about {group.name} and cluster {cluster}"
+        raise Refused(Refusal("no-alert", reason, "see what does: haalert -list"))
+    session.wire.acknowledge(found[0].id, f"{group.name} stays where it is although cluster {cluster} is lost")
+
+
 def _frozen(value: str) -> Form:
     at_once = request("group.freeze" if value == "1" else "group.unfreeze")
 
@@ -161,6 +181,7 @@ FORMS: dict[str, Form] = {
     "unfreeze": _frozen("0"),
     "clear": request("group.clear"),
     "clearadminwait": request("group.clearadminwait", "sys", ("fault",)),
+    "ignore": _ignore,
     "flush": request("group.flush", "sys", ("force",)),
     "autoenable": request("group.autoenable"),
     "enable": _enabled("1"),

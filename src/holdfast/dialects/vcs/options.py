@@ -14,7 +14,7 @@ _GROUP = {
     "wait": "sys time", "forecast": "verbose", "switch": "to any site clus", "freeze": "persistent",
     "online": "sys any site force nopre propagate checkpartial", "unfreeze": "persistent",
     "offline": "sys any site force ifprobed propagate", "clear": "sys", "clearadminwait": "sys fault",
-    "flush": "sys force", "autoenable": "sys", "enable": "sys", "disable": "sys",
+    "flush": "sys force", "autoenable": "sys", "enable": "sys", "disable": "sys", "ignore": "clus",
 }  # fmt: skip
 _RESOURCE = {
     "state": "sys group type", "display": "attribute sys group type ovalues", "list": "", "dep": "atleast",

@@ -217,14 +217,15 @@ _OF_A_CLUSTER = ("hagrp", "hares", "hasys", "hatype")
 def _cluster_named(session: Session, words: Words) -> tuple[Words, str]:
     """Take ``-clus`` and ``-localclus`` out; return the other cluster that was named, if one was.
 
-    ``-switch`` keeps it: that moves a group there. Refuses a cluster that is not known.
+    ``-switch`` and ``-ignore`` keep it: they say something of that cluster, not to it. Refuses a cluster that is not
+    known.
     """
     named = words.option("clus")
     own, known = session.configuration.name, session.configuration.remote_clusters
     if named and named != own and named not in known:
         reason = f"{named!r} is neither this cluster nor a remote one"
         raise Refused(Refusal("no-cluster", reason, f"known are {', '.join((own, *known))}"))
-    if named in known and words.form == "switch":
+    if named in known and words.form in ("switch", "ignore"):
         return words, ""
     raw = list(words.raw)
     if words.has("localclus"):
