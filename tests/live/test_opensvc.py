@@ -82,7 +82,7 @@ class Agent:
 
     def make_copies(self) -> None:
         volumes = [volume for pair in PAIRS for volume in pair.split(":")]
-        self.lab.a.create(*volumes, size_bytes=1 << 20)
+        self.lab.a.client.change("mkvolume", volumes, size_bytes=1 << 20, sam="standard")
         self.lab.a.client.change("mkflash", list(PAIRS), persist=True, record=True)
 
 

@@ -50,7 +50,12 @@ def test_force_bypasses_the_least_delay_and_nothing_else() -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_forbid_a_resync_for_ever() -> None:
-    assert code(facts(synced=NOW + 90_000), Moment(NOW)) == ""
+    ahead = facts(synced=NOW + 90_000)
+    assert code(ahead, Moment(NOW)) == ""
+    assert health(SET, ahead, NOW).reasons == (
+        "last resync is dated 1500 minutes from now: compare the clocks of array and system",
+    ), "an age below nothing is no proof of freshness"
+    assert health(SET, facts(synced=NOW + 60), NOW).up
 
 
 def test_thin_and_other_targets_share_one_command_and_so_one_point_in_time() -> None:

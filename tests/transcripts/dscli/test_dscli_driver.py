@@ -61,6 +61,8 @@ def test_one_box_alone_proves_little() -> None:
     assert classify("Target Full Duplex", "Copy Pending") is PairView.COPYING
     assert classify("Target Full Duplex", None) is PairView.TARGET_IN_SYNC
     assert classify("Full Duplex", "Full Duplex") is PairView.BOTH_SOURCE
+    assert classify("Full Duplex", "Suspended") is PairView.BOTH_SOURCE, "the other one took over"
+    assert classify("Full Duplex", "Target Full Duplex") is PairView.SOURCE_IN_SYNC
     assert classify("Suspended", "Full Duplex") is PairView.SOURCE_ALONE, "an old source keeps its state"
 
 

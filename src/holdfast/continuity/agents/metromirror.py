@@ -29,6 +29,9 @@ WAIT_STEP_S = 0.5
 ARRAY_PATIENCE_S = 10.0
 """How long an array that does not answer is waited for. One that starts again is back before that; to fault at once
 would take the group off every system of the site, for a fault that none of them has."""
+OTHER_PATIENCE_S = 2.0
+"""How long a source waits for the other box's word before it goes online: the cluster's evidence has settled already
+who may be source, and a dead site must not hold up a start on this one."""
 USUAL_TIMEOUT_S = 300
 """OnlineTimeout of a type that does not say. No takeover starts when too little of it is left (``CHANGE_NEEDS_S``): a
 command cut off half-way is worse than a fault."""
@@ -71,6 +74,10 @@ class MetroMirror(AgentBase):
             if decision.need is Need.FAILOVER:
                 timely = first and copies.paired_alike(volumes)
                 others = await (asking if timely else copies.other_sides(volumes))
+                decision = with_other_box(decision, rows, others, split)
+            if decision.need is Need.NOTHING and first:
+                await asyncio.wait((asking,), timeout=OTHER_PATIENCE_S)
+                others = asking.result() if asking.done() and copies.paired_alike(volumes) else None
                 decision = with_other_box(decision, rows, others, split)
             if decision.need is Need.NOTHING:
                 return

@@ -86,24 +86,27 @@ def with_other_box(
     others: Mapping[str, OtherSide] | None,
     split_takeover: bool = False,
 ) -> OnlineDecision:
-    """Return a decision to fail over as it stands once the other box was asked; ``others``: what it shows of each
+    """Return a decision as it stands once the other box was asked; ``others``: what it shows of each
     volume's pair, None when it did not answer, which changes nothing.
 
-    The other box may have gone on alone: suspended with tracks that were not sent, or with the pair removed. Only
-    ``split_takeover`` accepts that.
+    The other box may have gone on alone: suspended with tracks that were not sent, or with the pair removed; or it may
+    have taken over while a source here was away. Only ``split_takeover`` accepts that.
     """
     if others is None or split_takeover:
         return decision
     shown = {row.volume: row.state for row in rows}
-    needs, reasons = [Need.FAILOVER], list(decision.reasons)
-    for volume in decision.failover:
+    needs, reasons = [decision.need], list(decision.reasons)
+    for volume in others:
         other = others.get(volume, OtherSide())
         view = classify(shown.get(volume), other.state, other.missing_tracks)
-        if view is PairView.TARGET_BEHIND:
+        if view is PairView.TARGET_BEHIND and volume in decision.failover:
             needs.append(Need.FAULT)
             told = f"shows {other.state}" if other.state else "has no such pair any more"
             reasons.append(f"{volume}: the other array {told} and may have writes that are missing here")
-        elif view is PairView.COPYING:
+        elif view is PairView.BOTH_SOURCE:
+            needs.append(Need.FAULT)
+            reasons.append(f"{volume}: the other array says that it is source too ({other.state}): it took over")
+        elif view is PairView.COPYING and shown.get(volume) == "Target Full Duplex":
             needs.append(Need.WAIT)
             reasons.append(f"{volume}: the other array is copying")
     return OnlineDecision(max(needs), decision.failover if max(needs) is Need.FAILOVER else (), tuple(reasons))

@@ -80,7 +80,11 @@ def lsflash(line: Line, context: Context) -> int:
         found = [row for row in found if row["background_copy"] and row["out_of_sync_tracks"]]
     long, fullid = line.has("l"), context.fullid or line.has("fullid")
     columns = facts.LSFLASH_LONG if long else facts.LSFLASH
-    return listed(line, context, columns, [rows.flash(row, context.array.image, long, fullid) for row in found])
+    targets = sorted({row["target"] for row in found}) if long else []
+    known = context.array.run("volumes", targets).rows if targets else []
+    thin = {row["id"] for row in known if row["thin"]}
+    image = context.array.image
+    return listed(line, context, columns, [rows.flash(row, image, long, fullid, thin) for row in found])
 
 
 def rmflash(line: Line, context: Context) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from holdfast.dialects.dscli import facts
@@ -86,8 +87,8 @@ def pprc(row: Fields, long: bool, fullid: bool) -> Row:
     return [*head, *more, *tail, "Disabled", "Disabled", "Disabled", "Disabled", "Unknown", "-"]
 
 
-def flash(row: Fields, image: str, long: bool, fullid: bool) -> Row:
-    """One row of ``lsflash``."""
+def flash(row: Fields, image: str, long: bool, fullid: bool, thin: Collection[str] = ()) -> Row:
+    """One row of ``lsflash``; ``thin``: the volumes that take only what is written to them."""
     name = f"{image}/{row['source']}:{row['target']}" if fullid else row["id"]
     copying = row["background_copy"] and row["out_of_sync_tracks"] > 0
     basic: list[str | int | float] = [
@@ -98,7 +99,14 @@ def flash(row: Fields, image: str, long: bool, fullid: bool) -> Row:
     if not long:
         return basic
     times = (stamp(row["created"]), stamp(row["synced"]))
-    return [*basic, row["out_of_sync_tracks"], *times, row["state"], "Disabled", "-"]
+    return [
+        *basic,
+        row["out_of_sync_tracks"],
+        *times,
+        row["state"],
+        "Disabled",
+        "ESE" if row["target"] in thin else "-",
+    ]
 
 
 def path(row: Fields) -> Row:

@@ -28,14 +28,14 @@ def classify(local: str | None, remote: str | None, missing_tracks: int | None =
     A local ``Target Full Duplex`` counts as in sync only as a display; whether it permits a takeover is the record's
     to say. A remote box that has no such pair any more, or is suspended, may have what the target lacks, unless it
     counts no track that it has not sent (frozen, for a takeover at one point in time). After a failover the old source
-    keeps its last state, so two sources are usual until the failback, unless both are in sync.
+    keeps its last state, so two sources are usual until the failback: the one that is suspended took over.
     """
     if not local:
         return PairView.ABSENT
     if local.endswith("Copy Pending"):
         return PairView.COPYING
     if local == "Full Duplex":
-        claimed = remote in ("Full Duplex", "Copy Pending")
+        claimed = remote in ("Full Duplex", "Copy Pending", "Suspended")
         return PairView.BOTH_SOURCE if claimed else PairView.SOURCE_IN_SYNC
     if local == "Suspended":
         return PairView.SOURCE_ALONE

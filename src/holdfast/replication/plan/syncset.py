@@ -16,6 +16,8 @@ from holdfast.kernel.errors import Refusal
 from holdfast.replication.model.syncset import FlashFact, SyncSet
 
 _VALID = "Valid"
+CLOCK_SLACK_S = 300.0
+"""How far an array's clock may be ahead before the age of its copies is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ def health(wanted: SyncSet, facts: Mapping[str, FlashFact], now: float) -> SyncH
     age = max(ages, default=None)
     if age is not None and age > wanted.max_delay_s:
         reasons.append(f"last resync {int(age / 60)} minutes ago, more than {wanted.max_delay_s / 60:g}")
+    if ages and min(ages) < -CLOCK_SLACK_S:
+        minutes = int(-min(ages) / 60)
+        reasons.append(f"last resync is dated {minutes} minutes from now: compare the clocks of array and system")
     return SyncHealth(tuple(reasons), age)
 
 
