@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def array_commands() -> click.Group:
     """Return the commands of ``holdfast array``."""
     from holdfast.cli import array
+    from holdfast.cli.storage import add_storage_commands
 
     def add_user(path: Path, name: str, password: str, group: str) -> None:
         from holdfast.replication.service import users
@@ -39,7 +40,9 @@ def array_commands() -> click.Group:
         config = load_config(config_path)
         return repair_array(config.directory, config.storage_image, trust_access=trust_access, dry_run=dry_run)
 
-    return array.commands(array.Wire(serve=serve, connect=connect_or_say, add_user=add_user, repair=repair))
+    group = array.commands(array.Wire(serve=serve, connect=connect_or_say, add_user=add_user, repair=repair))
+    add_storage_commands(group, connect_or_say)
+    return group
 
 
 def volume_commands() -> click.Group:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import click
 
@@ -64,14 +64,6 @@ def commands(wire: Wire) -> click.Group:
     def list_volumes(address: str, as_json: bool) -> None:
         show(wire.connect(address).run("volumes").rows, _COLUMNS, as_json)
 
-    @volume.command("create", help="Create volumes.\n\nExample: holdfast volume create 1260 1261 --size 64M")
-    @click.argument("volumes", nargs=-1, required=True)
-    @click.option("--size", required=True, help="Size of each, for example 64M.")
-    @array_option
-    def create(volumes: tuple[str, ...], size: str, address: str, as_json: bool) -> None:
-        wire.connect(address).change("mkvolume", list(volumes), size_bytes=parse_size(size))
-        done("create", volumes, as_json)
-
     @volume.command("remove", help="Remove volumes and their data.\n\nExample: holdfast volume remove 1299")
     @some
     @array_option
@@ -85,8 +77,35 @@ def commands(wire: Wire) -> click.Group:
     def digest(volumes: tuple[str, ...], address: str, as_json: bool) -> None:
         show(wire.connect(address).run("digest", list(volumes)).rows, ("id", "blake3"), as_json)
 
+    _add_changes(volume, wire, some)
     _add_host_commands(volume, wire)
     return volume
+
+
+def _add_changes(volume: click.Group, wire: Wire, some: Callable[..., Any]) -> None:
+    @volume.command("create", help="Create volumes.\n\nExample: holdfast volume create 1260 1261 --size 64M --pool P1")
+    @click.argument("volumes", nargs=-1, required=True)
+    @click.option("--size", required=True, help="Size of each, for example 64M.")
+    @click.option("--pool", default="P0", show_default=True, help="The extent pool.")
+    @click.option("--standard", is_flag=True, help="Let each take its whole size from the pool at once.")
+    @array_option
+    def create(volumes: tuple[str, ...], size: str, pool: str, standard: bool, address: str, as_json: bool) -> None:
+        sam = "standard" if standard else "ese"
+        wire.connect(address).change("mkvolume", list(volumes), size_bytes=parse_size(size), pool=pool, sam=sam)
+        done("create", volumes, as_json)
+
+    @volume.command("change", help="Grow or rename volumes.\n\nExample: holdfast volume change 1260 --size 128M")
+    @some
+    @click.option("--size", help="A larger size, for example 128M.")
+    @click.option("--name", "label", help="Another name.")
+    @array_option
+    def change(volumes: tuple[str, ...], size: str | None, label: str | None, address: str, as_json: bool) -> None:
+        if size is None and label is None:
+            raise click.UsageError("nothing to change: give --size or --name")
+        options: dict[str, Any] = {} if size is None else {"size_bytes": parse_size(size)}
+        options |= {} if label is None else {"name": label}
+        wire.connect(address).change("chvolume", list(volumes), **options)
+        done("change", volumes, as_json)
 
 
 def _add_host_commands(volume: click.Group, wire: Wire) -> None:

@@ -7,9 +7,10 @@ that is in a volume group is served only to hosts of such a group; one that is i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from holdfast.kernel.errors import Refused
 from holdfast.replication.array.commands import find_volume, refuse
 from holdfast.replication.array.machine import Change, Machine
 from holdfast.replication.model.volumes import ArrayImage, HostConnection, Pool, Volume, VolumeGroup
@@ -91,12 +92,28 @@ def _check_pool(image: ArrayImage, pool: str, more_bytes: int, thin: bool, alloc
 
 def create_volume(machine: Machine, volume: Volume, allocated: Mapping[str, int] | None = None) -> Change:
     """Add a volume. Refuses an id in use, a pool without room and a size that is no whole number of blocks."""
-    image = machine.image
-    if volume.id in image.volumes:
-        raise refuse("exists", f"volume {volume.id} already exists", "choose an id that lsfbvol does not list")
-    _check_size(volume.size_bytes)
-    _check_pool(image, volume.pool, volume.size_bytes, volume.thin, allocated or {})
-    return Change(replace(image, volumes={**image.volumes, volume.id: volume}), {})
+    change, refused = create_volumes(machine, [volume], allocated)
+    if refused:
+        raise refused[volume.id]
+    return change
+
+
+def create_volumes(
+    machine: Machine, volumes: Iterable[Volume], allocated: Mapping[str, int] | None = None
+) -> tuple[Change, dict[str, Refused]]:
+    """Add volumes in one step; return the change, and why each volume that it leaves out is refused."""
+    image, refused = machine.image, dict[str, Refused]()
+    for volume in volumes:
+        try:
+            if volume.id in image.volumes:
+                raise refuse("exists", f"volume {volume.id} already exists", "choose an id that lsfbvol does not list")
+            _check_size(volume.size_bytes)
+            _check_pool(image, volume.pool, volume.size_bytes, volume.thin, allocated or {})
+        except Refused as error:
+            refused[volume.id] = error
+        else:
+            image = replace(image, volumes={**image.volumes, volume.id: volume})
+    return Change(image, {}), refused
 
 
 def change_volume(

@@ -31,12 +31,13 @@ from holdfast.replication.service.mirror import Mirror
 from holdfast.replication.service.nbdserver import NbdServer
 from holdfast.replication.service.outcomes import failed, split_pair, split_subsystems
 from holdfast.replication.service.pairing import Modes, Pairing
-from holdfast.replication.service.provisioning import PROVISIONS
+from holdfast.replication.service.provisioning import PROVISIONS, make_volumes
 from holdfast.replication.service.users import Users
 from holdfast.runtime.rpc import Methods
 
 CALL_LIMIT_S = 25.0
 _DIGEST_STEP = 4 * MIB
+_MAKE_TOGETHER = 16
 
 Rows = list[dict[str, Any]]
 Action = Callable[[str, Command], Awaitable[None]]
@@ -115,8 +116,14 @@ class Management:
             return Answer(image, outcomes=await self._together(command))
         if command.verb in ("mkflash", "resyncflash", "reverseflash"):
             return Answer(image, outcomes=await self.flashing.make(command))
+        if command.verb == "mkvolume":
+            return Answer(image, outcomes=await self._make_volumes(command))
         if command.verb in PROVISIONS:
-            return Answer(image, outcomes=[self._provision(name, command) for name in command.objects])
+            outcomes = []
+            for name in command.objects:
+                outcomes.append(self._provision(name, command))
+                await asyncio.sleep(0)  # hosts and mirrors are served between one object and the next
+            return Answer(image, outcomes=outcomes)
         single = self._singles.get(command.verb)
         if single is not None:
             return Answer(image, outcomes=[await self._one(single, name, command) for name in command.objects])
@@ -129,6 +136,21 @@ class Management:
         except (HoldfastError, OSError) as error:
             return failed(name, error)
         return Outcome(name)
+
+    async def _make_volumes(self, command: Command) -> list[Outcome]:
+        """Make volumes a batch at a time, each in one step; as long as it took, hosts and mirrors are served."""
+        outcomes: list[Outcome] = []
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(command.objects), _MAKE_TOGETHER):
+            names, began = command.objects[start : start + _MAKE_TOGETHER], loop.time()
+            try:
+                refused = make_volumes(self._engine, names, command.options)
+            except OSError as error:
+                outcomes += [failed(name, error) for name in names]
+            else:
+                outcomes += [failed(name, refused[name]) if name in refused else Outcome(name) for name in names]
+            await asyncio.sleep(loop.time() - began)
+        return outcomes
 
     def _provision(self, name: str, command: Command) -> Outcome:
         try:

@@ -163,11 +163,12 @@ class Media:
             known = before.volumes.get(volume.id)
             if known is None:
                 self._forget_files(volume.id)
-                self._open_volume(volume)
-                sync_directory(self.directory / "volumes")
+                self._open_volume(volume, sync=False)
             elif known.size_bytes < volume.size_bytes:
                 os.ftruncate(self._files[volume.id], volume.size_bytes)
                 os.fsync(self._files[volume.id])
+        if image.volumes.keys() - before.volumes.keys():
+            sync_directory(self.directory / "volumes")
         write_state(self.directory, image)
 
     def _write_bitmaps(self, fresh: dict[str, Bitmap]) -> None:
@@ -311,11 +312,13 @@ class Media:
             place = (chunk + 1) * CHUNK_BYTES
         return bits
 
-    def _open_volume(self, volume: Volume) -> None:
+    def _open_volume(self, volume: Volume, *, sync: bool = True) -> None:
+        """Open a volume's files. A new one need not be made durable: until something is written it is made again."""
         descriptor = self._files[volume.id] = self._open(self.directory / "volumes" / f"{volume.id}.img")
         if os.fstat(descriptor).st_size < volume.size_bytes:
             os.ftruncate(descriptor, volume.size_bytes)
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         self._logs[volume.id] = self._open(self.directory / "log" / volume.id)
         os.posix_fallocate(self._logs[volume.id], 0, 2 * _SLOT_BYTES)
 

@@ -6,9 +6,10 @@ given by the array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from holdfast.kernel.errors import HoldfastError
 from holdfast.replication.array import storage
 from holdfast.replication.array.commands import refuse
 from holdfast.replication.model.identity import parse_volume
@@ -26,20 +27,40 @@ def _size(options: Options) -> int:
     return int(options["size_bytes"])
 
 
+def make_volumes(engine: Engine, names: Sequence[str], options: Options) -> dict[str, HoldfastError]:
+    """``mkfbvol`` of several volumes in one step; ``sam`` is ``ese`` (takes what is written) or ``standard`` (takes its
+    whole size). Returns why each name that was left out was refused."""
+    failed: dict[str, HoldfastError] = {}
+    made: dict[str, Volume] = {}
+    for name in names:
+        try:
+            volume = _volume(name, options)
+            if any(other.id == volume.id for other in made.values()):
+                raise refuse("exists", f"volume {volume.id} is named twice", "name each once")
+            made[name] = volume
+        except HoldfastError as error:
+            failed[name] = error
+    pool = str(options.get("pool", "P0"))
+    change, refused = storage.create_volumes(engine.machine, made.values(), engine.allocated(pool))
+    failed |= {name: refused[volume.id] for name, volume in made.items() if volume.id in refused}
+    if len(failed) < len(names):
+        engine.commit(change)
+    return failed
+
+
 def make_volume(engine: Engine, name: str, options: Options) -> str:
-    """``mkfbvol``; ``sam`` is ``ese`` (takes what is written) or ``standard`` (takes its whole size)."""
+    """``mkfbvol`` of one volume."""
+    for error in make_volumes(engine, [name], options).values():
+        raise error
+    return name
+
+
+def _volume(name: str, options: Options) -> Volume:
     sam = str(options.get("sam", "ese"))
     if sam not in _SPACE:
         raise refuse("bad-request", f"-sam {sam} is not known", "use ese or standard")
-    volume = Volume(
-        parse_volume(name),
-        str(options.get("name", name)),
-        _size(options),
-        str(options.get("pool", "P0")),
-        _SPACE[sam],
-    )
-    engine.commit(storage.create_volume(engine.machine, volume, engine.allocated(volume.pool)))
-    return name
+    label, pool = str(options.get("name", name)), str(options.get("pool", "P0"))
+    return Volume(parse_volume(name), label, _size(options), pool, _SPACE[sam])
 
 
 def change_volume(engine: Engine, name: str, options: Options) -> str:
