@@ -19,6 +19,7 @@ from holdfast.kernel.errors import HoldfastError, InputError, Refused, Unavailab
 from holdfast.replication.drivers import dscli_process
 from holdfast.replication.drivers.ds8000 import Console, Ds8000, NotDone, Request
 from holdfast.replication.drivers.dscli_process import NotStarted, Turn
+from holdfast.replication.drivers.dscli_stdin import run_lines
 
 VOLUMES = ("1260", "1261")
 PAIRS = tuple(f"{volume}:{volume}" for volume in VOLUMES)
@@ -131,9 +132,31 @@ def test_a_bad_dscli_is_a_typed_failure_in_bounded_time_with_a_remedy(
     assert told in code
     assert raised.value.remedy
     assert str(desk.bad.program) in caplog.text, "the log tells of every run"
-    assert not desk.bad.running(), "nothing that it started is left"
+    until(lambda: not desk.bad.running(), what="nothing that it started is left")
     desk.bad.mood("")
     assert desk.a.states(VOLUMES) == {}
+
+
+def test_a_bad_dscli_on_standard_input_is_bounded_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dscli_process, "OUTPUT_LIMIT_BYTES", 1 << 20)
+    lines = "\n".join(["lsflash -l"] * 20_000)
+    argv = desk.console(desk.lab.a.management).argv()
+    for name, value in desk.environment.items():
+        monkeypatch.setenv(name, value)
+    for mood, error, told in (
+        ("hang", Unavailable, "did not end within 1 s"), ("flood", Refused, "printed more than"),
+        ("prompt", Refused, "asks for a user name"),
+    ):  # fmt: skip
+        desk.bad.mood(mood)
+        began = time.monotonic()
+        with pytest.raises(error, match=told):
+            run_lines(argv, lines, 1.0 if mood == "hang" else 20.0, A)
+        assert time.monotonic() - began < 15
+        until(lambda: not desk.bad.running(), what="nothing that it started is left")
+    desk.bad.mood("")
+    said = run_lines(argv, f"lsflash -l -dev {A}\nquit", 20.0, A)
+    assert "No Flash Copy found" in said.stdout
+    assert "dscli>" not in said.stdout
 
 
 def test_a_missing_program_and_a_bare_password_file_are_refused_before_anything_runs(desk: Desk) -> None:
