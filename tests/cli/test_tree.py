@@ -32,7 +32,7 @@ WITHOUT_JSON = {
     "holdfast completion fish": "prints a script for the shell",
 }
 UNIT = re.compile(r"second|byte|how many|seed", re.IGNORECASE)
-HEAVY = ("grpc", "cryptography", "sqlalchemy", "rich", "structlog", "pyroute2", "zstandard", "holdfast.lab")
+HEAVY = ("grpc", "cryptography", "sqlalchemy", "rich", "structlog", "zstandard", "holdfast.lab")
 
 
 def name(node: Node) -> str:

@@ -7,7 +7,6 @@ is sent several times because the first may be lost while a switch learns; only 
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import socket
 import struct
@@ -89,19 +88,17 @@ def _address(context: AgentContext) -> _Address:
 
 
 def _change(wanted: _Address, verb: str) -> None:
-    from pyroute2 import IPRoute, NetlinkError
-
-    with IPRoute() as route:
-        links = route.link_lookup(ifname=wanted.device)
-        if not links:
-            if verb == "del":
-                return
-            raise HoldfastError(f"there is no device {wanted.device}", "ip link")
-        try:
-            route.addr(verb, index=links[0], address=wanted.address, prefixlen=wanted.prefix_bits)
-        except NetlinkError as error:
-            if error.code not in (errno.EEXIST, errno.EADDRNOTAVAIL):
-                raise HoldfastError(f"address {wanted.address} on {wanted.device}: {error}") from error
+    found = netlink.device(wanted.device)
+    if found is None:
+        if verb == "del":
+            return
+        raise HoldfastError(f"there is no device {wanted.device}", "ip link")
+    change = netlink.add_address if verb == "add" else netlink.remove_address
+    try:
+        change(found.index, wanted.address, wanted.prefix_bits)
+    except OSError as error:
+        text = f"address {wanted.address} on {wanted.device}: {error.strerror}"
+        raise HoldfastError(text, "may this user change addresses, and is the prefix right?") from error
 
 
 def _look(wanted: _Address) -> tuple[bool, bool]:

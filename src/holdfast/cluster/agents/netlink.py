@@ -1,8 +1,8 @@
-"""Two questions to the kernel about this network namespace: what is this device like, which addresses has it.
+"""What Holdfast asks the kernel about this network namespace, and the one thing it changes in it: an address.
 
-The monitors of IP and NIC ask them after every change of a link or an address, and what they cost stands between the
-change and the daemon's knowledge of it. A socket and one datagram answer in a fraction of what opening pyroute2 takes;
-changes, which are rare, are left to pyroute2. Layouts: linux/netlink.h, linux/if_link.h, linux/if_addr.h.
+The monitors of IP and NIC ask after every change of a link or an address, and what that costs stands between the change
+and the daemon's knowledge of it; in a switch the change of the address is time without service. A socket and one
+datagram are enough for all of it. Layouts: linux/netlink.h, linux/if_link.h, linux/if_addr.h.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_RTM_GETLINK, _RTM_GETADDR = 18, 22
-_NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
+_RTM_GETLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 18, 20, 21, 22
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 _IFLA_IFNAME, _IFLA_OPERSTATE = 3, 16
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFF_UP = 1
@@ -67,6 +67,28 @@ def addresses(index: int) -> frozenset[str]:
     return frozenset(found)
 
 
+def add_address(index: int, address: str, prefix_bits: int) -> None:
+    """Give device ``index`` an address; one that it has is kept. Raises ``OSError`` as the kernel refuses."""
+    _change(_RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_EXCL, errno.EEXIST, index, address, prefix_bits)
+
+
+def remove_address(index: int, address: str, prefix_bits: int) -> None:
+    """Take an address from device ``index``; nothing happens if it has not got it. Raises ``OSError``."""
+    _change(_RTM_DELADDR, 0, errno.EADDRNOTAVAIL, index, address, prefix_bits)
+
+
+def _change(kind: int, flags: int, done_already: int, index: int, address: str, prefix_bits: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    raw = socket.inet_pton(family, address)
+    body = _ADDRESS.pack(family, prefix_bits, 0, 0, index) + _attribute(_IFA_LOCAL, raw) + _attribute(_IFA_ADDRESS, raw)
+    try:
+        for _ in _ask(kind, flags | _NLM_F_ACK, body):
+            pass
+    except OSError as error:
+        if error.errno != done_already:
+            raise
+
+
 def _ask(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
     """Send one request; yield the body of each message of the answer."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as link:
@@ -83,6 +105,8 @@ def _ask(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
                     return
                 if told == _NLMSG_ERROR:
                     number = -int(struct.unpack_from("=i", content)[0])
+                    if not number:
+                        return  # the acknowledgement
                     raise OSError(number, os.strerror(number))
                 yield content
             if not flags:
