@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.netns import PORT, SERVICE, Net, Node, wait_for
 from bench.peers.pacemaker import HTTPD, application_of
+from holdfast.app.hostfiles import ELECTION_MS, HEARTBEAT_MS, TIMER_SLACK_NS
 from holdfast.runtime.authority import create_authority, issue
 from holdfast.runtime.identity import host_label, save_identity
 
@@ -61,8 +62,11 @@ class Ours:
     @property
     def store(self) -> str:
         """The store's URL, for commands on any node."""
-        members = ",".join(f"{node.address}:2379" for node in self.nodes)
-        return f"etcd://{members}?identity={self.directory / 'client'}"
+        return self._store_of(self.nodes, self.directory / "client")
+
+    def _store_of(self, nodes: list[Node], identity: Path) -> str:
+        members = ",".join(f"{node.address}:2379" for node in nodes)
+        return f"etcd://{members}?identity={identity}"
 
     def start(self) -> None:
         """Make identities, boot every node, load the configuration, wait until the group is online."""
@@ -91,7 +95,7 @@ class Ours:
     def boot(self, node: Node) -> None:
         """Give a node power: its etcd member and its system daemon."""
         identity = self.directory / host_label(f"system:{node.name}")
-        store = self.store.replace(str(self.directory / "client"), str(identity))
+        store = self._store_of([node, *(one for one in self.nodes if one is not node)], identity)
         (node.directory / "system.toml").write_text(
             f'name = "{node.name}"\nstore = "{store}"\nrun_directory = "/run/bench/holdfast"\n'
             f'log = "{node.directory}/system.log"\n{self.settings}\n'
@@ -102,13 +106,15 @@ class Ours:
         )  # fmt: skip
 
     def etcd_line(self, node: Node) -> str:
-        """The shell's line that runs a node's etcd member."""
+        """The shell's line that runs a node's etcd member, with the settings of ``holdfast cluster init``."""
         data = node.directory / "etcd"
         known = data.exists()
         members = ",".join(f"{one.name}=https://{one.address}:2380" for one in self.nodes)
         tls = self.directory / "etcd"
         words = [
             "etcd", "--name", node.name, "--data-dir", str(data), "--logger", "zap", "--log-level", "error",
+            "--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(ELECTION_MS),
+            "--backend-batch-interval", "1s",
             "--listen-client-urls", f"https://{node.address}:2379",
             "--advertise-client-urls", f"https://{node.address}:2379",
             "--listen-peer-urls", f"https://{node.address}:2380",
@@ -119,7 +125,8 @@ class Ours:
             "--peer-cert-file", str(tls / "cert.pem"), "--peer-key-file", str(tls / "key.pem"),
             "--peer-trusted-ca-file", str(tls / "ca.pem"), "--peer-client-cert-auth",
         ]  # fmt: skip
-        return " ".join(words) + f" >>{node.directory}/etcd.log 2>&1"
+        run = f"exec env GOMAXPROCS=1 {' '.join(words)}"
+        return f"sh -c 'echo {TIMER_SLACK_NS} >/proc/self/timerslack_ns; {run}' >>{node.directory}/etcd.log 2>&1"
 
     def command(self, node: Node, *words: str) -> list[str]:
         """The command line that runs ``holdfast WORDS`` on a node."""

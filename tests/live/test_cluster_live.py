@@ -16,7 +16,7 @@ from clusterlab import MAIN_CF, Cluster, apps, lab
 
 from holdfast.app.store import open_store
 from holdfast.cluster.model.facts import Heartbeat, ResourceState, Wanted
-from holdfast.cluster.service.records import SYSTEMS, decode
+from holdfast.cluster.service.records import SYSTEMS, State, decode
 from holdfast.kernel.errors import Refused
 
 
@@ -129,6 +129,10 @@ def test_hung_daemon_its_guard_kills_the_services(either: Cluster) -> None:
 
 
 def test_stopped_system_wakes_up_to_nothing(either: Cluster) -> None:
+    def back(state: State) -> bool:
+        fact, beat = state.facts["web", "alpha"], state.heartbeats["alpha"]
+        return fact.incarnation == beat.incarnation and all(one.probed for one in fact.resources.values())
+
     cluster = either
     cluster.start("alpha", "beta")
     cluster.until(cluster.online_on("alpha"))
@@ -145,6 +149,7 @@ def test_stopped_system_wakes_up_to_nothing(either: Cluster) -> None:
     cluster.until(lambda _: not (cluster.directory / "alpha.flag").exists(), 5.0)
     assert cluster.online_on("beta")(cluster.state())
     assert len(apps(cluster.directory)) == 1
+    cluster.until(back)  # before that the switch would be refused, and rightly
     cluster.request("group.switch", system="alpha")
     cluster.until(cluster.online_on("alpha"))
 
@@ -165,11 +170,11 @@ def test_frozen_group_is_left_alone_by_its_own_guard(cluster: Cluster) -> None:
     cluster.until(cluster.online_on("alpha"))
     cluster.request("group.freeze")
     cluster.until(lambda state: not state.facts["web", "alpha"].guarded)
-    service = apps(cluster.directory)
+    service, before = apps(cluster.directory), cluster.state().facts["web", "alpha"].incarnation
     os.kill(cluster.daemon_pid("alpha"), signal.SIGSTOP)
     time.sleep(2.5)
     assert apps(cluster.directory) == service
-    cluster.until(lambda state: state.facts["web", "alpha"].incarnation == state.intents["web"].incarnation)
+    cluster.until(lambda state: before != state.facts["web", "alpha"].incarnation == state.intents["web"].incarnation)
     cluster.request("group.unfreeze")
     cluster.until(lambda state: state.facts["web", "alpha"].guarded)
     cluster.until(cluster.online_on("alpha"))

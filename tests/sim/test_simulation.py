@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.cluster.model.facts import Evidence, EvidenceKind
+from holdfast.cluster.model.facts import Evidence, EvidenceKind, ResourceState
 from holdfast.cluster.plan import evidence, groups, local
 from holdfast.cluster.service import coordinator, membership
 from holdfast.cluster.service.entrypoints import EntryPoints
@@ -48,7 +48,10 @@ def _hasty(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_children(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(local, "_may_start", lambda group, name, facts: not facts[name].faulted)
+    def may_start(_group: Any, name: str, facts: Any) -> bool:
+        return not facts[name].faulted and facts[name].state is ResourceState.OFFLINE
+
+    patch.setattr(local, "_may_start", may_start)
 
 
 def _credulous(patch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from holdfast.app.hostfiles import ETCD, SYSTEM, Places, system_command
+from holdfast.app.hostfiles import ETCD, SYSTEM, TIMER_SLACK_NS, Places, system_command
 from holdfast.kernel.errors import HoldfastError, InputError
 
 _STOP_LIMIT_S = {ETCD: 10.0, SYSTEM: 120.0}
@@ -37,7 +38,8 @@ class HostServices:
         lines = self._places.etcd_env.read_text("utf-8").splitlines()
         self._places.etcd_data.mkdir(parents=True, exist_ok=True)
         self._places.etcd_data.chmod(0o700)
-        self._start(ETCD, [etcd], dict(line.split("=", 1) for line in lines))
+        late = f"echo {TIMER_SLACK_NS} >/proc/self/timerslack_ns 2>/dev/null; exec {shlex.quote(etcd)}"
+        self._start(ETCD, ["/bin/sh", "-c", late], dict(line.split("=", 1) for line in lines))
 
     def start_system(self) -> None:
         """Start guard and daemon unless they run."""

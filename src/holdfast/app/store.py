@@ -108,6 +108,12 @@ def open_store(url: str) -> Store:
             raise InputError(f"{url!r} is not a store", remedy=_REMEDY)
 
 
+def members_of(url: str) -> tuple[str, ...]:
+    """Return the addresses of the etcd members that a store's URL names; none of another store."""
+    parts = urlsplit(url)
+    return tuple(_members_of(parts)) if parts.scheme == "etcd" else ()
+
+
 def _open_etcd(parts: SplitResult) -> Store:
     from holdfast.store.drivers.etcd import EtcdStore
     from holdfast.store.drivers.etcd_members import Tls

@@ -8,8 +8,8 @@
     store = "embedded:///var/lib/holdfast/cluster.db"
     run_directory = "/run/holdfast/hosta"
     socket = "/run/holdfast/control.sock"    # where commands of this machine knock; default: in run_directory
-    heartbeat_interval_s = 0.4               # these three: docs/explanation/timing.md; the same on every system
-    lease_ttl_s = 2.75
+    heartbeat_interval_s = 0.5               # these three: docs/explanation/timing.md; the same on every system
+    lease_ttl_s = 2.9
     margin_s = 0.3
     on_expiry = "kill"                       # or "reboot", with reboot_command = [...]
     watchdog = "/dev/watchdog"               # resets the machine if the guard itself hangs; default: none
@@ -17,6 +17,7 @@
     isolation = "auto"                       # or "marker": no PID namespaces, as for an ordinary user
     process_scope = "system"                 # MonitorProcesses looks at the whole system, or only at the "workload"
     log = "/var/log/holdfast/hosta.log"      # default: standard error
+    gathering = "auto"                       # datagrams between systems save commits: "off", or listen at "HOST:PORT"
     triggers = "/etc/holdfast/triggers"      # programs of this site that run on events; this is the default
     log_directory = "/var/log/holdfast/vcs"  # engine_A.log and one log per agent as VCS users expect; default: none
 
@@ -74,6 +75,7 @@ from holdfast.cluster.model.power import PowerDevice
 from holdfast.cluster.model.timing import HEARTBEAT_INTERVAL_S, LEASE_TTL_S, MARGIN_S
 from holdfast.cluster.ports import Agent
 from holdfast.cluster.service.daemon import Parts, Settings, SystemDaemon
+from holdfast.cluster.service.datagrams import Datagrams
 from holdfast.cluster.service.door import Door
 from holdfast.cluster.service.guard import GUARD_FD
 from holdfast.cluster.service.launcher import GuardLink
@@ -92,12 +94,14 @@ TRIGGERS = "/etc/holdfast/triggers"
 GUARD = "holdfast.cluster.service.guard"
 GUARD_PID = "guard.pid"
 _NAME = re.compile(r"\w[\w.-]*")
+_FEWER_THREADS = "-event_engine_client,-event_engine_listener"
+"""gRPC's newer engine wakes a pool of threads at each message: for an idle daemon a third of all it costs."""
 _REBOOT = ["/sbin/reboot", "-f"]
 _KNOWN = (
     "name", "store", "run_directory", "heartbeat_interval_s", "lease_ttl_s", "margin_s", "on_expiry", "reboot_command",
     "isolation", "process_scope", "log", "socket", "log_directory", "triggers", "environment", "agents", "plugins",
     "settings", "guard", "wide_area", "fencing", "watchdog", "watchdog_mode",
-    "networks",
+    "networks", "gathering",
 )  # fmt: skip
 
 
@@ -118,6 +122,7 @@ class SystemFile:
     wide_area: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, tuple[PowerDevice, ...]] = field(default_factory=dict)
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gathering: str = "auto"
 
 
 def read_system_file(path: Path) -> SystemFile:
@@ -142,7 +147,7 @@ def read_system_file(path: Path) -> SystemFile:
         plugins, _section(table, "settings", path), log_directory=str(table.get("log_directory", "")),
         socket=Path(table.get("socket") or Path(table["run_directory"]) / "control.sock"),
         wide_area=_wide_area(table, path), devices=read_devices(table, path),
-        networks=_networks(table, path),
+        networks=_networks(table, path), gathering=_gathering(table, path),
     )  # fmt: skip
 
 
@@ -151,7 +156,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     interval_s = number_in(table, "heartbeat_interval_s", HEARTBEAT_INTERVAL_S, path)
     if not 0 < interval_s * 2 <= ttl_s:
         raise InputError(
-            "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 2.75 and 0.4"
+            "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 2.9 and 0.5"
         )
     default = "system" if os.geteuid() == 0 else "workload"
     return Settings(
@@ -197,6 +202,14 @@ def _networks(table: Mapping[str, Any], path: Path) -> Mapping[str, tuple[str, .
         remedy = "name the second one too, or take [networks] away"
         raise InputError("[networks] names one network; two make a difference", file=str(path), remedy=remedy)
     return {name: tuple(value) for name, value in section.items()}
+
+
+def _gathering(table: Mapping[str, Any], path: Path) -> str:
+    value = str(table.get("gathering", "auto"))
+    host, _, port = value.rpartition(":")
+    if value not in ("auto", "off") and not (host and port.isdecimal() and int(port) <= 65535):
+        raise InputError(f"gathering: {value!r} is no place to listen", file=str(path), remedy='write "auto" or "off"')
+    return value
 
 
 def _watchdog(table: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
@@ -272,6 +285,7 @@ def become_guard(path: Path) -> None:
     arguments = {"daemon": [sys.executable, "-m", "holdfast.app.system", str(path.resolve())], **file.guard}
     modules = [str(Path(holdfast.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules)}
+    environment.setdefault("GRPC_EXPERIMENTS", _FEWER_THREADS)
     argv = [sys.executable, "-S", "-m", GUARD, json.dumps(arguments)]
     os.execve(sys.executable, argv, environment)
 
@@ -343,6 +357,16 @@ def _connector(file: SystemFile) -> WideArea | None:
     return WideArea(file.wide_area["listen"], server_context(identity), client_context(identity), host_label)
 
 
+def _post(file: SystemFile) -> Datagrams | None:
+    """Only with etcd: there a sign of life costs every member a write to its disk."""
+    from holdfast.app.store import members_of
+
+    members = members_of(file.store)
+    if not members or file.gathering == "off":
+        return None
+    return Datagrams(members, "" if file.gathering == "auto" else file.gathering)
+
+
 async def _run(file: SystemFile) -> None:
     from holdfast.app.door import clerk
     from holdfast.app.store import open_store
@@ -368,6 +392,7 @@ async def _run(file: SystemFile) -> None:
         keeps_decisions=True,
         wide_area=wide_area,
         networks=Networks(file.networks) if file.networks else None,
+        post=_post(file),
         power=(lambda log: FenceAgents(file.devices, log)) if file.devices else None,
     )
     daemon = SystemDaemon(file.settings, parts, link, os.environ["HOLDFAST_INCARNATION"])

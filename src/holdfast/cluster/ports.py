@@ -48,6 +48,19 @@ class Process(Protocol):
         """Kill it and all that it started."""
 
 
+class Post(Protocol):
+    """Datagrams between the daemons of a cluster: small, unproven, often lost, never needed."""
+
+    async def open(self, receive: Callable[[bytes], None]) -> str:
+        """Listen, and call ``receive`` with each that comes; return the address to send to, empty if there is none."""
+
+    def send(self, address: str, message: bytes) -> None:
+        """Send ``message``; whether it arrives nobody says."""
+
+    def close(self) -> None:
+        """Listen no more. Idempotent."""
+
+
 class Commands(Protocol):
     """Runs commands inside the group's workload, where the guard can kill them.
 

@@ -19,7 +19,7 @@ from holdfast.cluster.service.machine import Clock
 from holdfast.kernel.errors import HoldfastError
 from holdfast.sim.guard import SimGuard, SimLink
 from holdfast.sim.loop import Process, SimLoop, inside
-from holdfast.sim.network import Network, RemoteStore
+from holdfast.sim.network import Network, RemotePost, RemoteStore
 from holdfast.sim.services import Services
 from holdfast.sim.timeline import Timeline
 
@@ -155,7 +155,10 @@ class Host:
     def _begin(self, guard: SimGuard, incarnation: str, process: Process) -> None:
         plant = self.plant
         store = RemoteStore(plant.network, self.name)
-        parts = Parts(store, plant.agents(self), None, plant.fences(self), plant.standings(self), planner=plant.planner)
+        parts = Parts(
+            store, plant.agents(self), None, plant.fences(self), plant.standings(self), planner=plant.planner,
+            post=RemotePost(plant.network, self.name, self.clock.token),
+        )  # fmt: skip
         daemon = SystemDaemon(plant.settings(self.name), parts, SimLink(guard, self), incarnation, self)
         task = self.loop.create_task(daemon.run(), name="daemon")
         task.add_done_callback(lambda done: self._ended(done, process), context=inside(guard.process))

@@ -48,6 +48,10 @@ class Network:
         self.memory = Memory(loop.time, self._news, _HISTORY)
         self.committed: Callable[[Sequence[Change]], None] = lambda _changes: None
         self.slow_until = 0.0
+        self.listeners: dict[str, tuple[str, Process, Callable[[bytes], None]]] = {}
+        """Where datagrams can be sent to: who listens there, and in which process."""
+        self.lost_share = chance.choice((0.0, 0.05, 0.5, 1.0))
+        """How many of them are lost, also where nothing is broken: some sites let none through."""
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self._outside = inside(Process("network"))
         self._tidy()
@@ -99,6 +103,21 @@ class Network:
             _settle(future, None, None)
         else:
             road.held.append((self.loop.now, lambda: _settle(future, None, None)))
+
+    def send(self, host: str, address: str, message: bytes) -> None:
+        """Carry a datagram: lost on a cut road, late or twice on a lossy one."""
+        found = self.listeners.get(address)
+        if found is None or self._chance.random() < self.lost_share:
+            return
+        there, process, receive = found
+        for road in (self.there[host], self.back[there]):
+            if not road.open:
+                return
+        lossy = self.loop.now < max(self.there[host].lossy_until, self.back[there].lossy_until)
+        for _ in range(2 if lossy and self._chance.random() < 0.2 else 1):
+            late = lossy and self._chance.random() < 0.3
+            delay_s = self._chance.uniform(*(_LATE_S if late else _LATENCY_S))
+            self.loop.call_later(delay_s, receive, message, context=inside(process))
 
     def next_news(self, host: str) -> asyncio.Future[None]:
         """Return a future that is done when ``host`` hears of a later commit."""
@@ -207,3 +226,25 @@ class RemoteStore:
             return await answer
         finally:
             limit.cancel()
+
+
+class RemotePost:
+    """The datagrams of one process on ``host``; ``token`` makes an address that nobody else has."""
+
+    def __init__(self, network: Network, host: str, token: Callable[[], str]) -> None:
+        self._network, self._host, self._address = network, host, f"{host}:{token()}"
+
+    async def open(self, receive: Callable[[bytes], None]) -> str:
+        """See the port."""
+        process = PROCESS.get()
+        assert process is not None
+        self._network.listeners[self._address] = (self._host, process, receive)
+        return self._address
+
+    def send(self, address: str, message: bytes) -> None:
+        """See the port."""
+        self._network.send(self._host, address, message)
+
+    def close(self) -> None:
+        """See the port."""
+        self._network.listeners.pop(self._address, None)

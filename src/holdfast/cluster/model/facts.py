@@ -291,6 +291,16 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Whose daemon writes the signs of life of others: where it is told them, and by what key they are proven."""
+
+    system: str
+    session: str
+    address: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinatorRecord:
     """Who decides. ``epoch`` grows with each change; ``protocol`` is what every system had reached by then."""
 

@@ -67,7 +67,7 @@ _ASK_LIMIT_S = 15.0
 _POWER_LIMIT_S = 600.0
 """Every device of a system has its own time limit."""
 _TRIM_EVERY = 200
-_LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S = 1.0
 _LOOK_SHARE = 20.0
 """What stays the same is decided on again after a second, or after twenty times as long as a decision takes."""
 _LAG_LIMIT_S, _LAG_POLL_S = 1.0, 0.01
@@ -179,7 +179,7 @@ class Coordinator:
         self._above, due = overloaded(replace(view, intents=Roster(view.intents)), self._above, began)
         self._seat.fire(due)
         now = self._seat.clock.monotonic()
-        self._look_again = now + max(_LOOK_AGAIN_S, _LOOK_SHARE * (now - began))
+        self._look_again = now + max(LOOK_AGAIN_S, _LOOK_SHARE * (now - began))
         return decision
 
     def _sight(self, state: State) -> tuple[object, ...]:

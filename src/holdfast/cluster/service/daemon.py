@@ -25,12 +25,13 @@ from holdfast.cluster.plan.deadline import Deadline
 from holdfast.cluster.plan.decide import decide
 from holdfast.cluster.plan.privileges import denial
 from holdfast.cluster.plan.view import Decision, View
-from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Power, Standings
-from holdfast.cluster.service.coordinator import Coordinator, Seat
+from holdfast.cluster.ports import Agent, BlockDevices, Chronicle, Commands, Fence, Post, Power, Standings
+from holdfast.cluster.service.coordinator import LOOK_AGAIN_S, Coordinator, Seat
 from holdfast.cluster.service.departing import Departing, Stoppable
 from holdfast.cluster.service.door import Door, Hall
 from holdfast.cluster.service.engine import Engine, Engines, relevant
 from holdfast.cluster.service.errands import Errands
+from holdfast.cluster.service.gathering import Gathering
 from holdfast.cluster.service.information import Informant
 from holdfast.cluster.service.machine import Machine, ThisMachine
 from holdfast.cluster.service.membership import Membership
@@ -38,6 +39,7 @@ from holdfast.cluster.service.meters import Meters
 from holdfast.cluster.service.networks import Networks
 from holdfast.cluster.service.ownkeys import OwnKeys
 from holdfast.cluster.service.publisher import Publisher
+from holdfast.cluster.service.pulse import Pulse
 from holdfast.cluster.service.records import (
     FACTS,
     FOR_PEOPLE,
@@ -46,14 +48,15 @@ from holdfast.cluster.service.records import (
     SYSTEMS,
     ConfigRecord,
     State,
-    encode,
 )
 from holdfast.cluster.service.report import said_of
 from holdfast.cluster.service.wac import Connector, Office, WideArea
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
-from holdfast.store.port import Entry, Put, Store
+from holdfast.store.port import Entry, Store
 
-_ATTEMPTS = 3
+_PAST_DUE_S = 0.002
+_LOOK_UP_S = 3.0
+"""Who does not coordinate is woken when somebody counts as dead; so often it looks all the same."""
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -94,6 +97,8 @@ class Parts:
     """What this system's networks are watched by, if there are two."""
     power: Callable[[Callable[[str, str], None]], Power] | None = None
     """Makes what ends lost systems from outside; it is given the daemon's log."""
+    post: Post | None = None
+    """By which the systems tell one another their signs of life; without it each writes its own."""
 
 
 class Home(Commands, Protocol):
@@ -128,7 +133,7 @@ class SystemDaemon:
         self._session = self._clock.token()
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
         self._config_record: ConfigRecord | None = None
-        self._deadline, self._sequence, self._lease = Deadline(), 0, 0
+        self._deadline = Deadline()
         named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         environment = {**settings.environment, **named}
         given = Engines(
@@ -158,8 +163,16 @@ class SystemDaemon:
         self._publisher = Publisher(
             settings.name, self._engine, self._own, self._clock, settings.lease_ttl_s, parts.chronicle
         )
+        interval_s = settings.heartbeat_interval_s
+        self._gathering = None if parts.post is None else Gathering(
+            settings.name, self._session, parts.post, lambda: self._state, self._membership, self._clock, interval_s
+        )  # fmt: skip
+        self._pulse = Pulse(
+            settings.name, self._session, interval_s, settings.lease_ttl_s, parts.store, self._own, self._clock,
+            self._sign, self._renewed, self._gathering,
+        )  # fmt: skip
         self._departing = Departing(
-            self._engine, self._publisher, self._clock, link, self.log, self._renew, lambda: self._frozen
+            self._engine, self._publisher, self._clock, link, self.log, self._pulse.write, lambda: self._frozen
         )
 
     def log(self, level: str, text: str) -> None:
@@ -175,9 +188,12 @@ class SystemDaemon:
         self._machine.on_stop(self._departing.leave.set)
         self.log("info", f"incarnation {self._incarnation}, session {self._session}")
         await self._restore_configuration()
+        if self._gathering is not None:
+            await self._gathering.open()
         duties = [
-            persist("heartbeat", self._beat, self.log), persist("store", self._follow, self.log),
+            persist("heartbeat", self._pulse.run, self.log), persist("store", self._follow, self.log),
             persist("coordinator", self._coordinate, self.log), persist("engine", self._work, self.log),
+            persist("facts", self._publisher.run, self.log),
             self._departing.run(), self._engine.triggers.run(), self._informant.run(), *self._doors(),
             *self._machine.watches(
                 lambda: self._engine.probe(mounts=True), lambda: self._engine.probe(addresses=True)
@@ -194,6 +210,8 @@ class SystemDaemon:
             await asyncio.gather(*tasks, return_exceptions=True)
             for name in list(self._engine.groups):
                 await self._engine.drop(name)
+            if self._gathering is not None:
+                self._gathering.close()
 
     def _doors(self) -> list[Awaitable[None]]:
         door = self._parts.door
@@ -218,41 +236,24 @@ class SystemDaemon:
     def _leased(self) -> bool:
         return self._deadline.holds(self._clock.deadline())
 
-    async def _beat(self) -> None:
-        interval_s, ttl_s = self._settings.heartbeat_interval_s, self._settings.lease_ttl_s
-        while True:
-            start, lacking = self._clock.deadline(), not self._leased()
-            async with asyncio.timeout(ttl_s):
-                await self._renew()
-            if self._deadline.renewed(start, ttl_s):
-                self._link.renewed(start, ttl_s)
-                self._sweep_done()
-                if lacking:
-                    self._engine.wake.set()  # starts waited for it
-            await asyncio.sleep(max(0.01, interval_s - (self._clock.deadline() - start)))
+    def _renewed(self, start: float) -> None:
+        """A sign of life that was begun at ``start`` is confirmed."""
+        lacking, ttl_s = not self._leased(), self._settings.lease_ttl_s
+        if not self._deadline.renewed(start, ttl_s):
+            return
+        self._link.renewed(start, ttl_s)
+        self._sweep_done()
+        if lacking:
+            self._engine.wake.set()  # starts waited for it
+            self._coordinator.wake.set()
 
-    async def _renew(self) -> None:
-        """Write the next heartbeat. One that the store did not take is no sign of life: raises ``Unavailable``."""
-        store, name = self._parts.store, self._settings.name
-        if self._lease and self._sequence % 4 == 0 and not await store.renew(self._lease):
-            self._lease = 0
-        self._sequence += 1
-        state, mode = self._departing.state, self._departing.mode
-        networks = self._parts.networks
-        lasting = bool(mode)  # how it left must be known to those who start later
-        beat = encode(
-            Heartbeat(
-                name, self._incarnation, self._session, self._sequence, state, mode, self._measured(), PROTOCOL,
-                self._settings.version, dict(networks.working) if networks is not None else {},
-            )
+    def _sign(self, sequence: int) -> Heartbeat:
+        """What this system says of itself now."""
+        state, mode, networks = self._departing.state, self._departing.mode, self._parts.networks
+        return Heartbeat(
+            self._settings.name, self._incarnation, self._session, sequence, state, mode, self._measured(), PROTOCOL,
+            self._settings.version, dict(networks.working) if networks is not None else {},
         )  # fmt: skip
-        for _ in range(_ATTEMPTS):
-            if not self._lease:
-                self._lease = await store.grant(max(10.0, 4 * self._settings.lease_ttl_s))
-            if await self._own.put([Put(SYSTEMS + name, beat, 0 if lasting else self._lease)]):
-                return
-            self._lease = 0
-        raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
 
     def _measured(self) -> Mapping[str, float]:
         """What is free on this system, if it is measured here and the cluster wants to know."""
@@ -281,10 +282,12 @@ class SystemDaemon:
         for name in self._state.heartbeats:
             self._observe(SYSTEMS + name)
         await self._digest()
+        self._coordinator.wake.set()
         async for changes in store.watch(ROOT, self._state.revision):
             for change in changes:
                 if change.value is None:
                     self._state.drop(change.key, change.revision)
+                    self._coordinator.wake.set()
                 else:
                     self._state.put(change.key, Entry(change.value, change.revision))
                     self._observe(change.key)
@@ -294,8 +297,13 @@ class SystemDaemon:
 
     def _observe(self, key: str) -> None:
         """Count a heartbeat when it is seen. Seen late it only makes this observer wait longer, never act sooner."""
-        if key.startswith(SYSTEMS):
-            self._membership.observe(self._state.heartbeats[key.removeprefix(SYSTEMS)], self._clock.monotonic())
+        if not key.startswith(SYSTEMS):
+            return
+        beat = self._state.heartbeats[key.removeprefix(SYSTEMS)]
+        if self._membership.observe(beat, self._clock.monotonic()):
+            self._coordinator.wake.set()
+        if beat.system == self._settings.name:
+            self._pulse.observe(beat, self._state.revisions[key])
 
     async def _digest(self) -> None:
         await self._take_configuration()
@@ -381,7 +389,7 @@ class SystemDaemon:
             self._engine.check_tasks()
             self._check_workloads()
             self._engine.act()
-            await self._publisher.publish()
+            await self._publisher.step()
 
     def _check_workloads(self) -> None:
         """A workload that was killed takes its services with it: start afresh, and the guard makes a new one."""
@@ -396,8 +404,10 @@ class SystemDaemon:
             if self._leased() and self._configuration.groups and self._departing.state == "RUNNING":
                 async with asyncio.timeout(self._settings.lease_ttl_s * 2):
                     await self._coordinator.round(self._configuration)
+            due_s = self._membership.due(self._configuration.systems, self._clock.monotonic())
+            look_s = LOOK_AGAIN_S if self._epoch() else _LOOK_UP_S
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.heartbeat_interval_s / 2):
+                async with asyncio.timeout(min(look_s, due_s + _PAST_DUE_S)):
                     await self._coordinator.wake.wait()
             self._coordinator.wake.clear()
 

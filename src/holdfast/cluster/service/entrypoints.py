@@ -8,6 +8,7 @@ next monitor, and the end of a process wakes the worker at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class EntryPoints:
         self._context, self._log, self._event = context, log, event
         self.watches_mounts = self.watches_addresses = False
         self._watchers: list[asyncio.Task[None]] = []
+        self._ended = asyncio.Event()
 
     def limit(self, name: str) -> int:
         """Return a number among the resource's attributes as it holds on this system."""
@@ -79,6 +81,7 @@ class EntryPoints:
     async def _await_end(self, pidfd: int) -> None:
         try:
             await readable(pidfd)
+            self._ended.set()
             self._event()
         finally:
             os.close(pidfd)
@@ -116,7 +119,8 @@ class EntryPoints:
         return await self._until(wanted, patience_s(self._resource, f"{word}WaitLimit", self._system))
 
     async def _until(self, wanted: ResourceState, limit_s: float) -> str:
-        """Monitor in growing steps until the state is ``wanted``; return what is wrong, or an empty text."""
+        """Monitor in growing steps, and when a process that was found ends, until the state is ``wanted``; return what
+        is wrong, or an empty text."""
         loop = asyncio.get_running_loop()
         end, step = loop.time() + limit_s, 0
         while True:
@@ -126,7 +130,10 @@ class EntryPoints:
             if loop.time() >= end:
                 detail = "monitor ran out of time" if result is None else result.detail
                 return detail or f"it is {'unknown' if result is None else result.state.value} after the entry point"
-            await asyncio.sleep(_POLL_S[min(step, len(_POLL_S) - 1)])
+            self._ended.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S[min(step, len(_POLL_S) - 1)]):
+                    await self._ended.wait()
             step += 1
 
     async def clean(self, reason: CleanReason) -> bool:

@@ -40,8 +40,34 @@ class Membership:
         """
         self._since = now
 
-    def observe(self, beat: Heartbeat, now: float) -> None:
-        """Take in a heartbeat; only a new session or a higher sequence is a sign of life."""
+    def seen(self, system: str) -> float:
+        """When something new of a system was seen last; minus infinity if never."""
+        sign = self._signs.get(system)
+        return float("-inf") if sign is None else sign.seen
+
+    def due(self, names: Iterable[str], now: float) -> float:
+        """Return in how many seconds the next of the named systems counts as dead if nothing more is seen."""
+        signs = (self._signs.get(name) for name in names)
+        ends = (self._limit_s + (self._since if sign is None else sign.seen) for sign in signs)
+        return min((end - now for end in ends if end >= now), default=float("inf"))
+
+    def observe(self, beat: Heartbeat, now: float) -> bool:
+        """Take in a heartbeat; only a new session or a higher sequence is a sign of life.
+
+        Returns whether it says more than that its system still lives.
+        """
+        before = self._aspect(beat.system, now)
+        self._observe(beat, now)
+        return self._aspect(beat.system, now) != before
+
+    def _aspect(self, name: str, now: float) -> tuple[object, ...]:
+        sign = self._signs.get(name)
+        if sign is None:
+            return ()
+        late = now - sign.seen > self._limit_s
+        return (sign.incarnation, sign.session, sign.fresh, sign.jeopardy, late, self._left.get(name))
+
+    def _observe(self, beat: Heartbeat, now: float) -> None:
         last = self._signs.get(beat.system)
         if beat.state == "EXITED":
             self._left[beat.system] = (beat.incarnation, Departure(beat.mode))

@@ -3,6 +3,7 @@
 ``cluster/config``         the texts of main.cf and its includes
 ``cluster/writable``       there while a person keeps the configuration open with ``haconf -makerw``
 ``cluster/coordinator``    who decides, with the epoch; every commit compares this key's revision
+``cluster/gatherer``       who writes the heartbeats that others tell it, where, and by what key they are proven
 ``cluster/systems/NAME``   the heartbeat, written each interval under a lease
 ``cluster/groups/NAME``    the intent; of a parallel group one for each system, ``cluster/groups/NAME@SYSTEM``
 ``cluster/frozen/SYSTEM``  that a person froze a system until further notice
@@ -38,6 +39,7 @@ from holdfast.cluster.model.facts import (
     CoordinatorRecord,
     Event,
     Freeze,
+    Gatherer,
     GroupFact,
     Heartbeat,
     Info,
@@ -55,6 +57,7 @@ ROOT = "cluster/"
 CONFIG = "cluster/config"
 WRITABLE = "cluster/writable"
 COORDINATOR = "cluster/coordinator"
+GATHERER = "cluster/gatherer"
 SYSTEMS = "cluster/systems/"
 GROUPS = "cluster/groups/"
 FROZEN = "cluster/frozen/"
@@ -75,7 +78,7 @@ AUDIT = "cluster.audit/"
 
 EVENT_LIMIT = 1000
 AUDIT_LIMIT = 5000
-FOR_PEOPLE = (SYSTEMS, INFO, ALERTS)
+FOR_PEOPLE = (SYSTEMS, INFO, ALERTS, GATHERER)
 """Keys whose changes alone change nothing that is decided on."""
 REQUEST_LIMIT = 200
 
@@ -184,6 +187,7 @@ class State:
     config: ConfigRecord | None = None
     writable: bool = False
     coordinator: CoordinatorRecord | None = None
+    gatherer: Gatherer | None = None
     heartbeats: dict[str, Heartbeat] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     facts: dict[tuple[str, str], GroupFact] = field(default_factory=dict)
@@ -228,6 +232,8 @@ class State:
             self.writable = True
         elif key == COORDINATOR:
             self.coordinator = _known(entry.value, CoordinatorRecord)
+        elif key == GATHERER:
+            self.gatherer = _known(entry.value, Gatherer)
         elif key == JUDGED:
             self.judged = msgspec.json.decode(entry.value, type=dict[str, str])
         elif key == JEOPARDY:

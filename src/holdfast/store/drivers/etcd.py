@@ -39,7 +39,8 @@ from holdfast.store.port import Change, Committed, Compare, Conflict, Entry, Put
 CALL_TIMEOUT_S = 2.0
 PAGE_KEYS = 1000
 READ_AGAIN = 3
-SIGN_OF_LIFE_S = 0.5
+SIGN_OF_LIFE_S = 0.6
+"""A watch that was silent so long is asked for one; longer than a heartbeat, so that a quiet cluster asks nothing."""
 _LEASE_BITS = 62
 
 

@@ -24,7 +24,7 @@ import grpc.aio
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 from holdfast.store.drivers import etcd_wire as wire
 
-HEARD_S = 0.5
+HEARD_S = 0.7
 PAUSE_S = 0.05
 FIRST_LEARN_S, LEARN_S = 2.0, 30.0
 """With discovery the members are asked for after so long, and again each time so long has passed."""

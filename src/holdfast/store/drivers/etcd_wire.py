@@ -7,7 +7,7 @@ absent ones are 0, so newer servers are understood.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from holdfast.kernel.errors import Unavailable
@@ -101,6 +101,8 @@ def blob(field: int, value: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if 0 <= value <= 0x7F:
+        return bytes((value,))
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
@@ -110,8 +112,9 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def fields(message: bytes) -> Iterator[Field]:
-    """Yield ``(field number, integer or bytes)``. Raises ``Unavailable`` when this is no message."""
+def fields(message: bytes) -> list[Field]:
+    """Return each ``(field number, integer or bytes)``. Raises ``Unavailable`` when this is no message."""
+    found: list[Field] = []
     at, end = 0, len(message)
     try:
         while at < end:
@@ -119,15 +122,16 @@ def fields(message: bytes) -> Iterator[Field]:
             kind = tag & 7
             if kind == 0:
                 value, at = _read_varint(message, at)
-                yield tag >> 3, value
+                found.append((tag >> 3, value))
                 continue
             size, at = _read_varint(message, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
             if at + size > end:
                 raise IndexError
-            yield tag >> 3, message[at : at + size]
+            found.append((tag >> 3, message[at : at + size]))
             at += size
     except (IndexError, KeyError) as error:
         raise Unavailable("etcd's answer cannot be read", "is there an etcd of version 3.4 or later?") from error
+    return found
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
