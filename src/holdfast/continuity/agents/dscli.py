@@ -193,7 +193,7 @@ class CopyServices:
         result: CommandResult = await self._context.commands.run(
             argv, timeout_s=limit_s, env={**self._context.environment, **LOCALE}
         )
-        if max(len(result.stdout), len(result.stderr)) >= OUTPUT_LIMIT_BYTES:
+        if max(len(text.encode()) for text in (result.stdout, result.stderr)) >= OUTPUT_LIMIT_BYTES:
             raise dscli_process.flooded(OUTPUT_LIMIT_BYTES)
         if result.timed_out:
             raise dscli_process.late(limit_s)
