@@ -111,6 +111,10 @@ QUERIES = frozenset(name for name, verb in VERBS.items() if verb.query)
 
 _PAIRS = Param("pairs", "volume pairs, source:target", "list", required=True, positional=True)
 _VOLUMES = Param("volumes", "volume ids, for example 1260", "list", required=True, positional=True)
+_POOL = Param("pool", "an extent pool, for example P1", required=True, positional=True)
+_LIMIT = Param("size", "the limit, for example 100G", required=True)
+_GROUP = Param("group", "a volume group, for example V0", required=True, positional=True)
+_HOST = Param("host", "a host, or the id of its connection", required=True, positional=True)
 _SUBSYSTEMS = Param("subsystems", "logical subsystems, source:target", "list", required=True, positional=True)
 _REMOTE = Param("remote", "the other array's storage image id", required=True)
 
@@ -119,6 +123,20 @@ OPERATIONS = (
     Operation(
         "volume create", "Create volumes.", (_VOLUMES, Param("size", "size of each, for example 64M", required=True))
     ),
+    Operation("volume change", "Grow or rename volumes.", (_VOLUMES,)),
+    Operation("volume remove", "Remove volumes and their data.", (_VOLUMES,)),
+    Operation("array pools", "List extent pools.", changes=False, examples=("holdfast array pools",)),
+    Operation("array create-pool", "Make an extent pool with a limit.", (_POOL, _LIMIT)),
+    Operation("array resize-pool", "Give an extent pool another limit.", (_POOL, _LIMIT)),
+    Operation("array remove-pool", "Remove empty extent pools.", (_POOL,)),
+    Operation("array volume-groups", "List volume groups.", changes=False, examples=("holdfast array volume-groups",)),
+    Operation("array create-volume-group", "Make a volume group, open to its hosts only.", (_GROUP,)),
+    Operation("array change-volume-group", "Add volumes, take some out, rename.", (_GROUP,)),
+    Operation("array remove-volume-group", "Remove volume groups.", (_GROUP,)),
+    Operation("array hosts", "List host connections.", changes=False, examples=("holdfast array hosts",)),
+    Operation("array connect-host", "Connect a host to a volume group.", (_HOST,)),
+    Operation("array move-host", "Give a host connection another volume group.", (_HOST,)),
+    Operation("array disconnect-host", "Remove host connections.", (_HOST,)),
     Operation("volume digest", "Print the BLAKE3 of a volume's bytes.", (_VOLUMES,), changes=False),
     Operation("pair list", "List Metro Mirror pairs.", changes=False, examples=("holdfast pair list --watch",)),
     Operation(
