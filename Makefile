@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 nftables util-linux etcd-server
 PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping nbdkit fio
-AGENTS := resource-agents fence-agents kmod nginx-light postgresql iputils-ping libxml2-utils qemu-utils fio
+AGENTS := resource-agents fence-agents kmod nginx-light postgresql iputils-ping libxml2-utils qemu-utils fio btrfs-progs xfsprogs
 
 .PHONY: run test check fuzz unit sim sim-gate drill packages agent-packages peer-packages docs man clean
 
@@ -81,7 +81,7 @@ agent-packages:
 	    policy=/usr/sbin/policy-rc.d; \
 	    if [ ! -e $$policy ]; then trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; fi; \
 	    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing) >/dev/null; \
-	    for unit in $$(echo $$missing | sed 's/resource-agents/logd/; s/nginx-light/nginx/; s/kmod//; s/fence-agents//; s/iputils-ping//; s/libxml2-utils//; s/qemu-utils//; s/fio//'); do \
+	    for unit in $$(echo $$missing | sed 's/resource-agents/logd/; s/nginx-light/nginx/; s/kmod//; s/fence-agents//; s/iputils-ping//; s/libxml2-utils//; s/qemu-utils//; s/fio//; s/btrfs-progs//; s/xfsprogs//'); do \
 	      systemctl disable --quiet $$unit 2>/dev/null || true; done; \
 	  else echo "for the tests of agents, as root: apt-get install -y --no-install-recommends $$missing"; fi; \
 	fi

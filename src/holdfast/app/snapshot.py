@@ -17,8 +17,10 @@ import click
 from holdfast.app.store import open_store
 from holdfast.cli import snapshot
 from holdfast.cluster.service.client import ClusterClient, configuration_of
-from holdfast.continuity.service.resync import NAME, CopyTools, Resync, recovery_points
+from holdfast.continuity.plan.resync import ARRAY
+from holdfast.continuity.service.resync import NAME, Resync, recovery_points
 from holdfast.kernel.errors import InputError, Refusal, Refused
+from holdfast.replication.ports import FlashCopies
 from holdfast.runtime.procedure import unsettled
 
 Result = TypeVar("Result")
@@ -31,6 +33,7 @@ def snapshot_commands() -> click.Group:
             resync=lambda group, request, verify: _carry_out(group, lambda work: work.run(request, verify)),
             settle=lambda group: _carry_out(group, lambda work: work.settle()),
             listed=lambda group: asyncio.run(_listed(group)),
+            copies=_file_copies,
             names=_names,
         )
     )
@@ -52,8 +55,11 @@ async def _with_tools(group: str, what: Callable[[Resync], Awaitable[Result]]) -
     try:
         by = f"snapshot on {settings['system']}"
         client = ClusterClient(store, by)
-        tools = await _tools(client, group, settings)
-        return await what(Resync(client, store, tools, group, by))
+
+        async def way(kind: str) -> FlashCopies:
+            return await _array_copies(client, group, settings) if kind == ARRAY else _file_copies(kind)
+
+        return await what(Resync(client, store, way, group, by))
     finally:
         await store.close()
 
@@ -79,18 +85,31 @@ def _settings() -> Mapping[str, Any]:
         settings = tomllib.loads(Path(file).read_text("utf-8")).get("settings", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"cannot be read: {error}", file=file, remedy="correct HOLDFAST_SYSTEM_CONFIG") from error
-    missing = [name for name in ("system", "store", "storage_image", "arrays", "identity") if name not in settings]
-    if missing:
-        raise InputError(f"[settings] lacks {missing[0]}", file=file, remedy="see examples/two-sites")
     assert isinstance(settings, dict)
+    _insist(settings, ("system", "store"))
     return settings
 
 
-async def _tools(client: ClusterClient, group: str, settings: Mapping[str, Any]) -> CopyTools:
+def _insist(settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in settings]
+    if missing:
+        file = os.environ.get("HOLDFAST_SYSTEM_CONFIG", "")
+        raise InputError(f"[settings] lacks {missing[0]}", file=file, remedy="see examples/two-sites")
+
+
+def _file_copies(kind: str) -> FlashCopies:
+    from holdfast.replication.drivers.filecopies import KINDS
+
+    return KINDS[kind]()
+
+
+async def _array_copies(client: ClusterClient, group: str, settings: Mapping[str, Any]) -> FlashCopies:
+    from holdfast.continuity.service.arraycopies import ArrayCopies
     from holdfast.continuity.service.evidence import mirrors
     from holdfast.replication.drivers.ds8000 import Console, Ds8000
     from holdfast.replication.drivers.softarray import SoftArray
 
+    _insist(settings, ("storage_image", "arrays", "identity"))
     found = configuration_of(await client.state()).groups.get(group)
     resources = mirrors(found) if found is not None else ()
     if not resources:
@@ -108,14 +127,9 @@ async def _tools(client: ClusterClient, group: str, settings: Mapping[str, Any])
     image = str(resource.get("LocalStorageImageID", system))
     array = SoftArray(settings["arrays"][image], Path(settings["identity"]), image)
 
-    def counters() -> Mapping[str, Mapping[str, int]]:
-        return {row["id"]: row for row in array.run("flashes").rows}
-
-    def digests(volumes: Sequence[str]) -> Mapping[str, str]:
-        return {row["id"]: row["blake3"] for row in array.run("digest", list(volumes)).rows}
-
-    def users() -> Mapping[str, str]:
-        exports = [row["export"].rpartition("/") for row in array.run("connections").rows]
-        return {volume: host for host, _, volume in exports}
-
-    return CopyTools(Ds8000(console, image), counters, digests, users)
+    return ArrayCopies(
+        Ds8000(console, image),
+        lambda: array.run("flashes").rows,
+        lambda: array.run("connections").rows,
+        lambda volumes: array.run("digest", volumes).rows,
+    )

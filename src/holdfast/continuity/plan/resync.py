@@ -3,7 +3,7 @@
 The order is that of seed document 001 (maintenance on, unmount, copy, mount, maintenance off), with the application
 stopped before the file systems are released. The copy is one command for all volumes, so that they share one point in
 time. Whatever was taken down is brought up again by the procedure, and if the procedure dies, by the engine, because
-maintenance carries a deadline.
+maintenance carries a deadline. Copies that a file system makes need it mounted: there only the application stops.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from holdfast.kernel.errors import Refusal
 from holdfast.kernel.plan import Plan, Step
+from holdfast.replication.ports import FlashRelation
 
 
 class Consistency(StrEnum):
@@ -22,17 +23,12 @@ class Consistency(StrEnum):
     CRASH = "crash-consistent"
     UNMOUNTED = "application stopped, file systems unmounted"
     STOPPED = "application stopped, raw volumes"
+    SYNCED = "application stopped, file system synchronised"
     OFFLINE = "service offline"
 
 
-@dataclass(frozen=True, slots=True)
-class FlashRow:
-    """One flash copy relation as ``lsflash -l`` shows it."""
-
-    source: str
-    target: str
-    recording: bool
-    persistent: bool
+ARRAY = "array"
+"""The kind of copies that an array makes; any other is a file system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,8 @@ class ResyncFacts:
     """What is known when the plan is made.
 
     ``resources`` are those above the mirrored volumes, the topmost first, each with its type; ``online_on`` names the
-    systems where the group is online; ``since_last_s`` is None when the flash copies were never resynced.
+    systems where the group is online; ``since_last_s`` is None when the flash copies were never resynced; ``together``
+    says whether sources that are written can get one point in time.
     """
 
     group: str
@@ -48,18 +45,20 @@ class ResyncFacts:
     online_on: tuple[str, ...]
     maintenance: bool
     resources: tuple[tuple[str, str], ...]
-    relations: tuple[FlashRow, ...]
+    relations: tuple[FlashRelation, ...]
     targets_in_use: Mapping[str, str]
     since_last_s: float | None = None
+    together: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ResyncRequest:
-    """What is asked for: the pairs (source, target), and the least seconds between two resyncs."""
+    """What is asked for: the pairs (source, target) and what makes them, and the least seconds between two resyncs."""
 
     pairs: tuple[tuple[str, str], ...]
     min_delay_s: float = 0.0
     force: bool = False
+    kind: str = ARRAY
 
 
 def plan_resync(request: ResyncRequest, facts: ResyncFacts) -> Plan:
@@ -72,7 +71,8 @@ def plan_resync(request: ResyncRequest, facts: ResyncFacts) -> Plan:
     system = facts.online_on[0]
     steps = [Step("maintenance-on", "maintenance-on", {"group": facts.group}, reason="faults are expected now")]
     last = "maintenance-on"
-    released = [(name, kind) for name, kind in facts.resources if kind in ("Application", "Mount")]
+    stopped = ("Application", "Mount") if request.kind == ARRAY else ("Application",)
+    released = [(name, kind) for name, kind in facts.resources if kind in stopped]
     for name, kind in released:
         steps.append(_resource_step("offline", name, system, last, f"{kind} must let go of the volumes"))
         last = steps[-1].id
@@ -84,14 +84,16 @@ def plan_resync(request: ResyncRequest, facts: ResyncFacts) -> Plan:
     steps.append(
         Step("maintenance-off", "maintenance-off", {"group": facts.group}, (last,), "the service is whole again")
     )
-    return Plan(tuple(steps), (f"{facts.group} is online on {system}; {consistency(facts).value}",))
+    return Plan(tuple(steps), (f"{facts.group} is online on {system}; {consistency(facts, request.kind).value}",))
 
 
-def consistency(facts: ResyncFacts) -> Consistency:
+def consistency(facts: ResyncFacts, kind: str = ARRAY) -> Consistency:
     """Return what the copy will promise, by what is taken down before it."""
     if not facts.online_on:
         return Consistency.OFFLINE
     kinds = {kind for _, kind in facts.resources}
+    if kind != ARRAY:
+        return Consistency.SYNCED if "Application" in kinds else Consistency.CRASH
     if "Application" not in kinds:
         return Consistency.CRASH if "Mount" not in kinds else Consistency.UNMOUNTED
     return Consistency.UNMOUNTED if "Mount" in kinds else Consistency.STOPPED
@@ -114,9 +116,9 @@ def _refusals(request: ResyncRequest, facts: ResyncFacts) -> Sequence[Refusal]:
         name = ":".join(pair)
         row = rows.get(pair)
         if row is None:
-            refusals.append(
-                Refusal("pair-missing", f"there is no flash copy {name}", f"mkflash -persist -record {name}")
-            )
+            made = "holdfast snapshot make " + f"{request.kind}:{'='.join(pair)}"
+            remedy = f"mkflash -persist -record {name}" if request.kind == ARRAY else made
+            refusals.append(Refusal("pair-missing", f"there is no flash copy {name}", remedy))
         elif not (row.recording and row.persistent):
             refusals.append(
                 Refusal("not-recording", f"flash copy {name} does not record changes", "rmflash, then mkflash -record")
@@ -124,6 +126,10 @@ def _refusals(request: ResyncRequest, facts: ResyncFacts) -> Sequence[Refusal]:
         user = facts.targets_in_use.get(pair[1])
         if user:
             refusals.append(Refusal("target-in-use", f"volume {pair[1]} is in use by {user}", "release it first"))
+    written = facts.online_on and not any(kind == "Application" for _, kind in facts.resources)
+    if written and not facts.together and len(request.pairs) > 1:
+        reason = f"{facts.group} has no application to stop, and {request.kind} copies of several get no one moment"
+        refusals.append(Refusal("not-together", reason, "keep the data in one, or take the group offline first"))
     too_soon = facts.since_last_s is not None and facts.since_last_s < request.min_delay_s
     if too_soon and not request.force:
         refusals.append(

@@ -1,6 +1,7 @@
 """Carries out the plan of a flash resync around a service, and brings the service back whatever fails.
 
-Requests go to the cluster through its store, the copy command to the array through dscli. The procedure is journaled
+Requests go to the cluster through its store, the copy command to whatever makes the copies: an array through dscli, or
+a file system of this system (``replication.ports.FlashCopies``). The procedure is journaled
 (``runtime.procedure``). Three nets lie below: if a step fails, maintenance is left by force, which makes the engine
 bring the group back to its intent; if this process dies, the engine does the same when the maintenance deadline passes;
 and whoever resyncs or settles next finds the journal and settles it: forward, with a recovery point, if the
@@ -12,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,11 +22,10 @@ from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import Intent, Request, ResourceState
 from holdfast.cluster.service.client import ClusterClient, configuration_of
 from holdfast.cluster.service.report import group_report
-from holdfast.continuity.plan.resync import FlashRow, ResyncFacts, ResyncRequest, consistency, plan_resync
+from holdfast.continuity.plan.resync import ARRAY, ResyncFacts, ResyncRequest, consistency, plan_resync
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.kernel.plan import Plan, Step
-from holdfast.replication.drivers.ds8000 import Ds8000
-from holdfast.replication.drivers.ds8000 import Request as CopyRequest
+from holdfast.replication.ports import FlashCopies, FlashRelation, Pair
 from holdfast.runtime import procedure
 from holdfast.store.port import Put, Store
 
@@ -39,21 +38,15 @@ COPY_PATIENCE_S = 30.0
 _SETTLED: dict[tuple[str, ...], str] = {("ONLINE",): "ONLINE", ("OFFLINE",): "OFFLINE"}
 
 
-@dataclass(frozen=True, slots=True)
-class CopyTools:
-    """The array as the procedure uses it: dscli, and its own counters, digests and users of volumes."""
-
-    dscli: Ds8000
-    counters: Callable[[], Mapping[str, Mapping[str, int]]]
-    digests: Callable[[Sequence[str]], Mapping[str, str]]
-    users: Callable[[], Mapping[str, str]]
+Ways = Callable[[str], Awaitable[FlashCopies]]
+"""Kind of copies (``array``, ``btrfs``, ``reflink``) → what makes them for the group."""
 
 
 class Resync:
     """One resync of a group's flash copies. ``by`` says who asked for it."""
 
-    def __init__(self, client: ClusterClient, store: Store, tools: CopyTools, group: str, by: str) -> None:
-        self._client, self._store, self._tools, self._group, self._by = client, store, tools, group, by
+    def __init__(self, client: ClusterClient, store: Store, ways: Ways, group: str, by: str) -> None:
+        self._client, self._store, self._ways, self._group, self._by = client, store, ways, group, by
         self._verified: bool | None = None
 
     async def run(self, request: ResyncRequest, verify: bool) -> dict[str, Any]:
@@ -124,19 +117,24 @@ class Resync:
         if "at" not in entry.notes:
             return False
         before = msgspec.json.decode(entry.notes["synced_before"], type=dict[str, str])
+        now = await self._synced(entry)
         pairs = entry.notes["pairs"].split()
-        now = await self._synced(pairs)
         return all(pair in before and pair in now and now[pair] != before[pair] for pair in pairs)
 
-    async def _synced(self, pairs: Sequence[str]) -> dict[str, str]:
-        found = await asyncio.to_thread(self._tools.dscli.flashes, pairs)
-        return {name.rpartition("/")[2]: row["DateSynced"] for name, row in found.items()}
+    async def _synced(self, entry: procedure.Entry) -> dict[str, str]:
+        found = await self._relations(_kind(entry), _pairs(entry))
+        return {":".join(pair): row.at for pair, row in found.items()}
+
+    async def _relations(self, kind: str, pairs: Sequence[Pair]) -> dict[Pair, FlashRelation]:
+        copies = await self._ways(kind)
+        return await asyncio.to_thread(copies.relations, pairs)
 
     def _entry(self, plan: Plan, request: ResyncRequest, facts: ResyncFacts) -> procedure.Entry:
         notes = {
             "pairs": " ".join(":".join(pair) for pair in request.pairs),
+            "kind": request.kind,
             "online_on": " ".join(facts.online_on),
-            "consistency": consistency(facts).value,
+            "consistency": consistency(facts, request.kind).value,
         }
         return procedure.Entry(NAME, self._group, self._by, time.time(), tuple(step.id for step in plan.steps), notes)
 
@@ -148,15 +146,17 @@ class Resync:
         report = group_report(state, group)
         flags = report.systems.get(report.owner, ("OFFLINE",))
         online_on = tuple(name for name, found in report.systems.items() if found == ("ONLINE",))
-        rows = await asyncio.to_thread(self._tools.dscli.flashes, [":".join(pair) for pair in request.pairs])
+        copies = await self._ways(request.kind)
+        rows = await asyncio.to_thread(copies.relations, request.pairs)
         return ResyncFacts(
             group=self._group,
             state=_SETTLED.get(flags, "|".join(flags)),
             online_on=online_on,
             maintenance=state.intents.get(self._group, Intent(self._group)).in_maintenance,
             resources=_above_volumes(group),
-            relations=tuple(_flash_row(row) for row in rows.values()),
-            targets_in_use=await asyncio.to_thread(self._tools.users),
+            relations=tuple(rows.values()),
+            targets_in_use=await asyncio.to_thread(copies.users, [target for _, target in request.pairs]),
+            together=copies.abilities.together,
             since_last_s=await self._since_last(),
         )
 
@@ -168,10 +168,11 @@ class Resync:
             case "maintenance-off":
                 await self._ask("group.maintenance", mode="off")
             case "resync":
-                before = msgspec.json.encode(await self._synced(journal.entry.notes["pairs"].split())).decode()
+                before = msgspec.json.encode(await self._synced(journal.entry)).decode()
                 await journal.note(at=repr(time.time()), synced_before=before)
                 await self._insist_quiet(journal.entry)
-                await asyncio.to_thread(self._copy, request, verify)
+                copies = await self._ways(request.kind)
+                await asyncio.to_thread(self._copy, copies, request, verify)
             case action:
                 await self._resource(action, step)
 
@@ -182,12 +183,10 @@ class Resync:
     async def _ask(self, operation: str, **options: str) -> None:
         await self._client.ask(Request("", operation, self._group, options=options), STEP_TIMEOUT_S)
 
-    def _copy(self, request: ResyncRequest, verify: bool) -> None:
-        pairs = tuple(":".join(pair) for pair in request.pairs)
-        dscli = self._tools.dscli
-        dscli.change(CopyRequest("resyncflash", dscli.dev, pairs, options=("-persist", "-record", "-cp")))
+    def _copy(self, copies: FlashCopies, request: ResyncRequest, verify: bool) -> None:
+        copies.resync(request.pairs, quiet=True)
         if verify:
-            digests = self._tools.digests([volume for pair in request.pairs for volume in pair])
+            digests = copies.digests([name for pair in request.pairs for name in pair])
             self._verified = all(digests[source] == digests[target] for source, target in request.pairs)
 
     async def _intent(self) -> Intent:
@@ -213,26 +212,25 @@ class Resync:
             await self._ask("group.maintenance", mode="off", force="1")
 
     async def _point(self, entry: procedure.Entry, away_s: float | None) -> dict[str, Any]:
-        pairs = entry.notes["pairs"].split()
-        rows = await self._copied(pairs)
+        rows = await self._copied(entry)
         return {
             "group": self._group,
             "at": float(entry.notes["at"]),
-            "pairs": pairs,
+            "kind": _kind(entry),
+            "pairs": entry.notes["pairs"].split(),
             "consistency": entry.notes["consistency"],
             "verified": self._verified,
             "away_seconds": None if away_s is None else round(away_s, 2),
-            "tracks_total": sum(row["tracks_total"] for row in rows),
-            "tracks_copied": sum(row["tracks_copied"] for row in rows),
+            "tracks_total": sum(row.tracks_total for row in rows),
+            "tracks_copied": sum(row.tracks_copied for row in rows),
         }
 
-    async def _copied(self, pairs: Sequence[str]) -> list[Mapping[str, int]]:
-        """Return the array's counters once the background copy is over, or as they are after COPY_PATIENCE_S."""
+    async def _copied(self, entry: procedure.Entry) -> list[FlashRelation]:
+        """Return the copies once the background copy is over, or as they are after COPY_PATIENCE_S."""
         end = time.monotonic() + COPY_PATIENCE_S
         while True:
-            counters = await asyncio.to_thread(self._tools.counters)
-            rows = [counters[pair] for pair in pairs]
-            if not any(row["out_of_sync_tracks"] for row in rows) or time.monotonic() >= end:
+            rows = list((await self._relations(_kind(entry), _pairs(entry))).values())
+            if not any(row.tracks_left for row in rows) or time.monotonic() >= end:
                 return rows
             await asyncio.sleep(0.2)
 
@@ -264,6 +262,13 @@ def _above_volumes(group: Group) -> tuple[tuple[str, str], ...]:
     return tuple((name, group.resources[name].type.name) for name in order)
 
 
-def _flash_row(row: Mapping[str, str]) -> FlashRow:
-    source, _, target = row["ID"].rpartition("/")[2].partition(":")
-    return FlashRow(source, target, row["Recording"] == "Enabled", row["Persistent"] == "Enabled")
+def _kind(entry: procedure.Entry) -> str:
+    return entry.notes.get("kind", ARRAY)
+
+
+def _pairs(entry: procedure.Entry) -> list[Pair]:
+    found = []
+    for name in entry.notes["pairs"].split():
+        source, _, target = name.partition(":")
+        found.append((source, target))
+    return found
