@@ -71,7 +71,15 @@ class Pulse:
             if not self._lease:
                 self._lease = await self.store.grant(max(_LEASE_LEAST_S, _LEASE_TTLS * self.ttl_s))
             # How a system left must be known to those who start later: that outlasts the lease.
-            if await self.own.put([Put(SYSTEMS + self.system, text, 0 if beat.mode else self._lease)], beside):
+            mine = [Put(SYSTEMS + self.system, text, 0 if beat.mode else self._lease)]
+            try:
+                # What others told is not written late, as after an election: they would seem to have lived longer.
+                async with asyncio.timeout(self.interval_s if beside else None):
+                    done = await self.own.put(mine, beside)
+            except TimeoutError:
+                beside = []
+                done = await self.own.put(mine)
+            if done:
                 return
             self._lease = 0
         raise Unavailable("the store ends the lease of the heartbeat as soon as it is granted")
