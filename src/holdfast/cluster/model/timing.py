@@ -10,11 +10,11 @@ docs/explanation/timing.md does the sum.
 
 from __future__ import annotations
 
-HEARTBEAT_INTERVAL_S = 0.5
+HEARTBEAT_INTERVAL_S = 0.4
 """A sign of life is given this often."""
-TELL_AHEAD_S = 0.05
+TELL_AHEAD_S = 0.04
 """A sign that another system writes is told to it so long before it writes; later if that proves to be too late."""
-LEASE_TTL_S = 2.9
+LEASE_TTL_S = 2.75
 """The guard ends everything this long after the start of the last renewal that was confirmed."""
 MARGIN_S = 0.3
 """Others wait so much longer, from when they saw that renewal, before they call a system dead."""
