@@ -54,8 +54,11 @@ class FlashAbilities:
 
 @dataclass(frozen=True, slots=True)
 class FlashRelation:
-    """A copy as it stands. ``at`` is another text after each new point in time. ``recording``: the next point in time
-    costs only what has changed. Tracks are of 64 KiB; ``tracks_left`` are still to be copied in the background."""
+    """A copy as it stands.
+
+    ``at`` is another text after each new point in time (an array tells it to the second). ``recording``: the next point
+    in time costs only what has changed. Tracks are of 64 KiB; ``tracks_left`` are still to be copied in the background.
+    """
 
     source: str
     target: str
