@@ -18,8 +18,10 @@ import pytest
 from arraylab import A, B, Box, Lab, until
 
 from holdfast.app.dialect import install_links
+from holdfast.app.store import open_store
 from holdfast.cluster.model.facts import CleanReason, ResourceState
 from holdfast.cluster.ports import AgentContext, CommandResult
+from holdfast.cluster.service.turns import Turns
 from holdfast.continuity.agents import metromirror
 from holdfast.continuity.agents.metromirror import MetroMirror
 from holdfast.kernel.errors import HoldfastError
@@ -339,3 +341,39 @@ def test_clean_after_an_interrupted_online(lab: Lab, hosts: Hosts) -> None:
     hosts.online(B)
     assert hosts.left(B) == [".lock"], "a second online completes what the first began"
     assert hosts.clean(B)
+
+
+def test_whole_subsystems_are_taken_over_by_their_pairs(lab: Lab, hosts: Hosts) -> None:
+    with pytest.raises(HoldfastError, match="lists no pair in subsystem 13"):
+        hosts.online(B, VolIds={}, LSSList={"13": ""})
+    hosts.online(B, VolIds={}, LSSList={"12": ""})
+    assert hosts.state(B) is ResourceState.ONLINE
+    until(lambda: states(lab.b) == ["Full Duplex"] * 2, what="both swapped")
+    info = hosts.do(B, lambda agent, context: agent.info(context), VolIds={}, LSSList={"12": ""})
+    assert set(info) == set(VOLUMES)
+
+
+def test_systems_of_a_parallel_group_take_over_once(lab: Lab, hosts: Hosts, tmp_path: Path) -> None:
+    """Two hosts at the recovery array go online at the same moment; the lock of the cluster lets one act."""
+    url = f"embedded://{lab.store_path}"
+    contexts = []
+    for name in ("hostb", "hostc"):
+        directory = tmp_path / name
+        directory.mkdir()
+        contexts.append(replace(hosts.contexts[B], system=name, run_directory=directory))
+
+    async def online(context: AgentContext) -> None:
+        store = open_store(url)
+        try:
+            turns = Turns(store, context.system)
+            await MetroMirror().online(replace(context, turn=lambda: turns.hold("VCS_Cluster/ora_mmir")))
+        finally:
+            await store.close()
+
+    async def both() -> None:
+        await asyncio.gather(*(online(context) for context in contexts))
+
+    asyncio.run(both())
+    assert hosts.typed(B).count("failoverpprc") == 1
+    assert [sorted(path.suffix for path in one.run_directory.iterdir()) for one in contexts] == [[".lock"]] * 2
+    until(lambda: states(lab.b) == ["Full Duplex"] * 2, what="swapped")

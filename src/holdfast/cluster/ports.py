@@ -6,6 +6,7 @@ Every port is small and async. Composition roots choose the implementations; the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -199,6 +200,8 @@ class AgentContext:
     environment: Mapping[str, str] = field(default_factory=dict)
     look: Callable[[str, str], ResourceState | None] = lambda _resource, _system: None
     """What is known of another resource on a system; None when nobody can say."""
+    turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Holds the resource's lock of the cluster; only a parallel group, which runs on several systems, has one."""
 
     def text(self, name: str) -> str:
         """Return attribute ``name`` as text; a missing one is empty."""

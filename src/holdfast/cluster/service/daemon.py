@@ -50,6 +50,7 @@ from holdfast.cluster.service.records import (
     State,
 )
 from holdfast.cluster.service.report import said_of
+from holdfast.cluster.service.turns import Turns
 from holdfast.cluster.service.wac import Connector, Office, WideArea
 from holdfast.kernel.errors import HoldfastError, Refusal, Unavailable
 from holdfast.store.port import Entry, Store
@@ -134,11 +135,11 @@ class SystemDaemon:
         self._state, self._configuration, self._config_files = State(), Configuration(), ""
         self._config_record: ConfigRecord | None = None
         self._deadline = Deadline()
-        named = {"HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
-        environment = {**settings.environment, **named}
+        environment = {**settings.environment, "HOLDFAST_SYSTEM": settings.name, "HOLDFAST_INCARNATION": incarnation}
         given = Engines(
             settings.name, incarnation, parts.agents, settings.run_directory, parts.devices, environment,
             settings.triggers, lambda resource, system: said_of(self._state, self._configuration, resource, system),
+            Turns(parts.store, settings.name).hold,
         )  # fmt: skip
         self._engine = Engine(given, self.log, self._known_incarnation(), self._leased)
         self._workloads: dict[str, Home] = {}

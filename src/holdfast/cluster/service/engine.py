@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from holdfast.cluster.agents.marked import Ledger, MarkedCommands
@@ -37,6 +39,8 @@ class Engines:
     triggers: Path | None = None
     elsewhere: Callable[[str, str], ResourceState | None] = lambda _resource, _system: None
     """What another system said of a resource of its own; None when it is silent."""
+    turns: Callable[[str], AbstractAsyncContextManager[None]] = lambda _name: nullcontext()
+    """Locks of the cluster by name."""
 
 
 class GroupEngine:
@@ -79,6 +83,7 @@ class GroupEngine:
             devices=self._given.devices,
             environment=self._given.environment,
             look=self._engine.look,
+            turn=partial(self._given.turns, f"{self.group.name}/{name}") if self.group.parallel else nullcontext,
         )
 
     def _look_below(self, name: str) -> None:

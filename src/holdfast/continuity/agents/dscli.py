@@ -20,6 +20,7 @@ from holdfast.replication.drivers import dscli_process
 from holdfast.replication.drivers.ds8000 import Call, Changed, Console, Request, changing, insist, listing, read
 from holdfast.replication.drivers.dscli_answer import Output, query
 from holdfast.replication.drivers.dscli_process import LOCALE, NotStarted, Said, Turn
+from holdfast.replication.model.identity import parse_subsystem
 
 COMMAND_TIMEOUT_S = 60.0
 CHANGE_NEEDS_S = 10.0
@@ -50,6 +51,19 @@ class CopyServices:
         )
         self._dev, self._remote = context.text("LocalStorageImageID"), context.text("RemoteStorageImageID")
         self._others: dict[str, str] = {}
+
+    async def volumes(self) -> tuple[str, ...]:
+        """Return the resource's volumes: those of VolIds, and the local ones of all pairs in the subsystems of LSSList
+        (an extension). Raises as :meth:`pairs`, and for a subsystem without any pair."""
+        found = dict.fromkeys(self._context.names("VolIds"))
+        for text in self._context.names("LSSList"):
+            lss = parse_subsystem(text)
+            listed = [row.volume for row in await self.pairs([f"{lss}00-{lss}FF"]) if row.volume.startswith(lss)]
+            if not listed:
+                reason = f"{self._dev} lists no pair in subsystem {lss}"
+                raise HoldfastError(reason, "correct LSSList, or make the pairs")
+            found |= dict.fromkeys(sorted(listed))
+        return tuple(found)
 
     async def pairs(self, volumes: Sequence[str]) -> tuple[PairRow, ...]:
         """Return the local array's view of the volumes' pairs. Raises ``Unavailable`` or ``Refused``."""

@@ -4,7 +4,9 @@
 and creates the lock file; *monitor* looks at the lock file and at nothing else; *offline* removes it and touches no
 array, because taking the resource offline is no intention to give up the volumes; *open* removes what a crash left;
 *clean* faults the resource only if no command was interrupted half-way; the action *failback* merges changed tracks
-into the old source. The agent speaks dscli through the workload, exactly as it would to a DS8000.
+into the old source. In a parallel group the systems take turns (``VCSResLock``), so that the array sees one takeover;
+VolIds names the volumes, LSSList (an extension) whole subsystems. The agent speaks dscli through the workload, exactly
+as it would to a DS8000.
 
 A target that is in step by its own display is believed only if the other box, where it answers, does not say that it
 has gone on without it. Whether this system may have the volumes at all was settled before, by evidence and by the
@@ -15,12 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from holdfast.cluster.model.facts import CleanReason, ResourceState
-from holdfast.cluster.ports import AgentBase, AgentContext, CommandResult, MonitorResult
+from holdfast.cluster.model.facts import CleanReason
+from holdfast.cluster.ports import AgentContext, CommandResult
 from holdfast.continuity.agents.dscli import CHANGE_NEEDS_S, CopyServices
+from holdfast.continuity.agents.lockfile import LockFileAgent, lock, unlock
 from holdfast.continuity.plan.metromirror import Need, OtherSide, PairRow, decide_online, safe_to_fault, with_other_box
 from holdfast.kernel.errors import HoldfastError, Unavailable
 from holdfast.replication.drivers.dscli_process import NotStarted
@@ -36,27 +40,29 @@ USUAL_TIMEOUT_S = 300
 """OnlineTimeout of a type that does not say. No takeover starts when too little of it is left (``CHANGE_NEEDS_S``): a
 command cut off half-way is worse than a fault."""
 
+Answer = TypeVar("Answer")
 
-class MetroMirror(AgentBase):
+
+class MetroMirror(LockFileAgent):
     """Brings mirrored volumes of a DS8000, or of the software array, to the system that needs them."""
-
-    async def open(self, context: AgentContext) -> None:
-        """Remove the lock file that an earlier life left."""
-        _lock(context).unlink(missing_ok=True)
 
     async def online(self, context: AgentContext) -> float:
         """Make every volume writable, then create the lock file. Raises when that is not safe."""
-        volumes = context.names("VolIds")
         deadline = asyncio.get_running_loop().time() + (context.number("OnlineTimeout") or USUAL_TIMEOUT_S)
-        copies = CopyServices(context, deadline)
+        async with context.turn():
+            await self._online_in_turn(context, CopyServices(context, deadline), deadline)
+        lock(context)
+        return 0.0
+
+    async def _online_in_turn(self, context: AgentContext, copies: CopyServices, deadline: float) -> None:
+        patience = min(deadline - CHANGE_NEEDS_S, asyncio.get_running_loop().time() + ARRAY_PATIENCE_S)
+        volumes = await _answered(copies.volumes, patience)
         asking = asyncio.create_task(copies.other_sides(volumes))  # meanwhile: it costs a takeover no time
         try:
             await self._bring_online(context, copies, volumes, deadline - CHANGE_NEEDS_S, asking)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-        _lock(context).write_text(f"{context.incarnation}\n")
-        return 0.0
 
     async def _bring_online(
         self,
@@ -69,7 +75,8 @@ class MetroMirror(AgentBase):
         loop, split = asyncio.get_running_loop(), bool(context.number("SplitTakeover"))
         first = True
         while True:
-            rows = await _answered(copies, volumes, min(last_start, loop.time() + ARRAY_PATIENCE_S))
+            patience = min(last_start, loop.time() + ARRAY_PATIENCE_S)
+            rows = await _answered(lambda: copies.pairs(volumes), patience)
             decision = decide_online(volumes, rows, split)
             if decision.need is Need.FAILOVER:
                 timely = first and copies.paired_alike(volumes)
@@ -92,38 +99,37 @@ class MetroMirror(AgentBase):
 
     async def offline(self, context: AgentContext) -> float:
         """Remove the lock file; the array is left alone."""
-        _lock(context).unlink(missing_ok=True)
+        unlock(context)
         return 0.0
-
-    async def monitor(self, context: AgentContext) -> MonitorResult:
-        """Online while the lock file exists."""
-        online = _lock(context).exists()
-        return MonitorResult(ResourceState.ONLINE if online else ResourceState.OFFLINE)
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Remove the lock file, unless an interrupted command may have left the volumes between two states."""
         if _journal(context).exists():
-            volumes = context.names("VolIds")
-            if not safe_to_fault(volumes, await CopyServices(context).pairs(volumes)):
+            copies = CopyServices(context)
+            volumes = await copies.volumes()
+            if not safe_to_fault(volumes, await copies.pairs(volumes)):
                 return False
             _journal(context).unlink(missing_ok=True)
-        _lock(context).unlink(missing_ok=True)
+        unlock(context)
         return True
 
     async def action(self, context: AgentContext, name: str, arguments: Sequence[str]) -> CommandResult:
         """Action ``failback``: copy the tracks that changed here, and there meanwhile, to the old source."""
         if name != "failback":
             return await super().action(context, name, arguments)
-        volumes = context.names("VolIds")
+        copies = CopyServices(context)
         try:
-            await CopyServices(context).failback(volumes)
+            async with context.turn():
+                volumes = await copies.volumes()
+                await copies.failback(volumes)
         except HoldfastError as error:
             return CommandResult(1, stderr=str(error))
         return CommandResult(0, f"failed back: {' '.join(volumes)}\n")
 
     async def info(self, context: AgentContext) -> Mapping[str, str]:
         """Return each volume's state at the local array."""
-        rows: Sequence[PairRow] = await CopyServices(context).pairs(context.names("VolIds"))
+        copies = CopyServices(context)
+        rows: Sequence[PairRow] = await copies.pairs(await copies.volumes())
         return {row.volume: f"{row.state} ({row.reason})" for row in rows}
 
     async def _fail_over(
@@ -143,19 +149,15 @@ class MetroMirror(AgentBase):
         journal.unlink(missing_ok=True)
 
 
-async def _answered(copies: CopyServices, volumes: Sequence[str], until: float) -> Sequence[PairRow]:
+async def _answered(ask: Callable[[], Awaitable[Answer]], until: float) -> Answer:
     """Ask the array until it answers or ``until`` (on the loop's clock) is past."""
     while True:
         try:
-            return await copies.pairs(volumes)
+            return await ask()
         except Unavailable:
             if asyncio.get_running_loop().time() > until:
                 raise
         await asyncio.sleep(WAIT_STEP_S)
-
-
-def _lock(context: AgentContext) -> Path:
-    return context.run_directory / f"{context.resource}.lock"
 
 
 def _journal(context: AgentContext) -> Path:

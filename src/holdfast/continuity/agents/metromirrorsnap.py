@@ -12,24 +12,20 @@ the next one would trip over.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from holdfast.cluster.model.attributes import Value
-from holdfast.cluster.model.facts import CleanReason, ResourceState
-from holdfast.cluster.ports import AgentBase, AgentContext, MonitorResult
+from holdfast.cluster.model.facts import CleanReason
+from holdfast.cluster.ports import AgentContext
 from holdfast.continuity.agents.dscli import CopyServices
+from holdfast.continuity.agents.lockfile import LockFileAgent, lock, unlock
 from holdfast.kernel.errors import HoldfastError, InputError
 
 IN_STEP = "Target Full Duplex"
 
 
-class MetroMirrorSnap(AgentBase):
+class MetroMirrorSnap(LockFileAgent):
     """Attributes of MetroMirror's for reaching the array, SnapIds (mirrored volume → volume for its copy),
     RequireInStep (default 1)."""
-
-    async def open(self, context: AgentContext) -> None:
-        """Remove the lock file that an earlier life left."""
-        _lock(context).unlink(missing_ok=True)
 
     async def online(self, context: AgentContext) -> float:
         """Make the copies. Raises where a volume is no mirror target, or one that is behind."""
@@ -45,19 +41,14 @@ class MetroMirrorSnap(AgentBase):
                 raise HoldfastError(f"{context.resource}: {volume} is {state}", remedy)
         await self._withdraw(copies, snaps)
         await copies.flash(_pairs(snaps))
-        _lock(context).write_text(f"{context.incarnation}\n")
+        lock(context)
         return 0.0
 
     async def offline(self, context: AgentContext) -> float:
         """Withdraw the copies."""
         await self._withdraw(CopyServices(context), _snaps(context))
-        _lock(context).unlink(missing_ok=True)
+        unlock(context)
         return 0.0
-
-    async def monitor(self, context: AgentContext) -> MonitorResult:
-        """Online while the lock file exists."""
-        online = _lock(context).exists()
-        return MonitorResult(ResourceState.ONLINE if online else ResourceState.OFFLINE)
 
     async def clean(self, context: AgentContext, reason: CleanReason) -> bool:
         """Withdraw the copies, also half-made ones."""
@@ -90,7 +81,3 @@ def _snaps(context: AgentContext) -> dict[str, str]:
 
 def _pairs(snaps: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(f"{volume}:{target}" for volume, target in snaps.items())
-
-
-def _lock(context: AgentContext) -> Path:
-    return context.run_directory / f"{context.resource}.lock"
