@@ -8,8 +8,8 @@
     store = "embedded:///var/lib/holdfast/cluster.db"
     run_directory = "/run/holdfast/hosta"
     socket = "/run/holdfast/control.sock"    # where commands of this machine knock; default: in run_directory
-    heartbeat_interval_s = 0.5               # these three: docs/explanation/timing.md; the same on every system
-    lease_ttl_s = 2.9
+    heartbeat_interval_s = 0.4               # these three: docs/explanation/timing.md; the same on every system
+    lease_ttl_s = 2.75
     margin_s = 0.3
     on_expiry = "kill"                       # or "reboot", with reboot_command = [...]
     watchdog = "/dev/watchdog"               # resets the machine if the guard itself hangs; default: none
@@ -156,7 +156,7 @@ def _settings(table: Mapping[str, Any], path: Path) -> Settings:
     interval_s = number_in(table, "heartbeat_interval_s", HEARTBEAT_INTERVAL_S, path)
     if not 0 < interval_s * 2 <= ttl_s:
         raise InputError(
-            "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 2.9 and 0.5"
+            "lease_ttl_s must be at least twice heartbeat_interval_s", file=str(path), remedy="for example 2.75 and 0.4"
         )
     default = "system" if os.geteuid() == 0 else "workload"
     return Settings(

@@ -14,7 +14,7 @@ from holdfast.cluster.plan.deadline import Deadline
 
 PACEMAKER_S = 8.0
 SHARE = 0.4
-START_S = 0.2  # commit, entry points, address; nobody polls for the moment at which a system counts as dead
+START_S = 0.3  # commit, entry points, address; nobody polls for the moment at which a system counts as dead
 
 
 def test_a_renewal_that_waited_for_the_longest_election_is_in_time() -> None:
