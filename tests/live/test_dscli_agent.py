@@ -13,7 +13,7 @@ from baddscli import BadDscli
 from test_metromirror_agent import PAIRS, VOLUMES, Hosts, states, wait
 
 from holdfast.cluster.agents.alone import Alone
-from holdfast.cluster.ports import AgentContext
+from holdfast.cluster.ports import OUTPUT_LIMIT_BYTES, AgentContext
 from holdfast.continuity.agents import dscli as agents_dscli
 from holdfast.continuity.agents import metromirror
 from holdfast.continuity.agents.dscli import CopyServices
@@ -105,11 +105,12 @@ def test_a_pair_of_volumes_with_different_ids_is_taken_over(lab: Lab, tmp_path: 
 
 
 def test_many_volumes_are_listed_in_whole_answers(lab: Lab, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert agents_dscli.BATCH >= 1000, "a thousand pairs are one call"
     monkeypatch.setattr(agents_dscli, "BATCH", 1)
     shown = hosts.do(A, lambda agent, context: agent.info(context))
     assert shown == dict.fromkeys(VOLUMES, "Full Duplex (-)")
     assert hosts.commands[A].typed == ["lspprc"] * 2
-    assert 1 <= agents_dscli.LONG_BATCH < 655 == 64 * 1024 // 100
+    assert agents_dscli.LONG_BATCH * 250 <= OUTPUT_LIMIT_BYTES, "what is listed is kept whole"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from agentbench import play
 
+from holdfast.cluster.ports import OUTPUT_LIMIT_BYTES
+
 FILE = "launcherscenes.py"
 BOTH = pytest.mark.parametrize("isolation", ["auto", "marker"])
 
@@ -35,9 +37,9 @@ def test_the_log_of_a_command_is_closed_to_others(tmp_path: Path) -> None:
 def test_a_flood_is_bounded_and_delays_nothing_beside_it(tmp_path: Path, isolation: str) -> None:
     found = play(FILE, "flood", tmp_path, isolation)
     assert found["beside"] == [3, "beside\n", "trouble\n"]
-    assert found["flood"] == [True, 64 * 1024]
+    assert found["flood"] == [True, OUTPUT_LIMIT_BYTES]
     assert found["written"] < 100 * 1024 * 1024  # of what would be gigabytes
-    assert found["long"] == [0, 64 * 1024, "last\n"]
+    assert found["long"] == [0, OUTPUT_LIMIT_BYTES, "last\n"]
 
 
 @BOTH

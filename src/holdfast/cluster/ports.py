@@ -16,8 +16,8 @@ from holdfast.cluster.model.configuration import Group
 from holdfast.cluster.model.facts import CleanReason, Evidence, ResourceFact, ResourceState, Standing
 from holdfast.kernel.errors import Refusal
 
-OUTPUT_LIMIT_BYTES = 64 * 1024
-"""How much of a command's output is kept; the rest is read and dropped."""
+OUTPUT_LIMIT_BYTES = 256 * 1024
+"""How much of a command's output is kept; the rest is read and dropped. A list of some thousand pairs fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Commands(Protocol):
         stdin: bytes = b"",
         cwd: str = "/",
     ) -> CommandResult:
-        """Run to the end, or kill it and all that it started at the timeout; return how it ended and at most 64 KiB of
-        output."""
+        """Run to the end, or kill it and all that it started at the timeout; return how it ended and at most
+        :data:`OUTPUT_LIMIT_BYTES` of output."""
 
     async def spawn(
         self,
