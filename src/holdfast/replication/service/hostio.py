@@ -78,6 +78,7 @@ class HostIO:
         self._engine, self._mirror, self._busy = engine, mirror, busy
         self._image = engine.image
         self._lanes: dict[Export, Lane] = {}
+        self._coming: Callable[[], list[tuple[int, int]]] | None = None
 
     def size_bytes(self, export: Export) -> int:
         """Return how large the volume is now."""
@@ -110,10 +111,10 @@ class HostIO:
 
     # --- writes ------------------------------------------------------------------------------------------------------
 
-    def foresee(self, volume: str, coming: Callable[[], list[tuple[int, int]]]) -> None:
-        """Prepare for writes (offset and length) that come together, so that they share one write of the log."""
-        if not self._engine.machine.plain(volume):
-            self._engine.warm(volume, coming())
+    def foresee(self, coming: Callable[[], list[tuple[int, int]]] | None) -> None:
+        """Say what brings the writes (offset and length) that have come together, so that they can share one write of
+        the log if one is needed; None when they are done."""
+        self._coming = coming
 
     def begin(self, export: Export, offset: int, data: Bytes | None, length: int) -> Sent | Begun | None:
         """Write as much as needs no waiting (``data`` None: zeros); ``data`` is used up when this returns.
@@ -124,6 +125,8 @@ class HostIO:
         if lane.plain and not self._busy.any:
             self._engine.put(export.volume, offset, data, length)
             return None
+        if self._coming is not None and not (lane.plain or lane.log.is_hot(offset // REGION_BYTES)):
+            self._engine.warm(lane.volume, self._coming())
         if lane.link is not None and self._is_clear(lane, offset, length):
             alone = self._send(lane.volume, offset, data, length, lane.link)
             return alone if alone is not None else Begun((None,), None)
@@ -244,9 +247,10 @@ class HostIO:
     def _forward(self, volume: str, offset: int, data: Bytes | None, length: int, link: OutLink) -> Sent | None:
         remote = self._engine.machine.image.pairs[volume].remote.volume
         zeros = length if data is None else 0
-        with contextlib.suppress(LinkLost):
+        try:
             return link.send(frames.Write(link.next_seq(), remote, volume, offset, zeros), data or b"")
-        return None
+        except LinkLost:
+            return None
 
     def _landed(self, volume: str, landed: Callable[[], None], reply: frames.Reply | None) -> None:
         if reply is not None and reply.code:

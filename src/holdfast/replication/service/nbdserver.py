@@ -161,12 +161,15 @@ class Session(asyncio.BufferedProtocol):
         return crowded and self._goes_on()
 
     def _take_requests(self, requests: Requests) -> None:
-        self._server.hostio.foresee(requests.export.volume, self._in.writes_ahead)
-        for request, data in self._in.requests(self._goes_on):
-            if request.command == Command.DISC:
-                self._leaving = True
-            else:
-                requests.handle(request, data)
+        self._server.hostio.foresee(self._in.writes_ahead)
+        try:
+            for request, data in self._in.requests(self._goes_on):
+                if request.command == Command.DISC:
+                    self._leaving = True
+                else:
+                    requests.handle(request, data)
+        finally:
+            self._server.hostio.foresee(None)
         if self._beside.full:
             self._stop_reading()
 
