@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from agentbench import play as bench_play
 
+from holdfast.cluster.ports import OUTPUT_LIMIT_BYTES
+
 EVENT_LIMIT_MS = 4000
 """Within this the end of a process is seen. The bench waits for it five seconds, and nothing else would show it."""
 AGENTS = Path("/usr/lib/ocf/resource.d/heartbeat")
@@ -105,6 +107,6 @@ def test_what_cannot_be_is_refused_with_a_remedy(tmp_path: Path) -> None:
     assert found["a path"].startswith("ERROR r: 'ocf:../../bin:sh' does not name an OCF agent")
     assert found["not executable"].startswith(f"ERROR r: {tmp_path}/ocf/resource.d/test/flood cannot be executed")
     assert found["required"] == 'ERROR r: ocf:heartbeat:IPaddr2 needs ip | set Params = { ip = "..." }'
-    assert found["flood"] < 70_000
+    assert found["flood"] < OUTPUT_LIMIT_BYTES + 8192
     assert found["never returns"][0] == "TIMEOUT monitor ran out of time"
     assert found["never returns"][1] == 0, "nothing of its session is left"
