@@ -101,11 +101,17 @@ class Cluster:
         return self.ask(lambda client: client.ask(request, wait_s))  # type: ignore[no-any-return]
 
     def until(self, check: Callable[[State], object], limit_s: float = 12.0) -> State:
+        """The first state that the check holds in; what it looks up may not be in the store yet.
+
+        Raises:
+            AssertionError: It does not hold within the limit.
+        """
         end = time.monotonic() + limit_s
         while True:
             state = self.state()
-            if check(state):
-                return state
+            with contextlib.suppress(KeyError):
+                if check(state):
+                    return state
             if time.monotonic() > end:
                 raise AssertionError(f"not reached: {state.intents} {state.facts} {state.notes}")
             time.sleep(0.02)
