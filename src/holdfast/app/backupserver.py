@@ -16,7 +16,7 @@ from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.virtual import VirtualMedia
 from holdfast.backup.ports import Media
-from holdfast.backup.service.admin.dispatch import run_operation
+from holdfast.backup.service.admin.dispatch import perform, run_operation
 from holdfast.backup.service.catalog.schema import metadata, servers
 from holdfast.backup.service.core import Core, MediaDrivers
 from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
@@ -38,6 +38,7 @@ from holdfast.backup.service.server import Server
 from holdfast.backup.service.serverfile import ADMIN_PASSWORD_FILE, ServerConfig, write_config
 from holdfast.backup.service.setup import CATALOG_FILE, initialise
 from holdfast.backup.service.stgpool import mark_lost_primaries
+from holdfast.backup.service.watch import Watch
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import Identity, save_identity
 from holdfast.runtime.rpc import RpcServer
@@ -79,7 +80,9 @@ def serve(config: ServerConfig) -> None:
     server = Server(core, run_operation)
     rpc = RpcServer(config.address, Identity.load(config.identity), server.methods(), workers=32)
     server.recover(config.address)
+    watch = Watch(core, perform)
     rpc.start()
+    watch.start()
     if config.ready_file is not None:
         config.ready_file.write_text(f"{rpc.port}\n")
     print("ready", flush=True)
@@ -87,6 +90,7 @@ def serve(config: ServerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     stopped.wait()
+    watch.stop()
     rpc.stop()
     core.close()
 

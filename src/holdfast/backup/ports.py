@@ -5,7 +5,7 @@ Drivers stand in ``drivers``; ``app.backup`` hands them in. A service never open
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,22 @@ class Database(Protocol):
         """Release the files. Idempotent."""
 
 
+class Claims(Protocol):
+    """Exclusive and shared claims among everything that works on one catalog; they end with their process."""
+
+    def take(self, key: str, *, shared: bool = False, timeout_s: float = 0.0) -> bool:
+        """Claim ``key``; False when it is not to be had within the time."""
+
+    def give(self, key: str) -> None:
+        """End a claim."""
+
+    def held(self, key: str) -> bool:
+        """Return whether anybody holds ``key``."""
+
+    def close(self) -> None:
+        """End all claims. Idempotent."""
+
+
 class Appender(Protocol):
     """An open volume that grows. Bytes count only once ``commit`` has returned."""
 
@@ -46,6 +62,13 @@ class Appender(Protocol):
 
     def close(self) -> None:
         """End the work; bytes after the last commit may be dropped. Idempotent."""
+
+
+class RandomMedia(Protocol):
+    """Media whose volumes give space back from their middle: DISK."""
+
+    def erase(self, name: str, ranges: Iterable[tuple[int, int, bytes]]) -> None:
+        """Give the space of each (offset, length) back and put its stamp over the start; other offsets stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +93,9 @@ class Media(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the volume, or have it marked for deletion. Nothing happens when it is not there."""
+
+    def names(self) -> list[str]:
+        """Return the names of all volumes that are there."""
 
     def close(self) -> None:
         """Release connections and files. Idempotent."""

@@ -6,16 +6,22 @@ the volume is next opened to grow.
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from holdfast.backup.ports import Appender, MediaFacts
-from holdfast.kernel.errors import HoldfastError
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 from holdfast.runtime.secretfile import sync_directory
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
 
 
 class FileMedia:
-    """The volumes of a FILE device class or directory pool."""
+    """The volumes of a FILE device class, or of DISK, where a name is a full path."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -49,8 +55,36 @@ class FileMedia:
         (self._directory / name).unlink(missing_ok=True)
         sync_directory(self._directory)
 
+    def names(self) -> list[str]:
+        """Return the names of all files of the directory, sorted."""
+        return sorted(path.name for path in self._directory.iterdir() if path.is_file())
+
+    def erase(self, name: str, ranges: Iterable[tuple[int, int, bytes]]) -> None:
+        """Give the space of (offset, length) back to the file system, then put a stamp over the start of each.
+
+        Where the file system cannot punch holes only the stamp is written; offsets of everything else stay."""
+        with open(self._directory / name, "r+b", buffering=0) as file:
+            for offset, length, stamp in ranges:
+                _punch(file.fileno(), offset, length)
+                os.pwrite(file.fileno(), stamp, offset)
+            os.fsync(file.fileno())
+
     def close(self) -> None:
         """Nothing is held between calls."""
+
+
+def _punch(descriptor: int, offset: int, length: int) -> None:
+    """Punch a hole; a file system that cannot leaves the bytes, which costs space and nothing else."""
+    call = ctypes.CDLL(None, use_errno=True).fallocate
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    call(descriptor, _KEEP_SIZE_PUNCH_HOLE, offset, length)
+
+
+def _failed(path: Path, what: str, error: OSError) -> HoldfastError:
+    text = f"volume {path.name} cannot be {what}: {error.strerror}"
+    if error.errno in _NO_ROOM:
+        return Refused(Refusal("no-storage", text, f"free space below {path.parent}, or add a NEXTSTGPOOL"))
+    return HoldfastError(text, "check the directory of the device class")
 
 
 class _FileAppender:
@@ -61,7 +95,7 @@ class _FileAppender:
         try:
             self._descriptor = os.open(path, flags, 0o600)
         except OSError as error:
-            raise HoldfastError(f"volume {path.name} cannot be opened: {error.strerror}") from error
+            raise _failed(path, "opened", error) from error
         if os.fstat(self._descriptor).st_size < at_bytes:
             os.close(self._descriptor)
             raise HoldfastError(f"volume {path.name} is shorter than the catalog says", "run AUDIT VOLUME")
@@ -71,15 +105,23 @@ class _FileAppender:
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            os.ftruncate(self._descriptor, self.size_bytes)
+            os.lseek(self._descriptor, self.size_bytes, os.SEEK_SET)
+            raise _failed(self._path, "written", error) from error
         self.size_bytes += len(data)
 
     def commit(self) -> int:
-        os.fsync(self._descriptor)
-        if self._created:
-            sync_directory(self._path.parent)
-            self._created = False
+        try:
+            os.fsync(self._descriptor)
+            if self._created:
+                sync_directory(self._path.parent)
+                self._created = False
+        except OSError as error:
+            raise _failed(self._path, "made durable", error) from error
         self._committed = self.size_bytes
         return os.fstat(self._descriptor).st_mtime_ns
 

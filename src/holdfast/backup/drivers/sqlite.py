@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 
 
 class SqliteDatabase:
@@ -41,9 +44,12 @@ class SqliteDatabase:
     def write(self) -> Iterator[Connection]:
         """Open the one write transaction."""
         with self._lock, self._engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            connection.commit()
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+            except OperationalError as error:
+                raise _failed(self._path, error) from error
 
     def copy_to(self, path: Path) -> None:
         """Copy all pages in one step, so that page positions stay and incremental copies stay small."""
@@ -58,6 +64,13 @@ class SqliteDatabase:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+
+def _failed(path: Path, error: OperationalError) -> HoldfastError:
+    reason = str(error.orig)
+    if "full" in reason:
+        return Refused(Refusal("no-storage", f"the catalog {path} cannot grow: {reason}", "free space beside it"))
+    return Unavailable(f"the catalog {path} cannot be written: {reason}", "check its file system")
 
 
 def _prepare(connection: Any, _record: Any) -> None:

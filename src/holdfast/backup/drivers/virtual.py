@@ -77,6 +77,11 @@ class VirtualMedia:
         """Mark the object for deletion at the target."""
         self.mark(archive_name(self._prefix, name), active=False)
 
+    def names(self) -> list[str]:
+        """Return the names of all volumes that the target keeps and has not marked."""
+        start = archive_name(self._prefix, "")
+        return [file.name.removeprefix(start) for file in self.files() if file.present and not file.marked]
+
     def mark(self, full_name: str, *, active: bool) -> None:
         """Mark an object for deletion, or make it active again."""
         grace = self._grace_days()

@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, insert, select
 
 from holdfast.backup.model import messages
-from holdfast.backup.ports import Clock, Database, Media
+from holdfast.backup.model.pools import DISK, DeviceType
+from holdfast.backup.ports import Claims, Clock, Database, Media, RandomMedia
 from holdfast.backup.service.catalog.schema import actlog, devclasses, pools, settings, volumes
+from holdfast.backup.service.claims import LocalClaims
 from holdfast.backup.service.keys import KeyRing
+from holdfast.backup.service.mounts import Mounts
+from holdfast.backup.service.processes import ProcessTable
 from holdfast.kernel.errors import Refusal, Refused
 
 RemoteMedia = Callable[["Core", str, str], Media]
@@ -45,12 +49,15 @@ class Core:
         self._last_ns = 0
         self._lock = threading.RLock()
         self._media: dict[str, Media] = {}
-        self._sessions, self._processes = itertools.count(1), itertools.count(1)
-        self.mounted: set[int] = set()
-        """Volumes that a session is appending to now."""
-        self.exclusive = threading.Lock()
-        """Held by processes that remove chunks or volumes; taken without waiting by those that must not meet them."""
-        self.client_sessions = 0
+        self._sessions = itertools.count(1)
+        self.processes = ProcessTable()
+        self.claims: Claims = LocalClaims()
+        self.mounts = Mounts(self)
+        """Who appends to a volume, works on a pool, has a session open: see ``claims`` for the keys."""
+        self.changed = threading.Event()
+        """Set when pools filled or emptied; cleared by who watches their thresholds."""
+        self.sparse = threading.Event()
+        """Set when a sweep has found out anew how much of each volume lives; cleared by who reclaims."""
         with database.read() as connection:
             self._last_ns = (
                 connection.execute(select(actlog.c.at_ns).order_by(actlog.c.id.desc()).limit(1)).scalar() or 0
@@ -65,10 +72,6 @@ class Core:
     def next_session(self) -> int:
         """Return a new session number."""
         return next(self._sessions)
-
-    def next_process(self) -> int:
-        """Return a new process number."""
-        return next(self._processes)
 
     def log(self, id: str, /, *, session: int = 0, process: int = 0, **values: object) -> str:
         """Write a message to the activity log and return its text."""
@@ -95,9 +98,13 @@ class Core:
             return self._media[name]
 
     def _make_media(self, row: Any) -> Media:
-        if row.type == "SERVER":
+        if row.type == DeviceType.SERVER.value:
             return self._drivers.remote(self, row.server, row.prefix)
-        return self._drivers.files(Path(row.directory))
+        return self._drivers.files(Path(row.directory or "/"))
+
+    def disk_media(self) -> RandomMedia:
+        """Return the media of DISK volumes, whose names are full paths."""
+        return cast(RandomMedia, self.media_of_class(DISK))
 
     def forget_media(self, server: str = "") -> None:
         """Drop cached media, so that changed definitions (a new address, a new code) take effect."""
@@ -143,14 +150,14 @@ def next_volume_number(connection: Connection, now_ns: int) -> int:
 
 
 @contextmanager
-def exclusive(core: Core, what: str) -> Iterator[None]:
-    """Run a process that removes data: one at a time, and never while a client stores."""
-    if not core.exclusive.acquire(blocking=False):
-        raise Refused(Refusal("in-use", f"{what}: another process holds the inventory", "try again later"))
+def exclusive(core: Core, what: str, key: str = "inventory") -> Iterator[None]:
+    """Run work that must not meet its like, by default what removes data. Raises ``Refused`` when it would."""
+    if not core.claims.take(key):
+        raise Refused(Refusal("in-use", f"{what}: another process holds the {key}", "try again later"))
     try:
         yield
     finally:
-        core.exclusive.release()
+        core.claims.give(key)
 
 
 def volume_by_name(connection: Connection, name: str) -> Any:

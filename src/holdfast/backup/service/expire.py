@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, exists, not_, select
+from sqlalchemy import Connection, delete, exists, func, not_, select, update
 
 from holdfast.backup.model.policy import BackupCopyGroup
-from holdfast.backup.model.pools import VolumeStatus
 from holdfast.backup.plan.expiration import Version, expired
 from holdfast.backup.service.catalog.commit import batches, delete_versions, keeps_all
 from holdfast.backup.service.catalog.policy import classes_of
-from holdfast.backup.service.catalog.schema import chunks, filespaces, groups, nodes, places, versions, volumes
+from holdfast.backup.service.catalog.schema import chunks, filespaces, groups, nodes, places, versions
+from holdfast.backup.service.catalog.storage import catalog_records
+from holdfast.backup.service.claims import SESSIONS
 from holdfast.backup.service.core import Core, exclusive
+from holdfast.backup.service.processes import Process
 from holdfast.backup.service.vault import remove_marked
+from holdfast.backup.service.volumes import release_empty
 
 _content = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
 
@@ -36,16 +39,15 @@ class ExpireFigures:
     archives: int
 
 
-def expire_inventory(core: Core) -> ExpireFigures:
+def expire_inventory(core: Core, process: Process) -> ExpireFigures:
     """Remove what policy no longer keeps. Raises ``Refused`` when another such process runs."""
     with exclusive(core, "EXPIRE INVENTORY"):
         now = core.now_ns()
         with core.database.write() as connection:
             gone = _expire_versions(connection, now)
-            swept = (0, 0)
-            if not core.client_sessions:
-                swept = _sweep(connection)
-        emptied = _drop_empty_volumes(core)
+        process.check()
+        swept = sweep(core)
+        emptied = tuple(release_empty(core))
         return ExpireFigures(gone, *swept, emptied, remove_marked(core))
 
 
@@ -56,8 +58,7 @@ def _expire_versions(connection: Connection, now_ns: int) -> int:
         policy = {b.name: b for b in classes_of(connection, domain)}
         default = next((b.backup for b in policy.values() if b.default), None)
         doomed.extend(_of_filespace(connection, filespace, policy, default, now_ns))
-    delete_versions(connection, doomed)
-    return len(doomed)
+    return delete_versions(connection, doomed, now_ns)
 
 
 def _of_filespace(
@@ -81,6 +82,19 @@ def _of_filespace(
     return doomed
 
 
+def sweep(core: Core) -> tuple[int, int]:
+    """Remove chunks that no version names and groups that hold none; return how many. Waits for no client: while one
+    has a session nothing is removed, because it may have been told that a chunk is kept."""
+    if not core.claims.take(SESSIONS):
+        return (0, 0)
+    try:
+        with core.database.write() as connection:
+            return _sweep(connection)
+    finally:
+        core.claims.give(SESSIONS)
+        core.sparse.set()
+
+
 def _sweep(connection: Connection) -> tuple[int, int]:
     used: set[int] = set()
     for content in connection.execute(select(versions.c.content).distinct()).scalars():
@@ -89,22 +103,23 @@ def _sweep(connection: Connection) -> tuple[int, int]:
     unused = [chunk for chunk in known if chunk not in used]
     for part in batches(unused):
         connection.execute(delete(chunks).where(chunks.c.id.in_(part)))
+    _count_live(connection)
+    return len(unused), drop_dead_groups(connection)
+
+
+def _count_live(connection: Connection) -> None:
+    """Note for every group how much of it is in use; what reclamation goes by."""
+    live = select(func.coalesce(func.sum(chunks.c.length), 0)).where(chunks.c.grp == groups.c.id).scalar_subquery()
+    record = exists().where(catalog_records.c.grp == groups.c.id)
+    connection.execute(update(groups).where(not_(record)).values(live_bytes=live))
+
+
+def drop_dead_groups(connection: Connection) -> int:
+    """Forget groups of which nothing is in use, with their places in every pool; return how many there were."""
     holding = exists().where(chunks.c.grp == groups.c.id)
-    empty = list(connection.execute(select(groups.c.id).where(not_(holding))).scalars())
-    for part in batches(empty):
+    record = exists().where(catalog_records.c.grp == groups.c.id)
+    dead = list(connection.execute(select(groups.c.id).where(not_(holding), not_(record))).scalars())
+    for part in batches(dead):
         connection.execute(delete(places).where(places.c.grp.in_(part)))
         connection.execute(delete(groups).where(groups.c.id.in_(part)))
-    return len(unused), len(empty)
-
-
-def _drop_empty_volumes(core: Core) -> tuple[tuple[str, str], ...]:
-    """Return scratch volumes that hold nothing any more to their medium."""
-    holding = exists().where(places.c.volume == volumes.c.id)
-    statement = select(volumes).where(not_(holding), volumes.c.status == VolumeStatus.FULL.value)
-    with core.database.read() as connection:
-        rows = [row for row in connection.execute(statement).all() if row.id not in core.mounted]
-    for row in rows:
-        with core.database.write() as connection:
-            connection.execute(delete(volumes).where(volumes.c.id == row.id))
-        core.media_of_class(row.devclass).delete(row.name)
-    return tuple((row.name, row.pool) for row in rows)
+    return len(dead)

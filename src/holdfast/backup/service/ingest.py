@@ -98,8 +98,13 @@ class Ingest:
         raw = self._verified(message)
         key = self._core.keys.pool(message.pool)
         index = GroupIndex(os.urandom(16), key.id, raw, message.names, message.lengths)
-        writer = self._writers.setdefault(message.pool, PoolWriter(self._core, message.pool))
+        writer = self._writer(message.pool)
         self._groups.append((message.pool, index, writer.append(seal(index, message.data, key.cipher))))
+
+    def _writer(self, pool: str) -> PoolWriter:
+        if pool not in self._writers:
+            self._writers[pool] = PoolWriter(self._core, pool, filespace=self._filespace, overflow=True)
+        return self._writers[pool]
 
     def _verified(self, message: m.Group) -> int:
         total = sum(message.lengths)

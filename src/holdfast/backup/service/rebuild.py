@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
@@ -37,17 +36,15 @@ def rebuild_pool(core: Core, pool: str) -> RebuildFigures:
             select(devclasses).where(devclasses.c.name == pool_row(connection, pool).devclass)
         ).one()
     media = core.media_of_class(devclass.name)
-    for path in sorted(Path(devclass.directory).iterdir()):
-        if not path.is_file():
-            continue
-        size = path.stat().st_size
+    for name in media.names():
+        facts = media.facts(name)
         try:
-            found = list(scan(partial(media.read, path.name), size))
+            found = list(scan(partial(media.read, name), facts.size_bytes if facts else 0))
         except Damaged:
-            figures.damaged += (path.name,)
+            figures.damaged += (name,)
             continue
         with core.database.write() as connection:
-            figures.groups += _enter(connection, core, pool, devclass.name, path.name, found)
+            figures.groups += _enter(connection, core, pool, devclass.name, name, found)
         figures.volumes += 1
     return figures
 

@@ -14,6 +14,7 @@ from holdfast.backup.model.pools import VolumeAccess
 from holdfast.backup.model.virtual import SourceVolume, TargetFile, archive_name
 from holdfast.backup.plan.reconciliation import Action, Finding, reconcile
 from holdfast.backup.service.catalog.schema import devclasses, volhistory, volumes
+from holdfast.backup.service.catalog.storage import POOL_HISTORY
 from holdfast.backup.service.core import Core
 from holdfast.backup.session.messages import RemoteFile
 from holdfast.kernel.errors import Refusal, Refused
@@ -101,7 +102,8 @@ def _carry_out(core: Core, target: RemoteFiles, finding: Finding, action: Action
 def source_volumes(connection: Connection, devclass: str, prefix: str) -> list[SourceVolume]:
     """Return every virtual volume of a class that this server knows, from its pools and from the volume history."""
     pools = connection.execute(select(volumes).where(volumes.c.devclass == devclass, volumes.c.size_bytes > 0)).all()
-    history = connection.execute(select(volhistory).where(volhistory.c.devclass == devclass)).all()
+    where = (volhistory.c.devclass == devclass, volhistory.c.type.not_in(POOL_HISTORY))
+    history = connection.execute(select(volhistory).where(*where)).all()
     known = {
         row.volume: SourceVolume(archive_name(prefix, row.volume), row.size_bytes, row.written_ns, "")
         for row in history

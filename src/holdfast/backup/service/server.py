@@ -13,6 +13,7 @@ from sqlalchemy import update
 from holdfast.backup.model.policy import ClassBinding
 from holdfast.backup.service.catalog.policy import classes_of
 from holdfast.backup.service.catalog.schema import nodes
+from holdfast.backup.service.claims import SESSIONS
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.databasebackup import drop_scratch
 from holdfast.backup.service.egress import Egress
@@ -27,6 +28,7 @@ from holdfast.runtime.rpc import Methods
 
 RunOperation = Callable[[Core, str, m.Run], m.Outcome]
 """Carries out one administrative operation: core, administrator, request."""
+_SWEEP_TIMEOUT_S = 600.0
 LEVEL = "Version 0, Release 1, Level 0.0"
 
 
@@ -60,7 +62,7 @@ class Server:
         self._note(who)
         core.log("ANR0406I", session=who.session, number=who.session, name=node, platform=who.request.platform)
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
-        core.client_sessions += 1
+        core.claims.take(SESSIONS, shared=True, timeout_s=_SWEEP_TIMEOUT_S)
         try:
             for data in requests:
                 message = m.decode(data)
@@ -74,7 +76,7 @@ class Server:
             core.log("ANR0440W", session=who.session, number=who.session, name=node, reason=refused.refusal.reason)
             raise
         finally:
-            core.client_sessions -= 1
+            core.claims.give(SESSIONS)
             ingest.close()
             core.log("ANR0403I", session=who.session, number=who.session, name=node, platform=who.request.platform)
 

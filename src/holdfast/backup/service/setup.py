@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 
 from sqlalchemy import insert, select
 
-from holdfast.backup.model.pools import PoolType
+from holdfast.backup.model.pools import DISK, PRIMARY_DEFAULTS, DeviceType, PoolType
 from holdfast.backup.service.catalog.policy import create_standard
 from holdfast.backup.service.catalog.schema import admins, devclasses, domains, pools
 from holdfast.backup.service.core import Core
@@ -25,6 +26,7 @@ def initialise(core: Core, config: ServerConfig) -> bool:
     password = os.urandom(18).hex().encode()
     write_secret(core.directory / ADMIN_PASSWORD_FILE, password)
     with core.database.write() as connection:
+        connection.execute(insert(devclasses), {"name": DISK, "type": DeviceType.DISK.value})
         for pool in config.pools:
             values = {
                 "name": f"{pool.name[:24]}CLASS",
@@ -34,9 +36,9 @@ def initialise(core: Core, config: ServerConfig) -> bool:
                 "mountlimit": 20,
             }
             connection.execute(insert(devclasses), values)
-            connection.execute(
-                insert(pools), {"name": pool.name, "devclass": values["name"], "type": PoolType.PRIMARY.value}
-            )
+            settings = asdict(PRIMARY_DEFAULTS)
+            kind = PoolType.PRIMARY.value
+            connection.execute(insert(pools), {"name": pool.name, "devclass": values["name"], "type": kind, **settings})
         create_standard(connection, config.pools[0].name, config.pools[-1].name)
         connection.execute(insert(admins), {"name": ADMIN, "privilege": "SYSTEM", **credentials(password)})
     for pool in config.pools:

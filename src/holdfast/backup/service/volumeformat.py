@@ -8,6 +8,9 @@ Layout, all numbers big-endian::
                     data   (AES-256-GCM of the zstd frame; the index is authenticated with it)
     record ...
 
+In the middle of a DISK volume a record may be dead: "HFDX" instead of "HFRC", its lengths as they were, its content a
+hole in the file.
+
 A record needs nothing outside the volume and the key file, so the catalog can be rebuilt from volumes, and a volume
 copied byte for byte (to a copy pool, to another server) stays good. A torn tail is seen as such and ignored.
 """
@@ -26,6 +29,7 @@ from holdfast.kernel.errors import HoldfastError
 
 MAGIC = b"HFVOLUM1"
 RECORD_MAGIC = b"HFRC"
+DEAD_MAGIC = b"HFDX"
 _RECORD = struct.Struct(">4sII12s")
 _TAG_BYTES = 16
 _LENGTH = struct.Struct(">I")
@@ -112,18 +116,27 @@ def _frame(record: bytes) -> tuple[GroupIndex, int, int, bytes, bytes]:
     return index, start, start + data_bytes, nonce, header
 
 
-def scan(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[int, int, GroupIndex]]:
-    """Yield (offset, length, index) of every whole record of a volume; stop at a torn tail."""
+def frames(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (offset, length, frame header) of every whole record, dead ones too; stop at a torn tail."""
     _, at = unpack_header(read(0, min(size_bytes, 64 * 1024)))
     while at + _RECORD.size <= size_bytes:
         head = read(at, _RECORD.size)
         magic, index_bytes, data_bytes, _ = _RECORD.unpack(head)
         length = _RECORD.size + index_bytes + data_bytes
-        if magic != RECORD_MAGIC or at + length > size_bytes:
+        if magic not in (RECORD_MAGIC, DEAD_MAGIC) or at + length > size_bytes:
             return
+        yield at, length, head
+        at += length
+
+
+def scan(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[int, int, GroupIndex]]:
+    """Yield (offset, length, index) of every whole record of a volume; stop at a torn tail."""
+    for at, length, head in frames(read, size_bytes):
+        magic, index_bytes, _, _ = _RECORD.unpack(head)
+        if magic == DEAD_MAGIC:
+            continue
         try:
             index = msgspec.msgpack.decode(read(at + _RECORD.size, index_bytes), type=GroupIndex)
         except msgspec.MsgspecError:
             return
         yield at, length, index
-        at += length

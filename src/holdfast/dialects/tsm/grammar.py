@@ -26,9 +26,22 @@ VALidate POlicyset       | domain name |
 ACTivate POlicyset       | domain name |
 DEFine DEVclass          | name | DEVType SERVERName MAXCAPacity MOUNTLimit MOUNTRetention PREFIX
     RETRYPeriod RETRYInterval DIRectory SHAREd
+UPDate DEVclass          | name | SERVERName MAXCAPacity MOUNTLimit MOUNTRetention PREFIX
+    RETRYPeriod RETRYInterval DIRectory SHAREd
+DELete DEVclass          | name |
 DEFine STGpool           | name devclass | POoltype DESCription ACCess MAXSIze CRCData NEXTstgpool
     HIghmig LOwmig REClaim RECLAIMPRocess RECLAIMSTGpool MAXSCRatch REUsedelay COLlocate MIGDelay
-    MIGContinue MIGPRocess DATAFormat CAChe OFFSITERECLAIMLimit
+    MIGContinue MIGPRocess DATAFormat CAChe OFFSITERECLAIMLimit RETENTIONLock
+UPDate STGpool           | name | DESCription ACCess MAXSIze CRCData NEXTstgpool
+    HIghmig LOwmig REClaim RECLAIMPRocess RECLAIMSTGpool MAXSCRatch REUsedelay COLlocate MIGDelay
+    MIGContinue MIGPRocess CAChe OFFSITERECLAIMLimit RETENTIONLock
+DELete STGpool           | name |
+DEFine Volume            | pool name | ACCess FORMATsize LOcation Wait
+UPDate Volume            | name | ACCess LOcation WHERESTGpool WHEREACCess
+MIGrate STGpool          | name | LOwmig DUration REClaim Wait
+REClaim STGpool          | name | THreshold DUration OFFSITERECLAIMLimit Wait
+MOVe Data                | name | STGpool MAXPRocess Wait
+RESTORE Volume           | name | COPYstgpool NEWstgpool MAXPRocess Preview Wait
 DEFine SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
     DELgraceperiod NODEName DESCription SSL SESSIONSECurity
 UPDate SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
@@ -37,7 +50,7 @@ BAckup STGpool           | primary copy | MAXPRocess Preview Wait SHREDTONOshred
 BAckup DB                | | DEVclass Type VOLumenames Scratch Wait
 RESTORE STGpool          | primary | COPYstgpool NEWstgpool MAXPRocess Preview Wait
 REConcile Volumes        | [devclass] | Fix
-AUDit Volume             | name | STGPool FROMDate TODate Fix SKIPPartial Quiet Wait
+AUDit Volume             | [name] | STGPool FROMDate TODate Fix SKIPPartial Quiet Wait
 EXPire Inventory         | | Quiet Wait DUration Type Nodes DOmain
 DELete Volume            | name | DISCARDdata Wait
 DELete VOLHistory        | | TODate TOTime Type

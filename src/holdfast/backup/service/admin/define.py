@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,20 +10,15 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from holdfast.backup.model import messages
 from holdfast.backup.model.policy import ACTIVE, NOLIMIT, ArchiveCopyGroup, BackupCopyGroup
 from holdfast.backup.model.pools import (
-    DEFAULT_FILE_CAPACITY_BYTES,
-    DEFAULT_SERVER_CAPACITY_BYTES,
-    MINIMUM_CAPACITY_BYTES,
     NAME_LIMIT,
-    DeviceType,
     PoolType,
 )
-from holdfast.backup.model.virtual import DEFAULT_GRACE_DAYS, DEFAULT_PREFIX
+from holdfast.backup.model.virtual import DEFAULT_GRACE_DAYS
 from holdfast.backup.service.admin.reply import Args, Reply, choice, identifier, number, refuse
 from holdfast.backup.service.catalog.policy import backup_group, group_values
 from holdfast.backup.service.catalog.schema import (
     admins,
     copygroups,
-    devclasses,
     domains,
     mgmtclasses,
     nodes,
@@ -35,7 +29,6 @@ from holdfast.backup.service.catalog.schema import (
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.keys import ServerSecret
 from holdfast.backup.service.signon import credentials
-from holdfast.kernel.sizes import parse_size
 
 
 def _new(connection: Connection, table: Table, kind: str, **key: str) -> None:
@@ -221,59 +214,6 @@ def activate_policyset(core: Core, args: Args) -> Reply:
         values = {"domain": domain, "name": ACTIVE, "default_class": default, "activated_from": name}
         connection.execute(insert(policysets), values)
     return Reply([*warnings, core.log("ANR1514I", name=name, domain=domain)])
-
-
-def define_devclass(core: Core, args: Args) -> Reply:
-    """DEFINE DEVCLASS name DEVTYPE=FILE|SERVER ..."""
-    name, kind = identifier(args, "name", NAME_LIMIT), choice(args, "devtype", "", "FILE", "SERVER")
-    default = DEFAULT_SERVER_CAPACITY_BYTES if kind == "SERVER" else DEFAULT_FILE_CAPACITY_BYTES
-    capacity = parse_size(args["maxcapacity"]) if args.get("maxcapacity") else default
-    if capacity < MINIMUM_CAPACITY_BYTES:
-        raise refuse("invalid", f"ANR2020E Invalid parameter - MAXCAPACITY={args['maxcapacity']}", "1M or more")
-    values: dict[str, Any] = {
-        "name": name,
-        "type": kind,
-        "capacity_bytes": capacity,
-        "mountlimit": number(args, "mountlimit", 1 if kind == "SERVER" else 20, 1, 4_096),
-        "retryperiod_min": number(args, "retryperiod", 10, 0, 9_999),
-        "retryinterval_s": number(args, "retryinterval", 30, 1, 9_999),
-    }
-    with core.database.write() as connection:
-        _new(connection, devclasses, "Device class", name=name)
-        if kind == DeviceType.SERVER.value:
-            values["server"] = identifier(args, "servername")
-            values["prefix"] = args.get("prefix", DEFAULT_PREFIX).upper()
-            _existing(connection, servers, "Server", name=values["server"])
-        else:
-            values["directory"] = args.get("directory") or str(core.directory / "pools" / name)
-            if not Path(values["directory"]).is_absolute():
-                raise refuse("invalid", f"ANR2020E Invalid parameter - DIRECTORY={values['directory']}", "a full path")
-        connection.execute(insert(devclasses), values)
-    return Reply([core.log("ANR2203I", name=name)])
-
-
-def define_stgpool(core: Core, args: Args) -> Reply:
-    """DEFINE STGPOOL name devclass POOLTYPE=PRIMARY|COPY MAXSCRATCH= ..."""
-    name, devclass = identifier(args, "name", NAME_LIMIT), identifier(args, "devclass")
-    kind = choice(args, "pooltype", "PRIMARY", "PRIMARY", "COPY")
-    with core.database.write() as connection:
-        _existing(connection, devclasses, "Device class", name=devclass)
-        _new(connection, pools, "Storage pool", name=name)
-        values = {
-            "name": name,
-            "devclass": devclass,
-            "type": kind,
-            "description": args.get("description", ""),
-            "next_pool": args.get("nextstgpool", "").upper(),
-            "maxscratch": number(args, "maxscratch", 0, 0, 100_000_000),
-            "highmig": number(args, "highmig", 90, 0, 100),
-            "lowmig": number(args, "lowmig", 70, 0, 99),
-            "reclaim": number(args, "reclaim", 60 if kind == "PRIMARY" else 100, 1, 100),
-            "reusedelay_days": number(args, "reusedelay", 0, 0, 9_999),
-        }
-        connection.execute(insert(pools), values)
-    core.keys.pool(name)
-    return Reply([core.log("ANR2200I", name=name, devclass=devclass)])
 
 
 def define_server(core: Core, args: Args) -> Reply:

@@ -8,16 +8,19 @@ from collections.abc import Callable
 import msgspec
 
 from holdfast.backup.model import messages
-from holdfast.backup.service.admin import define, objects, query
+from holdfast.backup.service.admin import define, objects, query, storage, storagequery
 from holdfast.backup.service.admin.processes import PROCESSES
 from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Reply, choice
 from holdfast.backup.service.core import Core
+from holdfast.backup.service.processes import Process
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import HoldfastError, InputError, Refused
 
 Operation = Callable[[Core, Args], Reply]
 
 COMMANDS: dict[str, Operation] = {
+    **storage.COMMANDS,
+    **storagequery.COMMANDS,
     "register node": define.register_node,
     "register admin": define.register_admin,
     "define domain": define.define_domain,
@@ -28,18 +31,13 @@ COMMANDS: dict[str, Operation] = {
     "assign defmgmtclass": define.assign_defmgmtclass,
     "validate policyset": define.validate_policyset,
     "activate policyset": define.activate_policyset,
-    "define devclass": define.define_devclass,
-    "define stgpool": define.define_stgpool,
     "define server": define.define_server,
     "update server": define.update_server,
-    "query stgpool": query.query_stgpool,
-    "query volume": query.query_volume,
     "query node": query.query_node,
     "query server": query.query_server,
     "query volhistory": query.query_volhistory,
     "query actlog": query.query_actlog,
     "query db": query.query_db,
-    "query devclass": query.query_devclass,
     "query filespace": query.query_filespace,
     "query domain": query.query_domain,
     "query object": objects.query_object,
@@ -69,18 +67,19 @@ def perform(core: Core, operation: str, args: Args) -> Reply:
 
 
 def _process(core: Core, operation: str, args: Args) -> Reply:
-    process, what = PROCESSES[operation], operation.upper()
-    number = core.next_process()
+    what = operation.upper()
+    process = core.processes.begin(what, core.now_ns())
+    number = process.number
     foreground = choice(args, "wait", "YES" if operation in _ALWAYS_WAIT else "NO", "YES", "NO") == "YES"
     ground = "FOREGROUND" if foreground else "BACKGROUND"
     started = core.log(
         "ANR0984I", process=number, number=number, what=what, ground=ground, time=query.stamp(core.now_ns())
     )
     if foreground:
-        reply = _attempt(core, process, operation, args, number)
+        reply = _attempt(core, operation, args, process)
         reply.messages.insert(0, started)
         return reply
-    thread = threading.Thread(target=_attempt, args=(core, process, operation, args, number), name=what, daemon=True)
+    thread = threading.Thread(target=_attempt, args=(core, operation, args, process), name=what, daemon=True)
     thread.start()
     return Reply([started])
 
@@ -88,14 +87,17 @@ def _process(core: Core, operation: str, args: Args) -> Reply:
 _ALWAYS_WAIT = frozenset({"reconcile volumes", "delete volume", "delete volhistory"})
 
 
-def _attempt(core: Core, process: Callable[[Core, Args, int], Reply], operation: str, args: Args, number: int) -> Reply:
+def _attempt(core: Core, operation: str, args: Args, process: Process) -> Reply:
+    number = process.number
     try:
-        reply = process(core, args, number)
+        reply = PROCESSES[operation](core, args, process)
     except HoldfastError as error:
         reply = _failure(error)
         for text in reply.messages:
             core.log_text(text, process=number)
-    state = "SUCCESS" if reply.code == 0 else "FAILURE"
+    finally:
+        core.processes.end(process)
+    state = "SUCCESS" if reply.code == 0 else "CANCELED" if process.cancelled else "FAILURE"
     time = query.stamp(core.now_ns())
     reply.messages.append(
         core.log("ANR0985I", process=number, number=number, what=operation.upper(), state=state, time=time)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import datetime
 import fnmatch
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from holdfast.backup.model import messages
 from holdfast.backup.service.admin.reply import NOTFOUND, Args, Reply
 from holdfast.backup.service.catalog.schema import (
     actlog,
-    devclasses,
     domains,
     filespaces,
     nodes,
     policysets,
-    pools,
     servers,
     versions,
     volhistory,
-    volumes,
 )
 from holdfast.backup.service.core import Core
 from holdfast.kernel.sizes import MIB
@@ -43,73 +39,22 @@ def days_since(core: Core, at_ns: int) -> str:
     return str(days) if days else "<1"
 
 
-def _answer(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Reply:
+def answer(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Reply:
+    """Return a table, or ANR2034E with RC_NOTFOUND when it has no rows."""
     if not rows:
         return Reply([messages.text("ANR2034E", what=what)], columns, [], {}, NOTFOUND)
     return Reply([], columns, list(rows))
 
 
-def _matching(args: Args, key: str = "name") -> Callable[[str], bool]:
+def matching(args: Args, key: str = "name") -> Callable[[str], bool]:
+    """Return the test that a parameter's patterns make: ``*`` and ``?``, several after commas, in any case."""
     patterns = [word.upper() for word in args.get(key, "*").split(",")]
     return lambda name: any(fnmatch.fnmatchcase(name.upper(), pattern) for pattern in patterns)
 
 
-def _mb(size_bytes: int) -> str:
+def mb(size_bytes: int) -> str:
+    """Return a size in megabytes as queries show it."""
     return f"{size_bytes / MIB:.1f} M"
-
-
-def query_stgpool(core: Core, args: Args) -> Reply:
-    """QUERY STGPOOL."""
-    columns = (
-        "Storage Pool Name", "Device Class Name", "Estimated Capacity", "Pct Util", "Pct Migr", "High Mig Pct",
-        "Low Mig Pct", "Next Storage Pool",
-    )  # fmt: skip
-    matches, rows = _matching(args), []
-    with core.database.read() as connection:
-        for pool in connection.execute(select(pools).order_by(pools.c.name)).all():
-            if matches(pool.name):
-                rows.append(_stgpool(connection, pool))
-    return _answer("QUERY STGPOOL", columns, rows)
-
-
-def _stgpool(connection: Connection, pool: Any) -> tuple[str, ...]:
-    used, count = connection.execute(
-        select(func.coalesce(func.sum(volumes.c.size_bytes), 0), func.count()).where(volumes.c.pool == pool.name)
-    ).one()
-    unit = (
-        connection.execute(select(devclasses.c.capacity_bytes).where(devclasses.c.name == pool.devclass)).scalar() or 1
-    )
-    capacity = unit * max(pool.maxscratch or count, 1)
-    percent = f"{100 * used / capacity:.1f}"
-    copy = pool.type == "COPY"
-    migration = ("", "", "") if copy else (percent, str(pool.highmig), str(pool.lowmig))
-    return (pool.name, pool.devclass, _mb(capacity), percent, *migration, pool.next_pool)
-
-
-def query_volume(core: Core, args: Args) -> Reply:
-    """QUERY VOLUME [name] [STGPOOL=]."""
-    columns = (
-        "Volume Name", "Storage Pool Name", "Device Class Name", "Estimated Capacity", "Pct Util", "Volume Status",
-        "Access",
-    )  # fmt: skip
-    matches, of_pool = _matching(args), _matching(args, "stgpool")
-    statement = select(volumes, devclasses.c.capacity_bytes).join(devclasses, devclasses.c.name == volumes.c.devclass)
-    with core.database.read() as connection:
-        found = connection.execute(statement.order_by(volumes.c.name)).all()
-    rows = [
-        (
-            v.name,
-            v.pool,
-            v.devclass,
-            _mb(v.capacity_bytes),
-            f"{100 * v.size_bytes / v.capacity_bytes:.1f}",
-            v.status,
-            v.access,
-        )
-        for v in found
-        if matches(v.name) and of_pool(v.pool)
-    ]
-    return _answer("QUERY VOLUME", columns, rows)
 
 
 def query_node(core: Core, args: Args) -> Reply:
@@ -118,7 +63,7 @@ def query_node(core: Core, args: Args) -> Reply:
         "Node Name", "Platform", "Policy Domain Name", "Days Since Last Access", "Days Since Password Set", "Locked?",
         "Type",
     )  # fmt: skip
-    matches = _matching(args)
+    matches = matching(args)
     with core.database.read() as connection:
         found = connection.execute(select(nodes).order_by(nodes.c.name)).all()
     rows = [
@@ -134,7 +79,7 @@ def query_node(core: Core, args: Args) -> Reply:
         for n in found
         if matches(n.name)
     ]
-    return _answer("QUERY NODE", columns, rows)
+    return answer("QUERY NODE", columns, rows)
 
 
 def query_server(core: Core, args: Args) -> Reply:
@@ -143,7 +88,7 @@ def query_server(core: Core, args: Args) -> Reply:
         "Server Name", "Comm. Method", "High-level Address", "Low-level Address", "Days Since Last Access",
         "Virtual Volume Password Set",
     )  # fmt: skip
-    matches = _matching(args)
+    matches = matching(args)
     with core.database.read() as connection:
         found = connection.execute(select(servers).order_by(servers.c.name)).all()
     kept = core.keys.secrets.servers
@@ -152,7 +97,7 @@ def query_server(core: Core, args: Args) -> Reply:
         for s in found
         if matches(s.name)
     ]
-    return _answer("QUERY SERVER", columns, rows)
+    return answer("QUERY SERVER", columns, rows)
 
 
 def query_volhistory(core: Core, args: Args) -> Reply:
@@ -170,7 +115,7 @@ def query_volhistory(core: Core, args: Args) -> Reply:
         or h.type.startswith(wanted)
         or ("DBBACKUP".startswith(wanted) and h.type[:6] == "BACKUP")
     ]
-    return _answer("QUERY VOLHISTORY", columns, rows)
+    return answer("QUERY VOLHISTORY", columns, rows)
 
 
 def query_actlog(core: Core, args: Args) -> Reply:
@@ -188,7 +133,7 @@ def query_actlog(core: Core, args: Args) -> Reply:
         suffix += f" (PROCESS: {line.process})" if line.process else ""
         if wanted in line.message.upper() and (not id or line.message[3:7] == id.zfill(4)):
             rows.append((stamp(line.at_ns), line.message + suffix))
-    return _answer("QUERY ACTLOG", ("Date/Time", "Message"), rows)
+    return answer("QUERY ACTLOG", ("Date/Time", "Message"), rows)
 
 
 def query_db(core: Core, _args: Args) -> Reply:
@@ -203,26 +148,10 @@ def query_db(core: Core, _args: Args) -> Reply:
     return Reply([], columns, [row])
 
 
-def query_devclass(core: Core, args: Args) -> Reply:
-    """QUERY DEVCLASS."""
-    columns = (
-        "Device Class Name", "Device Access Strategy", "Storage Pool Count", "Device Type", "Format",
-        "Est/Max Capacity (MB)", "Mount Limit",
-    )  # fmt: skip
-    matches, rows = _matching(args), []
-    with core.database.read() as connection:
-        for item in connection.execute(select(devclasses).order_by(devclasses.c.name)).all():
-            used = connection.execute(select(func.count()).where(pools.c.devclass == item.name)).scalar_one()
-            if matches(item.name):
-                capacity = f"{item.capacity_bytes / MIB:.1f}"
-                rows.append((item.name, "Sequential", str(used), item.type, "", capacity, str(item.mountlimit)))
-    return _answer("QUERY DEVCLASS", columns, rows)
-
-
 def query_filespace(core: Core, args: Args) -> Reply:
     """QUERY FILESPACE [node] [name]."""
     columns = ("Node Name", "Filespace Name", "FSID", "Filespace Type", "Last Backup Start", "Last Backup Completion")
-    matches, of_node = _matching(args, "filespace"), _matching(args, "node")
+    matches, of_node = matching(args, "filespace"), matching(args, "node")
     with core.database.read() as connection:
         found = connection.execute(select(filespaces).order_by(filespaces.c.node, filespaces.c.name)).all()
     rows = [
@@ -230,7 +159,7 @@ def query_filespace(core: Core, args: Args) -> Reply:
         for f in found
         if matches(f.name) and of_node(f.node)
     ]
-    return _answer("QUERY FILESPACE", columns, rows)
+    return answer("QUERY FILESPACE", columns, rows)
 
 
 def query_domain(core: Core, args: Args) -> Reply:
@@ -239,7 +168,7 @@ def query_domain(core: Core, args: Args) -> Reply:
         "Policy Domain Name", "Activated Policy Set", "Activated Default Mgmt Class", "Number of Registered Nodes",
         "Description",
     )  # fmt: skip
-    matches, rows = _matching(args), []
+    matches, rows = matching(args), []
     with core.database.read() as connection:
         for domain in connection.execute(select(domains).order_by(domains.c.name)).all():
             where = (policysets.c.domain == domain.name, policysets.c.name == "ACTIVE")
@@ -248,4 +177,4 @@ def query_domain(core: Core, args: Args) -> Reply:
             if matches(domain.name):
                 names = (active.activated_from, active.default_class) if active else ("", "")
                 rows.append((domain.name, *names, str(count), domain.description))
-    return _answer("QUERY DOMAIN", columns, rows)
+    return answer("QUERY DOMAIN", columns, rows)

@@ -16,6 +16,7 @@ from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
 from holdfast.backup.model.pools import READABLE
 from holdfast.backup.plan.expiration import Version, over_count
 from holdfast.backup.service.catalog.schema import chunks, groups, places, versions, volumes
+from holdfast.backup.service.retention import unlocked
 from holdfast.backup.service.volumeformat import GroupIndex
 from holdfast.backup.session.messages import NewVersion
 from holdfast.kernel.errors import Refusal, Refused
@@ -134,7 +135,7 @@ class CommitBatch:
             newest = max(rows, key=lambda row: (row.inactive_ns is None, row.stored_ns))
             group = self._group(newest.mgmtclass)
             doomed.extend(over_count([Version(row.id, row.stored_ns, row.inactive_ns) for row in rows], group))
-        delete_versions(self._connection, doomed)
+        delete_versions(self._connection, doomed, self._now_ns)
 
     def _group(self, mgmtclass: str) -> BackupCopyGroup:
         binding = self._classes.get(mgmtclass)
@@ -146,10 +147,12 @@ class CommitBatch:
         return binding.backup
 
 
-def delete_versions(connection: Connection, ids: Sequence[int]) -> None:
-    """Remove versions by id."""
-    for part in batches(ids):
+def delete_versions(connection: Connection, ids: Sequence[int], now_ns: int) -> int:
+    """Remove versions by id, but for those that a retention lock holds; return how many went."""
+    free = unlocked(connection, ids, now_ns)
+    for part in batches(free):
         connection.execute(delete(versions).where(versions.c.id.in_(part)))
+    return len(free)
 
 
 def keeps_all(group: BackupCopyGroup) -> bool:
@@ -195,7 +198,14 @@ def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, by
     group_rows, place_rows = [], []
     for number, (pool, index, place) in enumerate(staged, first):
         group_rows.append(
-            {"id": number, "uuid": index.uuid, "pool": pool, "raw_bytes": index.raw_bytes, "stored_bytes": place.length}
+            {
+                "id": number,
+                "uuid": index.uuid,
+                "pool": pool,
+                "raw_bytes": index.raw_bytes,
+                "stored_bytes": place.length,
+                "filespace": place.filespace,
+            }
         )
         place_rows.append(
             {"grp": number, "volume": place.volume, "offset": place.offset, "length": place.length, "damaged": False}

@@ -3,12 +3,27 @@
 Content lies in *groups* (one encrypted record of about 4 MiB raw, holding many chunks). A group may lie in several
 places: one in its primary pool and one in each copy pool; a place is a volume and an offset. Versions name chunks,
 chunks name their group, so a copy pool needs neither chunks nor versions of its own, and any readable place serves a
-restore.
+restore. ``groups.pool`` is the pool that the content was bound for: it names the key and the set within which chunks
+are deduplicated, and does not change when the group is migrated; where it lies now is said by its places' volumes.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
 
 metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")
@@ -103,6 +118,7 @@ devclasses = Table(
     _number("mountlimit", 1),
     _number("retryperiod_min", 10),
     _number("retryinterval_s", 30),
+    _number("mountretention_min", 60),
 )
 pools = Table(
     "pools",
@@ -117,6 +133,18 @@ pools = Table(
     _number("lowmig", 70),
     _number("reclaim", 60),
     _number("reusedelay_days"),
+    _text("access"),
+    _number("maxsize_bytes"),
+    _text("collocate"),
+    _number("migdelay_days"),
+    Column("migcontinue", Boolean, nullable=False, server_default=true()),
+    _number("migprocess", 1),
+    _number("reclaimprocess", 1),
+    _text("reclaim_pool"),
+    _number("offsitereclaimlimit"),
+    Column("crcdata", Boolean, nullable=False, server_default=false()),
+    Column("cache", Boolean, nullable=False, server_default=false()),
+    _number("lock_days"),
 )
 volumes = Table(
     "volumes",
@@ -130,6 +158,11 @@ volumes = Table(
     _number("size_bytes"),
     _number("written_ns"),
     _number("created_ns"),
+    Column("scratch", Boolean, nullable=False, server_default=true()),
+    _number("capacity_bytes"),
+    _number("pending_ns"),
+    _text("owner"),
+    _text("location"),
 )
 groups = Table(
     "groups",
@@ -139,6 +172,8 @@ groups = Table(
     _text("pool"),
     _number("raw_bytes"),
     _number("stored_bytes"),
+    _number("filespace"),
+    Column("live_bytes", BigInteger),
 )
 places = Table(
     "places",
@@ -147,7 +182,8 @@ places = Table(
     Column("volume", _ID, ForeignKey("volumes.id"), primary_key=True),
     _number("offset"),
     _number("length"),
-    Column("damaged", Boolean, nullable=False, server_default=text("0")),
+    Column("damaged", Boolean, nullable=False, server_default=false()),
+    Column("cached", Boolean, nullable=False, server_default=false()),
     sqlite_with_rowid=False,
 )
 Index("places_by_volume", places.c.volume, places.c.offset)
@@ -210,7 +246,7 @@ archives = Table(
     _text("pool"),
     _number("size_bytes"),
     _number("written_ns"),
-    Column("writing", Boolean, nullable=False, server_default=text("0")),
+    Column("writing", Boolean, nullable=False, server_default=false()),
     Column("marked_ns", BigInteger),
     _number("grace_days", 5),
 )
