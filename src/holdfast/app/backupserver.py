@@ -15,12 +15,13 @@ from sqlalchemy import select
 from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.virtual import VirtualMedia
-from holdfast.backup.ports import Media
+from holdfast.backup.ports import AdminCommand, Media
 from holdfast.backup.service.admin.dispatch import perform, run_operation
 from holdfast.backup.service.catalog.schema import metadata, servers
 from holdfast.backup.service.core import Core, MediaDrivers
 from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
 from holdfast.backup.service.keys import KeyRing
+from holdfast.backup.service.manager import ScheduleManager
 from holdfast.backup.service.recovery import (
     Recovered,
     database_volumes,
@@ -39,6 +40,7 @@ from holdfast.backup.service.serverfile import ADMIN_PASSWORD_FILE, ServerConfig
 from holdfast.backup.service.setup import CATALOG_FILE, initialise
 from holdfast.backup.service.stgpool import mark_lost_primaries
 from holdfast.backup.service.watch import Watch
+from holdfast.dialects.tsm.language import read_command
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import Identity, save_identity
 from holdfast.runtime.rpc import RpcServer
@@ -60,7 +62,14 @@ def build_core(config: ServerConfig) -> Core:
         return VirtualMedia(lambda: connect_vault(core, server, identity), prefix, grace_days, core.now_ns)
 
     keys = KeyRing(config.directory)
-    return Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
+    core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
+    core.read_command = _read_command
+    return core
+
+
+def _read_command(text: str) -> AdminCommand:
+    request = read_command(text)
+    return AdminCommand(request.operation, request.args, request.text)
 
 
 def init_server(config: ServerConfig) -> bool:
@@ -81,6 +90,8 @@ def serve(config: ServerConfig) -> None:
     rpc = RpcServer(config.address, Identity.load(config.identity), server.methods(), workers=32)
     server.recover(config.address)
     watch = Watch(core, perform)
+    manager = ScheduleManager(core, perform)
+    manager.start()
     rpc.start()
     watch.start()
     if config.ready_file is not None:
@@ -92,6 +103,7 @@ def serve(config: ServerConfig) -> None:
     stopped.wait()
     watch.stop()
     rpc.stop()
+    manager.stop()
     core.close()
 
 

@@ -17,6 +17,19 @@ Clock = Callable[[], int]
 """Returns wall-clock nanoseconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True)
+class AdminCommand:
+    """An administrative command that was read: the operation, its parameters, its text with passwords masked."""
+
+    operation: str
+    args: dict[str, str]
+    text: str
+
+
+ReadCommand = Callable[[str], AdminCommand]
+"""Reads one command of the administrative language; raises ``InputError`` for what is none."""
+
+
 class Database(Protocol):
     """The catalog's store. A write transaction is durable when its block has ended, and excludes other writers."""
 

@@ -92,6 +92,23 @@ TEXTS: dict[str, str] = {
     "ANR0470I": "RECONCILE VOLUMES {devclass}: {name}: {reason}.",
     "ANR0471I": "RECONCILE VOLUMES {devclass}: {name}: {action}.",
     "ANR0472I": "RECONCILE VOLUMES {devclass} ended: {found} found, {settled} settled.",
+    # schedules
+    "ANR2500I": "Schedule {name} defined in policy domain {domain}.",  # [K]
+    "ANR2501I": "Schedule {name} deleted from policy domain {domain}.",  # [K]
+    "ANR2502I": "Schedule {name} updated in policy domain {domain}.",  # [K]
+    "ANR2507I": "Schedule {schedule} for domain {domain} started at {start} for node {node} completed successfully.",
+    "ANR2510I": "Node {node} associated with schedule {schedule} in policy domain {domain}.",  # [K]
+    "ANR2511I": "Node {node} disassociated from schedule {schedule} in policy domain {domain}.",  # [K]
+    "ANR2560I": "Schedule manager started.",
+    "ANR2561I": "Schedule prompter contacting {node} to start a scheduled operation.",
+    "ANR2564I": "Event record deletion ended - {count} records deleted.",  # [K]
+    "ANR2577I": "Administrative schedule {name} {done}.",  # [K]
+    "ANR2578W": "Schedule {schedule} in domain {domain} for node {node} has missed its scheduled start up window.",
+    "ANR2579E": "Schedule {schedule} in domain {domain} for node {node} failed (return code {code}).",
+    "ANR2716E": "Schedule prompter was not able to contact client {node} at {address}.",  # [K]
+    "ANR2750I": "Starting scheduled command {name} ( {text} ).",  # [K]
+    "ANR2751I": "Scheduled command {name} completed successfully.",  # [K]
+    "ANR2752E": "Scheduled command {name} failed.",  # [K]
     # client statistics as the server keeps them
     "ANE4961I": "(Node: {node}) Total number of bytes transferred: {bytes}",
     "ANE4954I": "(Node: {node}) Total number of objects backed up: {objects}",

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select
 
 from holdfast.backup.model import messages
 from holdfast.backup.model.pools import DISK, DeviceType
-from holdfast.backup.ports import Claims, Clock, Database, Media, RandomMedia
+from holdfast.backup.ports import AdminCommand, Claims, Clock, Database, Media, RandomMedia, ReadCommand
 from holdfast.backup.service.catalog.schema import actlog, devclasses, pools, settings, volumes
 from holdfast.backup.service.claims import LocalClaims
 from holdfast.backup.service.keys import KeyRing
@@ -58,6 +58,10 @@ class Core:
         """Set when pools filled or emptied; cleared by who watches their thresholds."""
         self.sparse = threading.Event()
         """Set when a sweep has found out anew how much of each volume lives; cleared by who reclaims."""
+        self.schedules_changed = threading.Event()
+        """Set whenever a schedule, an association or an event changed: the schedule manager looks again."""
+        self.read_command: ReadCommand = _no_language
+        """Reads a command that the server keeps (schedules, scripts); the composition root sets it."""
         with database.read() as connection:
             self._last_ns = (
                 connection.execute(select(actlog.c.at_ns).order_by(actlog.c.id.desc()).limit(1)).scalar() or 0
@@ -121,6 +125,10 @@ class Core:
         """Close media and catalog."""
         self.forget_media()
         self.database.close()
+
+
+def _no_language(text: str) -> AdminCommand:
+    raise Refused(Refusal("invalid", f"no command language is set up to read {text!r}"))
 
 
 def pool_row(connection: Connection, name: str) -> Any:

@@ -19,6 +19,7 @@ from holdfast.backup.service.databasebackup import drop_scratch
 from holdfast.backup.service.egress import Egress
 from holdfast.backup.service.ingest import Ingest
 from holdfast.backup.service.keys import chunk_key
+from holdfast.backup.service.schedules import NodeSchedules
 from holdfast.backup.service.signon import Principal, sign_on, touch
 from holdfast.backup.service.vault import Vault, recover_interrupted
 from holdfast.backup.session import messages as m
@@ -62,6 +63,7 @@ class Server:
         self._note(who)
         core.log("ANR0406I", session=who.session, number=who.session, name=node, platform=who.request.platform)
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
+        calendar = NodeSchedules(core, node)
         core.claims.take(SESSIONS, shared=True, timeout_s=_SWEEP_TIMEOUT_S)
         try:
             for data in requests:
@@ -69,7 +71,7 @@ class Server:
                 machine.receive(message)
                 if machine.state is State.CLOSED:
                     break
-                reply = _serve_client(message, ingest, egress)
+                reply = _serve_client(message, ingest, egress, calendar)
                 if reply is not None:
                     yield m.encode(reply)
         except Refused as refused:
@@ -160,7 +162,7 @@ class Server:
         core.log("ANR0405I", session=who.session, number=who.session, name=who.row.name)
 
 
-def _serve_client(message: m.Message, ingest: Ingest, egress: Egress) -> m.Message | None:
+def _serve_client(message: m.Message, ingest: Ingest, egress: Egress, calendar: NodeSchedules) -> m.Message | None:
     match message:
         case m.Group():
             ingest.group(message)
@@ -182,6 +184,8 @@ def _serve_client(message: m.Message, ingest: Ingest, egress: Egress) -> m.Messa
             return egress.locate(message)
         case m.Fetch():
             return egress.fetch(message)
+        case m.QuerySchedules() | m.ReportEvent():
+            return calendar.handle(message)
         case _:
             raise Refused(Refusal("protocol", f"ANR0440W {type(message).__name__} is not served here"))
     return None

@@ -29,11 +29,13 @@ class State(enum.Enum):
 
 _QUERIES = (m.ListFilespaces, m.ListVersions, m.Locate, m.Fetch)
 _BACKUP = (m.ListActive, m.Have, m.Group, m.Versions, m.Expire, m.Rebind)
+_SCHEDULING = (m.QuerySchedules, m.ReportEvent)
 _READS = (m.ReadVolume, m.ListFiles)
 
 TABLE: dict[tuple[State, type[m.Message]], State] = {
     (State.NEW, m.SignOn): State.CHALLENGED,
     **{(State.CLIENT, query): State.CLIENT for query in _QUERIES},
+    **{(state, message): state for state in (State.CLIENT, State.FILESPACE) for message in _SCHEDULING},
     (State.CLIENT, m.OpenFilespace): State.FILESPACE,
     **{(State.FILESPACE, message): State.FILESPACE for message in (*_BACKUP, m.Commit)},
     (State.ADMIN, m.Run): State.ADMIN,

@@ -257,6 +257,69 @@ class Fetched(Message, frozen=True):
     volume: str = ""
 
 
+# --- schedules --------------------------------------------------------------------------------------------------
+
+
+class QuerySchedules(Message, frozen=True):
+    """Ask what this node is to do next. ``address`` is where it waits to be prompted (``HOST:PORT``); empty: it polls.
+
+    A prompt carries nothing but the request to ask, so it needs no secret and gives none away."""
+
+    seq: int
+    address: str = ""
+
+
+class ScheduleRow(msgspec.Struct, array_like=True, frozen=True):
+    """One schedule and the window to work in: the open one unless it is settled, otherwise the next.
+
+    The window opens at ``start_ns`` for ``window_ns``; the node is to start at ``assigned_ns``, its place in the first
+    ``randomize_percent`` of the window. ``status`` is what is on record of this window ("" when nothing): ``Started``
+    means that the event was interrupted and runs again, reported as ``Restarted``."""
+
+    name: str
+    action: str
+    options: str
+    objects: str
+    start_ns: int
+    window_ns: int
+    priority: int
+    randomize_percent: int
+    assigned_ns: int
+    status: str
+    description: str = ""
+    style: str = "Classic"
+    duration: str = ""
+    period: str = ""
+    days: str = "ANY"
+    expiration: str = ""
+
+
+class Schedules(Message, frozen=True):
+    """The node's schedules, the next to start first, and the server's word on how to behave (None: the client's).
+
+    ``schedmodes`` is ``ANY``, ``POLLING`` or ``PROMPTED``."""
+
+    seq: int
+    rows: tuple[ScheduleRow, ...]
+    schedmodes: str = "ANY"
+    queryschedperiod_s: int | None = None
+    maxcmdretries: int | None = None
+    retryperiod_s: int | None = None
+    server_time_ns: int = 0
+
+
+class ReportEvent(Message, frozen=True):
+    """What became of the window of ``schedule`` that opened at ``start_ns``: status ``Started``, ``Restarted``,
+    ``Completed`` or ``Failed``, with the client's return code and reason."""
+
+    seq: int
+    schedule: str
+    start_ns: int
+    status: str
+    code: int = 0
+    reason: str = ""
+
+
 # --- administration ---------------------------------------------------------------------------------------------
 
 
@@ -270,7 +333,7 @@ class Run(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """What came of it: return code (section 1), messages, and at most one table."""
+    """What came of it: return code (section 1), messages, and at most one table (``layout`` list: detailed)."""
 
     seq: int
     code: int
@@ -278,6 +341,7 @@ class Outcome(Message, frozen=True):
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     figures: dict[str, msgspec.Raw] = {}
+    layout: str = ""
 
 
 # --- server to server -------------------------------------------------------------------------------------------
@@ -379,7 +443,7 @@ AnyMessage = (
     SignOn | Challenge | Proof | Welcome | OpenFilespace | FilespaceOpened | ListActive | Page | Have | HaveReply
     | Group | Versions | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions | Locate
     | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes | ListFiles
-    | Files | MarkFile | Done | Failed | SignOff
+    | Files | MarkFile | Done | Failed | SignOff | QuerySchedules | Schedules | ReportEvent
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

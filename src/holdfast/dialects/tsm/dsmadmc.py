@@ -127,7 +127,7 @@ def _rows(reply: m.Outcome, read: Arguments) -> str:
         return separated(reply.rows, ",")
     if "TABDELIMITED" in read.options:
         return separated(reply.rows, "\t")
-    if read.options.get("DISPLAYMODE", "").upper().startswith("LIS"):
+    if read.options.get("DISPLAYMODE", "").upper().startswith("LIS") or reply.layout == "list":
         width = max(len(name) for name in reply.columns)
         return "\n\n".join(
             "\n".join(f"{name:>{width}}: {value}" for name, value in zip(reply.columns, row, strict=True))

@@ -1,5 +1,7 @@
 """The administrative commands this server understands, as one table: the capitals of a word are its shortest form.
 
+An administrative schedule has no domain: its name stands first.
+
 A line of the table: the words of the command, its positional parameters (``name`` required, ``[name]`` optional),
 then its keywords; an indented line goes on with the one above. A keyword maps to the parameter of the same name in
 full; the operation's name is the words in small letters.
@@ -55,6 +57,24 @@ EXPire Inventory         | | Quiet Wait DUration Type Nodes DOmain
 DELete Volume            | name | DISCARDdata Wait
 DELete VOLHistory        | | TODate TOTime Type
 REBuild STGpool          | name | Wait
+DEFine SCHedule          | domain [schedule] | Type DESCription ACTion OPTions OBJects PRIority STARTDate STARTTime
+    DURation DURUnits SCHEDStyle PERiod PERUnits DAYofweek MONth DAYOFMonth WEEKofmonth EXPiration CMD ACTIVE
+UPDate SCHedule          | domain [schedule] | Type DESCription ACTion OPTions OBJects PRIority STARTDate STARTTime
+    DURation DURUnits SCHEDStyle PERiod PERUnits DAYofweek MONth DAYOFMonth WEEKofmonth EXPiration CMD ACTIVE
+DELete SCHedule          | domain [schedule] | Type
+Query SCHedule           | [domain] [schedule] | Type Nodes Format
+DEFine ASSOCiation       | domain schedule nodes |
+DELete ASSOCiation       | domain schedule nodes |
+Query ASSOCiation        | [domain] [schedule] |
+Query EVent              | domain [schedule] | Type Nodes BEGINDate BEGINTime ENDDate ENDTime EXceptionsonly Format
+DELete EVent             | date [time] | Type
+SET SCHEDMODes           | value |
+SET RANDomize            | value |
+SET QUERYSCHedperiod     | [value] |
+SET MAXCMDRetries        | [value] |
+SET RETRYPeriod          | [value] |
+SET EVentretention       | value |
+SET ACTlogretention      | value |
 Query STGpool            | [name] | POoltype Format
 Query Volume             | [name] | ACCess STatus STGpool DEVclass Format
 Query Node               | [name] | DOmain Type Format

@@ -111,7 +111,7 @@ def parse(tokens: list[Token], file: str) -> Request:
     for token in rest:
         key, separator, value = token.text.partition("=")
         if separator and not key.startswith(("'", '"')):
-            _keyword(command, args, token, key, _unquote(value), file)
+            _keyword(command, args, token, key, value, file)
         elif positionals:
             args[positionals.pop(0)] = _unquote(token.text)
         else:
@@ -142,7 +142,7 @@ def _keyword(command: Command, args: dict[str, str], token: Token, key: str, val
         raise _error(f"ANR2020E {word.full.upper()} stands twice", token, file, "name it once")
     if not value:
         raise _error(f"ANR2020E {word.full.upper()} has no value", token, file, "write KEY=VALUE without blanks")
-    args[word.full] = value
+    args[word.full] = _unquote(value)
 
 
 def masked(tokens: list[Token], command: Command) -> str:

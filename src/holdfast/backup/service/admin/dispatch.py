@@ -8,7 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from holdfast.backup.model import messages
-from holdfast.backup.service.admin import define, objects, query, storage, storagequery
+from holdfast.backup.service.admin import define, events, objects, query, schedules, storage, storagequery
+from holdfast.backup.service.admin.caller import acting_as
 from holdfast.backup.service.admin.processes import PROCESSES
 from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Reply, choice
 from holdfast.backup.service.core import Core
@@ -33,6 +34,22 @@ COMMANDS: dict[str, Operation] = {
     "activate policyset": define.activate_policyset,
     "define server": define.define_server,
     "update server": define.update_server,
+    "define schedule": schedules.define_schedule,
+    "update schedule": schedules.update_schedule,
+    "delete schedule": schedules.delete_schedule,
+    "query schedule": schedules.query_schedule,
+    "define association": events.define_association,
+    "delete association": events.delete_association,
+    "query association": events.query_association,
+    "query event": events.query_event,
+    "delete event": events.delete_event,
+    "set schedmodes": events.set_schedmodes,
+    "set randomize": events.set_randomize,
+    "set queryschedperiod": events.set_queryschedperiod,
+    "set maxcmdretries": events.set_maxcmdretries,
+    "set retryperiod": events.set_retryperiod,
+    "set eventretention": events.set_eventretention,
+    "set actlogretention": events.set_actlogretention,
     "query node": query.query_node,
     "query server": query.query_server,
     "query volhistory": query.query_volhistory,
@@ -46,11 +63,14 @@ COMMANDS: dict[str, Operation] = {
 }
 
 
-def run_operation(core: Core, _admin: str, request: m.Run) -> m.Outcome:
+def run_operation(core: Core, admin: str, request: m.Run) -> m.Outcome:
     """Carry out one operation; every refusal is an answer with its return code."""
-    reply = perform(core, request.operation, request.args)
+    with acting_as(admin):
+        reply = perform(core, request.operation, request.args)
     figures = {name: msgspec.Raw(msgspec.msgpack.encode(value)) for name, value in reply.figures.items()}
-    return m.Outcome(request.seq, reply.code, tuple(reply.messages), reply.columns, tuple(reply.rows), figures)
+    return m.Outcome(
+        request.seq, reply.code, tuple(reply.messages), reply.columns, tuple(reply.rows), figures, reply.layout
+    )
 
 
 def perform(core: Core, operation: str, args: Args) -> Reply:

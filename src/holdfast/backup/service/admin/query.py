@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import fnmatch
-from collections.abc import Callable, Sequence
 
 from sqlalchemy import func, select
 
-from holdfast.backup.model import messages
-from holdfast.backup.service.admin.reply import NOTFOUND, Args, Reply
+from holdfast.backup.service.admin.reply import Args, Reply, answer, matching
 from holdfast.backup.service.catalog.schema import (
     actlog,
     domains,
@@ -37,19 +34,6 @@ def days_since(core: Core, at_ns: int) -> str:
     """Return whole days since a time; ``<1`` for today."""
     days = (core.now_ns() - at_ns) // (86_400 * _NS) if at_ns else 0
     return str(days) if days else "<1"
-
-
-def answer(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Reply:
-    """Return a table, or ANR2034E with RC_NOTFOUND when it has no rows."""
-    if not rows:
-        return Reply([messages.text("ANR2034E", what=what)], columns, [], {}, NOTFOUND)
-    return Reply([], columns, list(rows))
-
-
-def matching(args: Args, key: str = "name") -> Callable[[str], bool]:
-    """Return the test that a parameter's patterns make: ``*`` and ``?``, several after commas, in any case."""
-    patterns = [word.upper() for word in args.get(key, "*").split(",")]
-    return lambda name: any(fnmatch.fnmatchcase(name.upper(), pattern) for pattern in patterns)
 
 
 def mb(size_bytes: int) -> str:

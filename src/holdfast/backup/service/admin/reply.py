@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from holdfast.backup.model import messages
 from holdfast.kernel.errors import Refusal, Refused
 
 OK, SYNTAX, ERROR, EXISTS, NOTFOUND, INUSE = 0, 3, 4, 10, 11, 12
@@ -22,18 +24,32 @@ Args = Mapping[str, str]
 
 @dataclass(slots=True)
 class Reply:
-    """The answer of one operation. ``figures`` are for programs."""
+    """The answer of one operation. ``figures`` are for programs; ``layout`` ``list`` shows each row as a list."""
 
     messages: list[str] = field(default_factory=list)
     columns: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = field(default_factory=list)
     figures: dict[str, object] = field(default_factory=dict)
     code: int = OK
+    layout: str = ""
 
 
 def refuse(code: str, reason: str, remedy: str = "") -> Refused:
     """Return the exception that refuses an operation."""
     return Refused(Refusal(code, reason, remedy))
+
+
+def answer(what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], detailed: bool = False) -> Reply:
+    """Return the answer of a query; without rows it is ANR2034E and return code 11."""
+    if not rows:
+        return Reply([messages.text("ANR2034E", what=what)], columns, [], {}, NOTFOUND)
+    return Reply([], columns, list(rows), layout="list" if detailed else "")
+
+
+def matching(args: Args, key: str = "name") -> Callable[[str], bool]:
+    """Return whether a name is among those that a parameter lists: commas, ``*`` and ``?``; all when it is absent."""
+    patterns = [word.upper() for word in args.get(key, "*").split(",")]
+    return lambda name: any(fnmatch.fnmatchcase(name.upper(), pattern) for pattern in patterns)
 
 
 def number(args: Args, name: str, default: int, low: int, high: int, unlimited: int | None = None) -> int:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from holdfast.backup.model.policy import NOLIMIT
 from holdfast.backup.model.pools import DISK
-from holdfast.backup.service.admin.query import answer, matching, mb, stamp
-from holdfast.backup.service.admin.reply import Args, Reply, choice
+from holdfast.backup.service.admin.query import mb, stamp
+from holdfast.backup.service.admin.reply import Args, Reply, answer, choice, matching
 from holdfast.backup.service.catalog.schema import devclasses, pools, volumes
 from holdfast.backup.service.catalog.storage import VolumeFacts, pool_load, volume_facts
 from holdfast.backup.service.claims import pool_key

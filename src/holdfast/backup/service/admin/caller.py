@@ -1,0 +1,27 @@
+"""Who gave the command that runs now: set once where commands come in, read where a change notes its author.
+
+A context variable, because every command function has the same shape (core and parameters) and few of them need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_caller: ContextVar[str] = ContextVar("caller", default="SERVER")
+
+
+def caller() -> str:
+    """Return the administrator whose command runs in this thread; ``SERVER`` for the server's own work."""
+    return _caller.get()
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Run what follows as the command of ``name``."""
+    token = _caller.set(name)
+    try:
+        yield
+    finally:
+        _caller.reset(token)

@@ -1,0 +1,216 @@
+"""Associations, events and the settings of the scheduler.
+
+An event is never stored before something happened: what is to come and what nobody reported on follows from the
+schedule and the clock, what was reported lies in the table ``events``.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+
+from holdfast.backup.model.pools import NAME_LIMIT
+from holdfast.backup.model.schedules import EXCEPTIONS, EventStatus, Window
+from holdfast.backup.plan.dates import moment
+from holdfast.backup.plan.schedules import status, windows
+from holdfast.backup.service.admin.caller import caller
+from holdfast.backup.service.admin.reply import Args, Reply, answer, choice, identifier, matching, number, refuse
+from holdfast.backup.service.admin.schedules import administrative
+from holdfast.backup.service.catalog.administration import associations, events, schedules
+from holdfast.backup.service.catalog.schema import nodes
+from holdfast.backup.service.core import Core
+from holdfast.backup.service.schedules import read_setting, timing_of, wall, wall_ns, write_setting
+
+_MOST_EVENTS = 50_000
+
+
+def define_association(core: Core, args: Args) -> Reply:
+    """DEFINE ASSOCIATION domain schedule node[,node...]: names may hold wildcards."""
+    domain, name = identifier(args, "domain", NAME_LIMIT), identifier(args, "schedule", NAME_LIMIT)
+    matches, now_ns = matching(args, "nodes"), core.now_ns()
+    with core.database.write() as connection:
+        where = (schedules.c.domain == domain, schedules.c.name == name)
+        if connection.execute(select(schedules).where(*where)).first() is None:
+            raise refuse("not-found", f"ANR2102E DEFINE ASSOCIATION: Schedule {name} is not defined.")
+        known = connection.execute(select(nodes.c.name).where(nodes.c.domain == domain)).scalars()
+        chosen = [node for node in known if matches(node)]
+        linked = select(associations.c.node).where(associations.c.domain == domain, associations.c.schedule == name)
+        already = set(connection.execute(linked).scalars())
+        fresh = [node for node in chosen if node not in already]
+        for node in fresh:
+            values = {"domain": domain, "schedule": name, "node": node, "since_ns": now_ns, "changed_by": caller()}
+            connection.execute(insert(associations), values)
+    if not chosen:
+        raise refuse("not-found", f"ANR2103E no node of domain {domain} matches {args['nodes']}", "REGISTER NODE first")
+    if not fresh:
+        raise refuse("exists", f"ANR2103E the nodes are associated with {name} already")
+    core.schedules_changed.set()
+    return Reply([core.log("ANR2510I", node=node, schedule=name, domain=domain) for node in fresh])
+
+
+def delete_association(core: Core, args: Args) -> Reply:
+    """DELETE ASSOCIATION domain schedule node[,node...]."""
+    of_domain, of_schedule, of_node = (matching(args, key) for key in ("domain", "schedule", "nodes"))
+    with core.database.write() as connection:
+        found = connection.execute(select(associations)).all()
+        doomed = [r for r in found if of_domain(r.domain) and of_schedule(r.schedule) and of_node(r.node)]
+        for row in doomed:
+            mine = (associations.c.domain == row.domain, associations.c.schedule == row.schedule)
+            connection.execute(delete(associations).where(*mine, associations.c.node == row.node))
+    if not doomed:
+        raise refuse("not-found", "ANR2103E DELETE ASSOCIATION: no such association")
+    core.schedules_changed.set()
+    return Reply([core.log("ANR2511I", node=r.node, schedule=r.schedule, domain=r.domain) for r in doomed])
+
+
+def query_association(core: Core, args: Args) -> Reply:
+    """QUERY ASSOCIATION [domain] [schedule]: one line for each schedule with its nodes."""
+    of_domain, of_schedule = matching(args, "domain"), matching(args, "schedule")
+    order = (associations.c.domain, associations.c.schedule, associations.c.node)
+    with core.database.read() as connection:
+        found = connection.execute(select(associations).order_by(*order)).all()
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for row in found:
+        if of_domain(row.domain) and of_schedule(row.schedule):
+            grouped.setdefault((row.domain, row.schedule), []).append(row.node)
+    columns = ("Policy Domain Name", "Schedule Name", "Associated Nodes")
+    return answer("QUERY ASSOCIATION", columns, [(*key, " ".join(names)) for key, names in grouped.items()])
+
+
+def span(core: Core, args: Args) -> tuple[datetime.datetime, datetime.datetime]:
+    """Return the span of time that BEGINDATE to ENDTIME name: today unless they say otherwise; the end is excluded."""
+    now = wall(core.now_ns())
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begin = moment(args.get("begindate", ""), args.get("begintime", ""), now, midnight)
+    end = moment(args.get("enddate", ""), args.get("endtime", ""), now, begin.replace(hour=23, minute=59, second=59))
+    if end < begin:
+        raise refuse("invalid", "ANR2165E the end lies before the begin", "see BEGINDATE, BEGINTIME, ENDDATE, ENDTIME")
+    return begin, end + datetime.timedelta(seconds=60 if len(args.get("endtime", "")) == 5 else 1)
+
+
+def query_event(core: Core, args: Args) -> Reply:
+    """QUERY EVENT domain schedule [NODES=] [BEGINDATE= ...] [EXCEPTIONSONLY=] [TYPE=] [FORMAT=]."""
+    server_own, (begin, end) = administrative(args), span(core, args)
+    of_schedule = matching({"name": args.get("domain" if server_own else "schedule", "*")})
+    of_domain, of_node = matching(args, "domain"), matching(args, "nodes")
+    only = choice(args, "exceptionsonly", "NO", "YES", "NO") == "YES"
+    found: list[tuple[Any, ...]] = []
+    now = wall(core.now_ns())
+    with core.database.read() as connection:
+        links = connection.execute(select(associations)).all()
+        kept_since = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
+        for row in connection.execute(select(schedules)).all():
+            if (
+                (row.domain == "") != server_own
+                or not of_schedule(row.name)
+                or not (server_own or of_domain(row.domain))
+            ):
+                continue
+            mine = [(x.node, x.since_ns) for x in links if (x.domain, x.schedule) == (row.domain, row.name)]
+            for node, since_ns in [("", row.created_ns)] if server_own else mine:
+                if not server_own and not of_node(node):
+                    continue
+                first = max(begin, wall(since_ns).replace(microsecond=0), kept_since)
+                found += _events_of(connection, row, node, (first, begin, end), now)
+                if len(found) > _MOST_EVENTS:
+                    raise refuse("invalid", f"ANR2103E more than {_MOST_EVENTS} events", "name a shorter time")
+    chosen = sorted((e for e in found if not only or e[4] in EXCEPTIONS), key=lambda event: event[0])
+    return _shown(chosen, server_own, choice(args, "format", "STANDARD", "STANDARD", "DETAILED") == "DETAILED")
+
+
+def _events_of(
+    connection: Any, row: Any, node: str, span: tuple[datetime.datetime, ...], now: datetime.datetime
+) -> list[tuple[Any, ...]]:
+    """Return (start, row, node, record's row or None, status) of each window; recorded ones also before ``first``."""
+    first, begin, end = span
+    where = (events.c.domain == row.domain, events.c.schedule == row.name, events.c.node == node)
+    between = (events.c.scheduled_ns >= wall_ns(begin), events.c.scheduled_ns < wall_ns(end))
+    kept = {event.scheduled_ns: event for event in connection.execute(select(events).where(*where, *between)).all()}
+    found: list[tuple[Any, ...]] = [
+        (wall(at_ns), row, node, event, EventStatus(event.status)) for at_ns, event in kept.items()
+    ]
+    timing = timing_of(row)
+    if row.domain or row.active:
+        for number, window in enumerate(windows(timing, first, end)):
+            if number > _MOST_EVENTS:
+                break
+            if wall_ns(window.start) not in kept:
+                found.append((window.start, row, node, None, _unreported(window, now)))
+    return found
+
+
+def _unreported(window: Window, now: datetime.datetime) -> EventStatus:
+    return status(window, now, None)
+
+
+def _stamp(at: datetime.datetime) -> str:
+    return at.strftime("%m/%d/%Y %H:%M:%S")
+
+
+def _shown(found: list[tuple[Any, ...]], server_own: bool, detailed: bool) -> Reply:
+    rows: list[tuple[str, ...]] = []
+    for start, row, node, event, state in found:
+        began = _stamp(wall(event.started_ns)) if event is not None and event.started_ns else ""
+        who = () if server_own else (node,)
+        if not detailed:
+            rows.append((_stamp(start), began, row.name, *who, state.value))
+            continue
+        ended = _stamp(wall(event.ended_ns)) if event is not None and event.ended_ns else ""
+        result, reason = (str(event.code), event.reason) if event is not None else ("", "")
+        where = () if server_own else (row.domain,)
+        rows.append((*where, row.name, *who, _stamp(start), began, ended, state.value, result, reason))
+    who_column = () if server_own else ("Node Name",)
+    if not detailed:
+        columns = ("Scheduled Start", "Actual Start", "Schedule Name", *who_column, "Status")
+        return answer("QUERY EVENT", columns, rows)
+    where_column = () if server_own else ("Policy Domain Name",)
+    columns = (
+        *where_column, "Schedule Name", *who_column, "Scheduled Start", "Actual Start", "Completed", "Status", "Result",
+        "Reason",
+    )  # fmt: skip
+    return answer("QUERY EVENT", columns, rows, detailed=True)
+
+
+def delete_event(core: Core, args: Args) -> Reply:
+    """DELETE EVENT date [time] [TYPE=]: the record of events that were scheduled before."""
+    now = wall(core.now_ns())
+    before = moment(args["date"], args.get("time", "00:00"), now, now)
+    kind = choice(args, "type", "CLIENT", "CLIENT", "ADMINISTRATIVE", "ALL")
+    statement = delete(events).where(events.c.scheduled_ns < wall_ns(before))
+    if kind != "ALL":
+        statement = statement.where((events.c.domain == "") == (kind == "ADMINISTRATIVE"))
+    with core.database.write() as connection:
+        count = connection.execute(statement).rowcount
+    return Reply([core.log("ANR2564I", count=count)])
+
+
+def set_schedmodes(core: Core, args: Args) -> Reply:
+    """SET SCHEDMODES ANY|POLLING|PROMPTED."""
+    return _set(core, "schedmodes", choice(args, "value", "", "ANY", "POLLING", "PROMPTED"))
+
+
+def _numeric(name: str, low: int, high: int, by_client: bool = False) -> Any:
+    def run(core: Core, args: Args) -> Reply:
+        if by_client and (not args.get("value") or "CLIENT".startswith(args["value"].upper())):
+            return _set(core, name, "")
+        return _set(core, name, str(number({name: args["value"]}, name, low, low, high)))
+
+    run.__doc__ = f"SET {name.upper()} {low} to {high}."
+    return run
+
+
+def _set(core: Core, name: str, value: str) -> Reply:
+    with core.database.write() as connection:
+        write_setting(connection, name, value)
+    core.schedules_changed.set()
+    return Reply([core.log("ANR1999I", what=f"SET {name.upper()} {value or 'CLIENT'}")])
+
+
+set_randomize = _numeric("randomize", 0, 50)
+set_queryschedperiod = _numeric("queryschedperiod", 1, 9_999, by_client=True)
+set_maxcmdretries = _numeric("maxcmdretries", 0, 9_999, by_client=True)
+set_retryperiod = _numeric("retryperiod", 1, 9_999, by_client=True)
+set_eventretention = _numeric("eventretention", 0, 9_999)
+set_actlogretention = _numeric("actlogretention", 0, 9_999)
