@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from holdfast.app.main import DIALECTS, NOUNS, native_root
+from holdfast.backup.model.clientmessages import TEXTS as CLIENT_TEXTS
 from holdfast.backup.model.messages import TEXTS
 from holdfast.backup.operations import OPERATIONS as BACKUP
 from holdfast.cli.conventions import BACKUP_EXIT_CODES, ENVIRONMENT, EXIT_CODES, SERVER_EXIT
@@ -181,9 +182,9 @@ def messages() -> str:
     severities = {"I": "information", "W": "warning", "E": "error"}
     rows = [
         (code(number), severities.get(number[-1], ""), re.sub(r"\{(\w+)\}", r"*\1*", text))
-        for number, text in sorted(TEXTS.items())
+        for number, text in sorted({**TEXTS, **CLIENT_TEXTS}.items())
     ]
-    return "# Messages of the backup server\n\nIds are stable: programs may look for them.\n\n" + table(
+    return "# Messages of backup server and client\n\nIds are stable: programs may look for them.\n\n" + table(
         ("id", "severity", "text"), rows
     )
 

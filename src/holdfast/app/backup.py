@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 def backup_commands() -> click.Group:
     """Return ``holdfast backup``."""
+    from holdfast.app.backupclient import named
     from holdfast.cli import backup as backup_cli
 
-    return backup_cli.commands(backup_cli.Wire(_incremental, _set_password, _filespaces))
+    return backup_cli.commands(backup_cli.Wire(_incremental, named, _set_password, _filespaces))
 
 
 def restore_commands() -> click.Command:
@@ -67,7 +68,8 @@ def _configured(path: Path) -> ServerConfig:
     return load_config(path)
 
 
-def _client(optfile: Path, sysfile: Path | None, node: str) -> tuple[ClientOptions, Login]:
+def client(optfile: Path, sysfile: Path | None, node: str) -> tuple[ClientOptions, Login]:
+    """Return the options of an option file and the login that they describe."""
     from holdfast.backup.service.client.login import Login
     from holdfast.backup.service.client.options import load_options
 
@@ -114,7 +116,7 @@ def _incremental(
 ) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.service.client.run import run_incremental
 
-    options, login = _client(optfile, sysfile, node)
+    options, login = client(optfile, sysfile, node)
     done = run_incremental(options, login, names, roots, say)
     per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
     figures = {**_plain(asdict(done.total)), "filespaces": per_filespace}
@@ -129,27 +131,31 @@ def _set_password(optfile: Path, sysfile: Path | None, node: str, password_file:
     from holdfast.backup.service.client.login import save_password
     from holdfast.runtime.secretfile import read_secret
 
-    _, login = _client(optfile, sysfile, node)
+    _, login = client(optfile, sysfile, node)
     return save_password(login.password_file.parent, login.node, login.server, read_secret(password_file))
 
 
 def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str, str]]:
-    from holdfast.dialects.tsm import dsmc
+    from holdfast.backup.service.client.choose import list_filespaces
+    from holdfast.backup.service.client.dates import stamp
 
-    with _client(optfile, sysfile, node)[1].open() as session:
-        rows = dsmc.list_filespaces(session)
-    return [{"name": row.name, "type": row.type, "ended": dsmc.stamp(row.ended_ns)} for row in rows]
+    with client(optfile, sysfile, node)[1].open() as session:
+        rows = list_filespaces(session)
+    return [{"name": row.name, "type": row.type, "ended": stamp(row.ended_ns)} for row in rows]
 
 
 def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.model.objects import key_of
     from holdfast.backup.service.client.restore import Restore, Selection
     from holdfast.backup.service.client.run import point_in_time
+    from holdfast.backup.session import messages as m
 
     under = key_of(request.under.encode("utf-8", "surrogateescape"))
     pit = point_in_time(request.pitdate, request.pittime)
     filespace = request.filespace.rstrip("/") or "/"
-    with _client(request.optfile, request.sysfile, request.node)[1].open() as session:
+    with client(request.optfile, request.sysfile, request.node)[1].open() as session:
+        if request.from_node:
+            session.call(lambda seq: m.ActFor(seq, request.from_node))
         restore = Restore(session, str(request.destination), replace=request.replace)
         done = restore.run(Selection(filespace, under, pit, latest=request.latest))
     return asdict(done), done.exit_code, done.failures

@@ -12,6 +12,16 @@ OPERATIONS: tuple[Operation, ...] = (
         examples=("holdfast backup incremental /VCS --optfile dsm.opt --snapshotroot /VCS=/mnt/copy --json",),
     ),
     Operation(
+        "backup selective",
+        "Back up what is named, whether it changed or not. Wildcards stand in the last component only.",
+        examples=("holdfast backup selective '/VCS/db/*' --subdir --optfile dsm.opt",),
+    ),
+    Operation(
+        "backup archive",
+        "Keep what is named as archive objects, apart from all versions, for as long as the class says.",
+        examples=("holdfast backup archive '/VCS/db/*' --description 'year end 2026' --optfile dsm.opt",),
+    ),
+    Operation(
         "backup set-password",
         "Keep the password of a node for the server of the option file.",
         examples=("holdfast backup set-password --optfile dsm.opt --password-file /root/vcsshare.secret",),
@@ -27,6 +37,27 @@ OPERATIONS: tuple[Operation, ...] = (
         "Restore FILESPACE into DESTINATION. An object that cannot be restored is named with its volume on standard "
         "error, the rest is restored, and the exit code is 12.",
         examples=("holdfast restore /VCS /tmp/back --optfile dsm.opt --pitdate 2026-11-20 --pittime 13:45:10.25",),
+    ),
+    Operation(
+        "retrieve",
+        "Bring archive objects back, the newest of each place. Without DESTINATION they go where they came from.",
+        examples=("holdfast retrieve '/VCS/db/*' /tmp/back --description 'year end 2026' --optfile dsm.opt",),
+    ),
+    Operation(
+        "diff",
+        "Show what changed in a filespace between two points in time, or between one and the disk.",
+        examples=(
+            "holdfast diff /VCS --from 2026-11-20 --optfile dsm.opt",
+            "holdfast diff /VCS --disk --optfile dsm.opt --json",
+        ),
+        changes=False,
+    ),
+    Operation(
+        "verify",
+        "Read active versions back and compare them with their source, all of them or a sample. Exit code 12 when an "
+        "object is damaged or differs.",
+        examples=("holdfast verify /VCS --sample 5 --optfile dsm.opt",),
+        changes=False,
     ),
     Operation(
         "server init",

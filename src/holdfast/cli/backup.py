@@ -17,12 +17,29 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A selective backup or (``archive``) an archive of what is named."""
+
+    words: tuple[str, ...]
+    optfile: Path
+    sysfile: Path | None
+    node: str
+    subdir: bool
+    roots: Mapping[str, str]
+    archive: bool = False
+    description: str = ""
+    mgmtclass: str = ""
+    delete_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """``incremental(optfile, sysfile, names, roots, node, say)`` → (figures, exit code, lines for standard error)."""
 
     incremental: Callable[
         [Path, Path | None, tuple[str, ...], Mapping[str, str], str, Say | None], tuple[dict[str, Any], int, list[str]]
     ]
+    named: Callable[[Named, Say | None], tuple[dict[str, Any], int, list[str]]]
     set_password: Callable[[Path, Path | None, str, Path], Path]
     filespaces: Callable[[Path, Path | None, str], list[dict[str, str]]]
 
@@ -56,6 +73,8 @@ def commands(wire: Wire) -> click.Group:
     """Return the group."""
     group = click.Group("backup", help="Back up file systems to a backup server.")
     _incremental(group, wire)
+    _selective(group, wire)
+    _archive(group, wire)
     _node_commands(group, wire)
     return group
 
@@ -94,6 +113,54 @@ def _incremental(group: click.Group, wire: Wire) -> None:
         )
         emit(figures, as_json, text)
         ctx.exit(code)
+
+
+_subdir = click.option("--subdir", is_flag=True, help="Subdirectories too.")
+_roots = click.option("--snapshotroot", "roots", multiple=True, metavar="FILESPACE=DIRECTORY", help="Read it there.")
+_verbose = click.option("--verbose", is_flag=True, help="Print a line per object.")
+
+
+def _selective(group: click.Group, wire: Wire) -> None:
+    @group.command("selective", help=help_of("backup selective"))
+    @click.argument("words", nargs=-1, required=True, metavar="FILES...")
+    @_optfile
+    @_sysfile
+    @_node
+    @_subdir
+    @_roots
+    @_verbose
+    @_json
+    @click.pass_context
+    def selective(ctx: click.Context, /, roots: tuple[str, ...], verbose: bool, as_json: bool, **values: Any) -> None:
+        _named(ctx, wire, Named(roots=pairs(roots), **values), verbose, as_json)
+
+
+def _archive(group: click.Group, wire: Wire) -> None:
+    @group.command("archive", help=help_of("backup archive"))
+    @click.argument("words", nargs=-1, required=True, metavar="FILES...")
+    @_optfile
+    @_sysfile
+    @_node
+    @_subdir
+    @_roots
+    @click.option("--description", default="", help="What the archive is called; default: the date.")
+    @click.option("--class", "mgmtclass", default="", help="Management class; default: the list's, then the default.")
+    @click.option("--delete-files", is_flag=True, help="Delete the files once the server has them.")
+    @_verbose
+    @_json
+    @click.pass_context
+    def archive(ctx: click.Context, /, roots: tuple[str, ...], verbose: bool, as_json: bool, **values: Any) -> None:
+        _named(ctx, wire, Named(roots=pairs(roots), archive=True, **values), verbose, as_json)
+
+
+def _named(ctx: click.Context, wire: Wire, request: Named, verbose: bool, as_json: bool) -> None:
+    figures, code, problems = wire.named(request, click.echo if verbose and not as_json else None)
+    for line in problems:
+        click.echo(line, err=True)
+    done = "archived" if request.archive else "backed up"
+    text = f"{figures['objects']} objects {done}, {figures['objects_failed']} failed"
+    emit(figures, as_json, f"{text}, {figures['stored_bytes']} bytes stored, {figures['seconds']} s")
+    ctx.exit(code)
 
 
 def _node_commands(group: click.Group, wire: Wire) -> None:

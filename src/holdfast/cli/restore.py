@@ -27,6 +27,22 @@ class Request:
     pittime: str
     latest: bool
     replace: bool
+    from_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveRequest:
+    """Which archive objects to bring back, and where to."""
+
+    spec: str
+    destination: str
+    optfile: Path
+    sysfile: Path | None
+    node: str
+    from_node: str
+    subdir: bool
+    description: str
+    replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,9 @@ class Wire:
     """``restore(request)`` → (figures, exit code, lines for standard error)."""
 
     restore: Callable[[Request], tuple[dict[str, Any], int, list[str]]]
+
+
+_from_node = click.option("--from-node", default="", help="Of this node, as far as it has given access.")
 
 
 def command(wire: Wire) -> click.Command:
@@ -59,6 +78,7 @@ def command(wire: Wire) -> click.Command:
     @click.option("--pittime", default="", help="As of this time of that date; fractions count.")
     @click.option("--latest", is_flag=True, help="The newest version of everything, deleted objects too.")
     @click.option("--replace/--no-replace", default=True, help="Replace files that exist.")
+    @_from_node
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context
     def restore(ctx: click.Context, /, as_json: bool, **values: Any) -> None:
@@ -70,3 +90,38 @@ def command(wire: Wire) -> click.Command:
         ctx.exit(code)
 
     return restore
+
+
+Retrieve = Callable[[RetrieveRequest], tuple[dict[str, Any], int, list[str]]]
+
+
+def retrieve_command(retrieve: Retrieve) -> click.Command:
+    """Return ``holdfast retrieve``."""
+
+    @click.command("retrieve", help=help_of("retrieve"))
+    @click.argument("spec", metavar="FILES")
+    @click.argument("destination", default="")
+    @click.option(
+        "--optfile",
+        type=click.Path(path_type=Path),
+        required=True,
+        envvar="DSM_CONFIG",
+        help="The option file, dsm.opt.",
+    )
+    @click.option("--sysfile", type=click.Path(path_type=Path), help="dsm.sys; default: DSM_DIR, then beside dsm.opt.")
+    @click.option("--node", default="", help="Node name; default: NODENAME of the stanza.")
+    @_from_node
+    @click.option("--subdir", is_flag=True, help="Subdirectories too.")
+    @click.option("--description", default="", help="Only what was archived under this description.")
+    @click.option("--replace/--no-replace", default=True, help="Replace files that exist.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    @click.pass_context
+    def command(ctx: click.Context, /, as_json: bool, **values: Any) -> None:
+        figures, code, problems = retrieve(RetrieveRequest(**values))
+        for line in problems:
+            click.echo(line, err=True)
+        text = f"{figures['objects']} objects retrieved, {figures['objects_failed']} failed, {figures['bytes']} bytes"
+        emit(figures, as_json, f"{text} in {figures['seconds']} s")
+        ctx.exit(code)
+
+    return command

@@ -84,6 +84,16 @@ def path_of(key: bytes) -> bytes:
     return key.replace(b"\0", b"/")
 
 
+def encoded(text: str) -> bytes:
+    """Return a path's bytes; odd bytes stand in the text as surrogates."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(path: bytes) -> str:
+    """Return a path as text, odd bytes as surrogates: :func:`encoded` gives them back."""
+    return path.decode("utf-8", "surrogateescape")
+
+
 def under(key: bytes, ancestor: bytes) -> bool:
     """Return whether ``key`` is ``ancestor`` or lies below it."""
     return not ancestor or key == ancestor or key.startswith(ancestor + b"\0")

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Select, and_, func, or_, select
 
 from holdfast.backup.model.objects import Extra, Kind, Stat
+from holdfast.backup.plan.access import AccessRule, permitted
 from holdfast.backup.service.catalog.commit import batches
 from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
 from holdfast.backup.service.core import Core
@@ -30,6 +31,11 @@ class Egress:
 
     def __init__(self, core: Core, node: str) -> None:
         self._core, self._node = core, node
+        self._rules: list[AccessRule] | None = None
+
+    def act_for(self, node: str, rules: list[AccessRule] | None) -> None:
+        """List what ``node`` keeps from here on; with ``rules`` only what they cover."""
+        self._node, self._rules = node, rules
 
     def filespaces(self, message: m.ListFilespaces) -> m.Page:
         """List the node's filespaces."""
@@ -40,7 +46,21 @@ class Egress:
         return m.Page(message.seq, pack([m.FilespaceRow(r.name, r.type, r.started_ns, r.ended_ns) for r in rows]), True)
 
     def versions(self, message: m.ListVersions) -> m.Page:
-        """List versions of one filespace in key order."""
+        """List versions of one filespace in key order; of another node's only those that a rule covers."""
+        while True:
+            rows, last = self._rows(message)
+            if rows:
+                message = msgspec.structs.replace(message, after=rows[-1].key)
+            if self._rules is not None:
+                rows = [
+                    row
+                    for row in rows
+                    if permitted(self._rules, message.filespace, row.key, directory=row.kind == Kind.DIRECTORY)
+                ]
+            if rows or last:
+                return m.Page(message.seq, pack([self._stored(row, message.contents) for row in rows]), last)
+
+    def _rows(self, message: m.ListVersions) -> tuple[list[Any], bool]:
         with self._core.database.read() as connection:
             filespace = connection.execute(
                 select(filespaces.c.id).where(filespaces.c.node == self._node, filespaces.c.name == message.filespace)
@@ -57,7 +77,7 @@ class Egress:
         last = len(rows) < message.limit
         if not last and message.inactive:
             rows = _whole_objects(rows)
-        return m.Page(message.seq, pack([self._stored(row, message.contents) for row in rows]), last)
+        return rows, last
 
     def _statement(self, message: m.ListVersions, filespace: int) -> Select[Any]:
         v = versions.c

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, exists, func, not_, select, update
 
-from holdfast.backup.model.policy import BackupCopyGroup
+from holdfast.backup.model.policy import BackupCopyGroup, ClassBinding
 from holdfast.backup.plan.expiration import Version, expired
+from holdfast.backup.service.catalog.archive import archive_objects, expire_archives
 from holdfast.backup.service.catalog.commit import batches, delete_versions, keeps_all
 from holdfast.backup.service.catalog.policy import classes_of
 from holdfast.backup.service.catalog.schema import chunks, filespaces, groups, nodes, places, versions
@@ -37,6 +38,7 @@ class ExpireFigures:
     groups: int
     volumes: tuple[tuple[str, str], ...]
     archives: int
+    archive_objects: int = 0
 
 
 def expire_inventory(core: Core, process: Process) -> ExpireFigures:
@@ -45,10 +47,16 @@ def expire_inventory(core: Core, process: Process) -> ExpireFigures:
         now = core.now_ns()
         with core.database.write() as connection:
             gone = _expire_versions(connection, now)
+            archived = expire_archives(connection, _policy(connection), now)
         process.check()
         swept = sweep(core)
         emptied = tuple(release_empty(core))
-        return ExpireFigures(gone, *swept, emptied, remove_marked(core))
+        return ExpireFigures(gone, *swept, emptied, remove_marked(core), archived)
+
+
+def _policy(connection: Connection) -> dict[str, dict[str, ClassBinding]]:
+    names = connection.execute(select(nodes.c.domain).distinct()).scalars().all()
+    return {name: {binding.name: binding for binding in classes_of(connection, name)} for name in names}
 
 
 def _expire_versions(connection: Connection, now_ns: int) -> int:
@@ -97,8 +105,9 @@ def sweep(core: Core) -> tuple[int, int]:
 
 def _sweep(connection: Connection) -> tuple[int, int]:
     used: set[int] = set()
-    for content in connection.execute(select(versions.c.content).distinct()).scalars():
-        used.update(chunk for chunk, _ in _content.decode(content))
+    for column in (versions.c.content, archive_objects.c.content):
+        for content in connection.execute(select(column).distinct()).scalars():
+            used.update(chunk for chunk, _ in _content.decode(content))
     known = connection.execute(select(chunks.c.id)).scalars().all()
     unused = [chunk for chunk in known if chunk not in used]
     for part in batches(unused):

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select, update
 
 from holdfast.backup.model.objects import Known, Stat
 from holdfast.backup.model.policy import ClassBinding
+from holdfast.backup.service.catalog.archive import store_archives
 from holdfast.backup.service.catalog.commit import CommitBatch, kept_chunks
 from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
 from holdfast.backup.service.core import Core
@@ -49,11 +50,16 @@ class Ingest:
         self._versions: list[m.NewVersion] = []
         self._expired: list[bytes] = []
         self._rebound: list[m.Rebind] = []
+        self._archived: list[tuple[m.NewVersion, str]] = []
+        self._whole = True
         self._decompress = zstandard.ZstdDecompressor()
-        self._pools = {binding.backup.destination for binding in classes if binding.backup is not None}
+        self._pools = {
+            group.destination for binding in classes for group in (binding.backup, binding.archive) if group is not None
+        }
 
     def open(self, message: m.OpenFilespace) -> m.FilespaceOpened:
-        """Find or create the filespace; note the start of the incremental."""
+        """Find or create the filespace; note the start of an incremental of the whole of it."""
+        self._whole = message.whole
         with self._core.database.write() as connection:
             where = (filespaces.c.node == self._node, filespaces.c.name == message.filespace)
             row = connection.execute(select(filespaces).where(*where)).first()
@@ -61,7 +67,8 @@ class Ingest:
                 connection.execute(
                     insert(filespaces), {"node": self._node, "name": message.filespace, "type": message.type}
                 )
-            connection.execute(update(filespaces).where(*where).values(started_ns=self._core.now_ns()))
+            if message.whole:
+                connection.execute(update(filespaces).where(*where).values(started_ns=self._core.now_ns()))
             self._filespace = connection.execute(select(filespaces.c.id).where(*where)).scalar_one()
             any_version = select(versions.c.id).where(versions.c.filespace == self._filespace).limit(1)
             self._fresh = connection.execute(any_version).first() is None
@@ -124,10 +131,13 @@ class Ingest:
             raise Refused(Refusal("protocol", "the group's lengths do not add up"))
         return total
 
-    def stage(self, message: m.Versions | m.Expire | m.Rebind) -> None:
-        """Hold versions, expirations and rebindings until the commit."""
+    def stage(self, message: m.Versions | m.Archive | m.Expire | m.Rebind) -> None:
+        """Hold versions, archives, expirations and rebindings until the commit."""
         if isinstance(message, m.Versions):
             self._versions.extend(_versions.decode(self._decompress.decompress(message.rows)))
+        elif isinstance(message, m.Archive):
+            rows = _versions.decode(self._decompress.decompress(message.rows))
+            self._archived.extend((row, message.description) for row in rows)
         elif isinstance(message, m.Expire):
             self._expired.extend(message.keys)
         else:
@@ -144,17 +154,19 @@ class Ingest:
                 writer.record(connection)
             batch = CommitBatch(connection, self._filespace, self._fresh, self._classes, now)
             batch.store(self._groups, self._versions)
+            if self._archived:
+                store_archives(connection, self._filespace, self._classes, self._archived, now)
             batch.inactivate(self._expired)
             for rebind in self._rebound:
                 batch.rebind(rebind.keys, rebind.mgmtclass)
-            if message.end:
+            if message.end and self._whole:
                 mine = filespaces.c.id == self._filespace
                 connection.execute(update(filespaces).where(mine).values(ended_ns=now))
         for writer in self._writers.values():
             writer.release_full()
-        objects = len(self._versions)
+        objects = len(self._versions) + len(self._archived)
         self._fresh = False
-        self._groups, self._versions, self._expired, self._rebound = [], [], [], []
+        self._groups, self._versions, self._expired, self._rebound, self._archived = [], [], [], [], []
         return m.Committed(message.seq, stored, objects)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
 from holdfast.backup.plan.expiration import DAY_NS
 from holdfast.backup.service.catalog.schema import chunks, groups, places, pools, versions
@@ -42,8 +42,10 @@ def refuse_locked_volume(connection: Connection, row: Any, now_ns: int) -> None:
         raise Refused(Refusal("locked", reason, "nobody can delete it before its date"))
 
 
-def unlocked(connection: Connection, ids: Sequence[int], now_ns: int) -> list[int]:
-    """Return those version ids that no retention lock holds; without any lock that is all of them, at once."""
+def unlocked(connection: Connection, ids: Sequence[int], now_ns: int, table: Table = versions) -> list[int]:
+    """Return those ids that no retention lock holds, of versions or of another ``table`` of objects.
+
+    Without any lock that is all of them, at once."""
     locked = locks(connection)
     if not locked:
         return list(ids)
@@ -51,8 +53,8 @@ def unlocked(connection: Connection, ids: Sequence[int], now_ns: int) -> list[in
     kept: set[int] = set()
     for start in range(0, len(ids), _BATCH):
         part = ids[start : start + _BATCH]
-        where = (versions.c.id.in_(part), versions.c.stored_ns > young_after)
-        rows = connection.execute(select(versions.c.id, versions.c.content, versions.c.stored_ns).where(*where)).all()
+        where = (table.c.id.in_(part), table.c.stored_ns > young_after)
+        rows = connection.execute(select(table.c.id, table.c.content, table.c.stored_ns).where(*where)).all()
         kept.update(row.id for row in rows if _held(connection, row, locked, now_ns))
     return [id for id in ids if id not in kept]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
 from sqlalchemy import update
 
 from holdfast.backup.model.policy import ClassBinding
 from holdfast.backup.service.catalog.policy import classes_of
 from holdfast.backup.service.catalog.schema import nodes
 from holdfast.backup.service.claims import SESSIONS
+from holdfast.backup.service.clientrequests import ClientRequests, Request
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.databasebackup import drop_scratch
 from holdfast.backup.service.egress import Egress
@@ -64,6 +66,7 @@ class Server:
         core.log("ANR0406I", session=who.session, number=who.session, name=node, platform=who.request.platform)
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
         calendar = NodeSchedules(core, node)
+        others = ClientRequests(core, node, classes, egress)
         core.claims.take(SESSIONS, shared=True, timeout_s=_SWEEP_TIMEOUT_S)
         try:
             for data in requests:
@@ -71,7 +74,11 @@ class Server:
                 machine.receive(message)
                 if machine.state is State.CLOSED:
                     break
-                reply = _serve_client(message, ingest, egress, calendar)
+                reply = (
+                    others.handle(message)
+                    if isinstance(message, Request)
+                    else _serve_client(message, ingest, egress, calendar)
+                )
                 if reply is not None:
                     yield m.encode(reply)
         except Refused as refused:
@@ -83,14 +90,7 @@ class Server:
             core.log("ANR0403I", session=who.session, number=who.session, name=node, platform=who.request.platform)
 
     def _welcome(self, who: Principal, classes: list[ClassBinding]) -> m.Welcome:
-        bound = []
-        for binding in classes:
-            if binding.backup is None:
-                bound.append(m.BoundClass(binding.name, binding.default, "", b""))
-            else:
-                pool = binding.backup.destination
-                naming = chunk_key(self._core.keys.pool(pool).naming)
-                bound.append(m.BoundClass(binding.name, binding.default, pool, naming))
+        bound = [self._bound(binding) for binding in classes]
         return m.Welcome(
             self._core.name,
             who.session,
@@ -98,6 +98,19 @@ class Server:
             server_time_ns=self._core.now_ns(),
             last_access_ns=who.row.access_ns,
             level=LEVEL,
+        )
+
+    def _bound(self, binding: ClassBinding) -> m.BoundClass:
+        backup, archive = binding.backup, binding.archive
+        pools = [group.destination if group is not None else "" for group in (backup, archive)]
+        naming = [chunk_key(self._core.keys.pool(pool).naming) if pool else b"" for pool in pools]
+        bound = m.BoundClass(
+            binding.name, binding.default, pools[0], naming[0], archive_pool=pools[1], archive_naming=naming[1]
+        )
+        if backup is None:
+            return bound
+        return msgspec.structs.replace(
+            bound, mode=backup.mode, frequency_days=backup.frequency_days, serialization=backup.serialization
         )
 
     def _note(self, who: Principal) -> None:
@@ -166,7 +179,7 @@ def _serve_client(message: m.Message, ingest: Ingest, egress: Egress, calendar: 
     match message:
         case m.Group():
             ingest.group(message)
-        case m.Versions() | m.Expire() | m.Rebind():
+        case m.Versions() | m.Archive() | m.Expire() | m.Rebind():
             ingest.stage(message)
         case m.Have():
             return ingest.have(message)

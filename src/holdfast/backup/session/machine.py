@@ -27,17 +27,19 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-_QUERIES = (m.ListFilespaces, m.ListVersions, m.Locate, m.Fetch)
-_BACKUP = (m.ListActive, m.Have, m.Group, m.Versions, m.Expire, m.Rebind)
+_READING = (m.ListVersions, m.ListArchives, m.Locate, m.Fetch)
+_QUERIES = (m.ListFilespaces, m.ActFor, m.ListAccess, m.ListClasses, *_READING)
+_CHANGES = (m.DeleteVersions, m.DropFilespace, m.Grant, m.Revoke)
+_BACKUP = (m.ListActive, m.Have, m.Group, m.Versions, m.Archive, m.Expire, m.Rebind)
 _SCHEDULING = (m.QuerySchedules, m.ReportEvent)
 _READS = (m.ReadVolume, m.ListFiles)
 
 TABLE: dict[tuple[State, type[m.Message]], State] = {
     (State.NEW, m.SignOn): State.CHALLENGED,
-    **{(State.CLIENT, query): State.CLIENT for query in _QUERIES},
+    **{(State.CLIENT, message): State.CLIENT for message in (*_QUERIES, *_CHANGES)},
     **{(state, message): state for state in (State.CLIENT, State.FILESPACE) for message in _SCHEDULING},
     (State.CLIENT, m.OpenFilespace): State.FILESPACE,
-    **{(State.FILESPACE, message): State.FILESPACE for message in (*_BACKUP, m.Commit)},
+    **{(State.FILESPACE, message): State.FILESPACE for message in (*_BACKUP, *_READING, m.Commit)},
     (State.ADMIN, m.Run): State.ADMIN,
     **{(state, read): state for state in (State.READ_WRITE, State.READ_ONLY, State.WRITING) for read in _READS},
     (State.READ_WRITE, m.OpenVolume): State.WRITING,

@@ -45,13 +45,19 @@ class Proof(Message, frozen=True):
 class BoundClass(msgspec.Struct, array_like=True, frozen=True):
     """A management class a client may bind to, and the pool that receives it ("" when it takes no backups).
 
-    ``naming`` keys the names of that pool's chunks."""
+    ``naming`` keys the names of that pool's chunks; ``archive_pool`` is "" when the class takes no archives. ``mode``,
+    ``frequency_days`` and ``serialization`` are those of the backup copy group."""
 
     name: str
     default: bool
     pool: str
     naming: bytes
     tries: int = 4
+    archive_pool: str = ""
+    archive_naming: bytes = b""
+    mode: str = "MODIFIED"
+    frequency_days: int = 0
+    serialization: str = "SHRSTATIC"
 
 
 class Welcome(Message, frozen=True):
@@ -70,11 +76,12 @@ class Welcome(Message, frozen=True):
 
 
 class OpenFilespace(Message, frozen=True):
-    """Begin an incremental of one filespace."""
+    """Begin to store in one filespace. Only a ``whole`` incremental sets the filespace's last incremental date."""
 
     seq: int
     filespace: str
     type: str
+    whole: bool = True
 
 
 class FilespaceOpened(Message, frozen=True):
@@ -143,6 +150,13 @@ class Versions(Message, frozen=True):
     rows: bytes
 
 
+class Archive(Message, frozen=True):
+    """Objects to archive under one description: rows as in :class:`Versions`, every one with its pieces."""
+
+    rows: bytes
+    description: str
+
+
 class Expire(Message, frozen=True):
     """Objects that are gone or newly excluded: their active versions become inactive."""
 
@@ -172,7 +186,7 @@ class Committed(Message, frozen=True):
 
 
 class DropFilespace(Message, frozen=True):
-    """Not offered to clients: kept so that the refusal is explicit (clients cannot delete what policy keeps)."""
+    """Delete a filespace with all that is kept of it: only for a node that may delete both backups and archives."""
 
     seq: int
     filespace: str
@@ -214,6 +228,74 @@ class StoredVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
     stored_ns: int
     inactive_ns: int | None
     pieces: tuple[tuple[int, int], ...]
+
+
+class ActFor(Message, frozen=True):
+    """From here on ask for what ``node`` has let this node restore; "" is this node's own again."""
+
+    seq: int
+    node: str
+
+
+class ListArchives(Message, frozen=True):
+    """Ask for archive objects at or below ``under``, after the key and id of ``after``."""
+
+    seq: int
+    filespace: str
+    under: bytes
+    after: tuple[bytes, int] | None
+    limit: int
+    contents: bool
+
+
+class StoredArchive(StoredVersion, frozen=True):
+    """An archive object as the server lists it; ``stored_ns`` is when it was archived, ``inactive_ns`` is None."""
+
+    description: str = ""
+
+
+class DeleteVersions(Message, frozen=True):
+    """Delete versions or (``archives``) archive objects of one filespace by id, where the node is allowed to."""
+
+    seq: int
+    filespace: str
+    ids: tuple[int, ...]
+    archives: bool = False
+
+
+class Deleted(Message, frozen=True):
+    """They are gone."""
+
+    seq: int
+    objects: int
+
+
+class Grant(Message, frozen=True):
+    """Let ``node`` restore what ``pattern`` names; ``kind`` is ``backup`` or ``archive``."""
+
+    seq: int
+    kind: str
+    pattern: str
+    node: str
+
+
+class Revoke(Message, frozen=True):
+    """Take a rule of access back by its number."""
+
+    seq: int
+    number: int
+
+
+class ListAccess(Message, frozen=True):
+    """Ask for the rules of access that this node has set."""
+
+    seq: int
+
+
+class ListClasses(Message, frozen=True):
+    """Ask for the management classes of the node's domain with their copy groups."""
+
+    seq: int
 
 
 class FilespaceRow(msgspec.Struct, array_like=True, frozen=True):
@@ -441,9 +523,10 @@ class SignOff(Message, frozen=True):
 
 AnyMessage = (
     SignOn | Challenge | Proof | Welcome | OpenFilespace | FilespaceOpened | ListActive | Page | Have | HaveReply
-    | Group | Versions | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions | Locate
-    | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes | ListFiles
-    | Files | MarkFile | Done | Failed | SignOff | QuerySchedules | Schedules | ReportEvent
+    | Group | Versions | Archive | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions
+    | Locate | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes
+    | ListFiles | Files | MarkFile | Done | Failed | SignOff | ActFor | ListArchives | DeleteVersions | Deleted | Grant
+    | Revoke | ListAccess | ListClasses | QuerySchedules | Schedules | ReportEvent
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

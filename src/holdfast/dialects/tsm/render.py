@@ -64,13 +64,13 @@ def elapsed(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def backup_summary(done: Figures) -> str:
-    """Return the summary of an incremental, in the order of section 11.2."""
+def backup_summary(done: Figures, verb: str = "backed up") -> str:
+    """Return the summary of a backup or (``verb`` archived) an archive, in the order of section 11.2."""
     rate = done.transferred_bytes / 1024 / done.seconds if done.seconds else 0.0
     saved = 100 * (1 - done.transferred_bytes / done.bytes) if done.bytes else 0.0
     lines = [
         ("Total number of objects inspected:", f"{done.objects_inspected:,}"),
-        ("Total number of objects backed up:", f"{done.objects:,}"),
+        (f"Total number of objects {verb}:", f"{done.objects:,}"),
         ("Total number of objects updated:", f"{done.objects_updated:,}"),
         ("Total number of objects rebound:", f"{done.objects_rebound:,}"),
         ("Total number of objects deleted:", "0"),
@@ -91,11 +91,11 @@ def backup_summary(done: Figures) -> str:
     return "\n".join(f"{label:<37}{value:>14}" for label, value in lines)
 
 
-def restore_summary(done: RestoreFigures) -> str:
-    """Return the summary of a restore."""
+def restore_summary(done: RestoreFigures, verb: str = "restored") -> str:
+    """Return the summary of a restore or (``verb`` retrieved) a retrieve."""
     rate = done.transferred_bytes / 1024 / done.seconds if done.seconds else 0.0
     lines = [
-        ("Total number of objects restored:", f"{done.objects:,}"),
+        (f"Total number of objects {verb}:", f"{done.objects:,}"),
         ("Total number of objects failed:", f"{done.objects_failed:,}"),
         ("Total number of bytes transferred:", size(done.transferred_bytes)),
         ("Data transfer time:", f"{done.seconds:.2f} sec"),

@@ -56,9 +56,15 @@ def register_node(core: Core, args: Args) -> Reply:
         if connection.execute(select(nodes).where(nodes.c.name == name)).first() is not None:
             raise refuse("exists", messages.text("ANR2147E", what="REGISTER NODE", name=name))
         _existing(connection, domains, "Policy domain", name=domain)
-        values = {"name": name, "domain": domain, "type": kind, "registered_ns": core.now_ns()}
+        values = {"name": name, "domain": domain, "type": kind, "registered_ns": core.now_ns(), **_deletion(args)}
         connection.execute(insert(nodes), {**values, **credentials(password)})
     return Reply([core.log("ANR2060I", name=name, domain=domain)])
+
+
+def _deletion(args: Args) -> dict[str, int]:
+    """What a node's own clients may delete: archives (ARCHDELETE=YES) and no backups (BACKDELETE=NO)."""
+    allowed = (("backdelete", "NO"), ("archdelete", "YES"))
+    return {name: int(choice(args, name, default, "YES", "NO") == "YES") for name, default in allowed}
 
 
 def register_admin(core: Core, args: Args) -> Reply:

@@ -49,9 +49,9 @@ def _expire(core: Core, _args: Args, process: Process) -> Reply:
     started = core.log("ANR0811I", process=process.number, number=process.number)
     done = expire_inventory(core, process)
     texts = [core.log("ANR1341I", process=process.number, name=name, pool=pool) for name, pool in done.volumes]
-    ended = core.log(
-        "ANR0812I", process=process.number, number=process.number, objects=done.versions, archives=done.archives
-    )
+    archives = done.archives + done.archive_objects
+    fields = {"number": process.number, "objects": done.versions, "archives": archives}
+    ended = core.log("ANR0812I", process=process.number, **fields)
     return Reply([started, *texts, ended], figures=asdict(done))
 
 

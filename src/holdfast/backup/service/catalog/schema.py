@@ -51,6 +51,8 @@ nodes = Table(
     _text("platform"),
     _number("registered_ns"),
     _number("access_ns"),
+    _number("backdelete"),
+    _number("archdelete", 1),
 )
 admins = Table(
     "admins",

@@ -53,6 +53,7 @@ class Figures:
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
         """Add another filespace's figures to these."""
@@ -61,7 +62,9 @@ class Figures:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 4 some objects skipped, 8 warnings (section 10.3)."""
+        """0 all well, 4 some objects skipped, 8 warnings, 12 errors (section 10.3)."""
+        if self.errors:
+            return 12
         if self.warnings:
             return 8
         return 4 if self.objects_failed else 0
@@ -161,7 +164,7 @@ class Incremental:
         directory, name = self._scanner.directory, self._scanner.name
         try:
             extra = read_extra(directory, name, entry.kind)
-            digest = _digest(extra)
+            digest = digest_of(extra)
             if verdict is Verdict.RECHECK:
                 assert known is not None
                 verdict = settle(entry, known, digest)
@@ -214,7 +217,7 @@ class Incremental:
             self._commit()
 
     def _line(self, version: m.NewVersion) -> str:
-        label = "Updating-->" if version.pieces is None else f"{_LABELS[version.kind]}-->"
+        label = "Updating-->" if version.pieces is None else f"{LABELS[version.kind]}-->"
         return f"{label:<20}{version.stat.size:>14,} {self._path(version.key)} [Sent]"
 
     def _flush(self) -> None:
@@ -253,7 +256,7 @@ class Incremental:
         return printable(self._source.filespace.rstrip("/").encode() + b"/" + path_of(key))
 
 
-_LABELS = {
+LABELS = {
     Kind.FILE: "Normal File",
     Kind.DIRECTORY: "Directory",
     Kind.SYMLINK: "Symbolic Link",
@@ -263,5 +266,6 @@ _LABELS = {
 }
 
 
-def _digest(extra: Extra) -> bytes:
+def digest_of(extra: Extra) -> bytes:
+    """Return the digest by which a change of what costs system calls is seen; nothing for nothing."""
     return blake3(msgspec.msgpack.encode(extra)).digest(8) if extra.xattrs or extra.target else b""

@@ -28,6 +28,10 @@ _LOCATE = 5_000
 _AHEAD = 4
 _OPEN_FILES = 256
 _rows = msgspec.msgpack.Decoder(list[m.StoredVersion])
+Replace = Callable[[m.StoredVersion, os.stat_result], bool]
+"""Asked about a version and what stands in its place: whether it is replaced."""
+Place = Callable[[bytes], bytes]
+"""Takes an object's key, returns the key below the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class RestoreFigures:
     """What a restore did. ``failures`` holds one line per object that could not be restored."""
 
     objects: int = 0
+    objects_left: int = 0
+    """Objects that stand there already and were not to be replaced."""
     objects_failed: int = 0
     bytes: int = 0
     transferred_bytes: int = 0
@@ -60,8 +66,10 @@ class RestoreFigures:
         return 12 if self.objects_failed else 0
 
 
-def list_versions(session: Session, chosen: Selection, contents: bool = True) -> Iterator[m.StoredVersion]:
-    """Yield the chosen versions in key order."""
+def list_versions(
+    session: Session, chosen: Selection, contents: bool = True, limit: int | None = None
+) -> Iterator[m.StoredVersion]:
+    """Yield the chosen versions in key order; ``limit`` is the rows of a page."""
     decompress = zstandard.ZstdDecompressor().decompress
     after: bytes | None = None
     while True:
@@ -74,7 +82,7 @@ def list_versions(session: Session, chosen: Selection, contents: bool = True) ->
                 chosen.latest,
                 chosen.under,
                 a,
-                _PAGE_ROWS,
+                limit or _PAGE_ROWS,
                 contents,
             )
         )
@@ -95,22 +103,37 @@ class _File:
 
 
 class Restore:
-    """One restore into one directory. ``strip`` is the key prefix that stands for the destination itself."""
+    """One restore into one directory.
 
-    def __init__(self, session: Session, destination: str, *, replace: bool = True, strip: bytes = b"") -> None:
-        self._session, self._replace, self._strip = session, replace, strip
+    ``strip`` is the key prefix that stands for the destination itself; ``place`` gives the key below the destination
+    where that is not enough. ``replace`` says, or is asked, whether something that stands there is replaced.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        destination: str,
+        *,
+        replace: bool | Replace = True,
+        strip: bytes = b"",
+        place: Place | None = None,
+    ) -> None:
+        self._session, self._replace, self._strip, self._move = session, replace, strip, place
         self._tree = Tree(destination)
         self.figures = RestoreFigures()
         self._filespace = ""
         self._open: OrderedDict[int, int] = OrderedDict()
         self._files: list[_File] = []
 
-    def run(self, chosen: Selection) -> RestoreFigures:
-        """Restore what was chosen. Raises ``Refused`` or ``Unavailable``; single objects fail into the figures."""
+    def run(self, chosen: Selection, versions: Iterator[m.StoredVersion] | None = None) -> RestoreFigures:
+        """Restore what was chosen, or ``versions`` of it (in key order, one of each place).
+
+        Raises ``Refused`` or ``Unavailable``; single objects fail into the figures.
+        """
         started = time.monotonic()
         self._filespace = chosen.filespace
         try:
-            self._restore(list_versions(self._session, chosen))
+            self._restore(list_versions(self._session, chosen) if versions is None else versions)
         finally:
             for descriptor in self._open.values():
                 os.close(descriptor)
@@ -155,9 +178,13 @@ class Restore:
         self._tree.set_attributes(self._key(version), version.kind, version.stat, version.extra)
 
     def _wanted(self, version: m.StoredVersion) -> bool:
-        if self._replace or version.kind is Kind.DIRECTORY:
+        if self._replace is True or version.kind is Kind.DIRECTORY:
             return True
-        return not self._tree.exists(self._key(version))
+        found = self._tree.look(self._key(version))
+        if found is None or (self._replace is not False and self._replace(version, found)):
+            return True
+        self.figures.objects_left += 1
+        return False
 
     def _place(self, version: m.StoredVersion) -> None:
         if version.kind is Kind.FILE:
@@ -277,6 +304,8 @@ class Restore:
         self.figures.failures.append(f"ANS1228E Restoring of object '{path}' failed: {reason}")
 
     def _key(self, version: m.StoredVersion) -> bytes:
+        if self._move is not None:
+            return self._move(version.key)
         return version.key[len(self._strip) :].removeprefix(b"\0") if self._strip else version.key
 
 

@@ -28,6 +28,11 @@ _DEPTH_LIMIT = 300
 _NOTHING = Stat(0, 0, 0, 0, 0, 0, 0, 0)
 
 
+def kind_of(mode: int) -> Kind | None:
+    """Return what an object of this mode is; None for what is never stored."""
+    return _KINDS.get(stat.S_IFMT(mode))
+
+
 def facts(found: os.stat_result) -> Stat:
     """Return what is kept of an lstat. The size of anything but a file or link means nothing and is 0."""
     sized = stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)
@@ -91,7 +96,7 @@ class Scanner:
             yield from self._object(descriptor, join + name, name, f"{path}/{item.name}", found)
 
     def _object(self, parent: int, key: bytes, name: bytes, path: str, found: os.stat_result) -> Iterator[Entry]:
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+        kind = kind_of(found.st_mode)
         if kind is None:
             return
         mgmtclass = self._default

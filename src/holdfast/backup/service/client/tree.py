@@ -7,6 +7,7 @@ after the owner, which would clear them), times last; directories when all below
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections import OrderedDict
@@ -15,6 +16,13 @@ from holdfast.backup.model.objects import Extra, Kind, Stat
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CACHED = 128
+
+
+def _checked(name: bytes) -> bytes:
+    """Return a name that stays in its directory; a server that sends another is not believed."""
+    if name in (b"", b".", b"..") or b"/" in name:
+        raise OSError(errno.EINVAL, "the name leads out of the destination")
+    return name
 
 
 class Tree:
@@ -36,7 +44,7 @@ class Tree:
     def parent(self, key: bytes) -> tuple[int, bytes]:
         """Return the directory descriptor and the name under which ``key`` is reached."""
         above, _, name = key.rpartition(b"\0")
-        return self._directory(above), name
+        return self._directory(above), _checked(name)
 
     def _directory(self, key: bytes) -> int:
         if not key:
@@ -47,6 +55,7 @@ class Tree:
             return known
         above, _, name = key.rpartition(b"\0")
         parent = self._directory(above)
+        _checked(name)
         try:
             descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
         except FileNotFoundError:
@@ -109,14 +118,13 @@ class Tree:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=parent)
 
-    def exists(self, key: bytes) -> bool:
-        """Return whether something is there."""
+    def look(self, key: bytes) -> os.stat_result | None:
+        """Return the facts of what is there, or None."""
         parent, name = self.parent(key)
         try:
-            os.lstat(name, dir_fd=parent)
+            return os.lstat(name, dir_fd=parent)
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
     def finish_file(self, descriptor: int, facts: Stat, extra: Extra) -> None:
         """Set size and attributes of an open file."""
