@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -150,17 +151,32 @@ def test_policy_counts_versions_and_expiration_frees_the_pool(lab: backup_lab.La
     assert restore(lab, tmp_path / "back").failures == []
 
 
-def test_deep_trees_and_missing_rights_are_reported_not_lost(lab: backup_lab.Lab, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
+def test_a_tree_deeper_than_any_path_comes_back(lab: backup_lab.Lab, tmp_path: Path) -> None:
+    tree, back, levels = tmp_path / "tree", tmp_path / "back", 600
     tree.mkdir()
     here = os.open(tree, os.O_RDONLY)
-    for _ in range(320):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
+    for level in range(levels):
+        name = f"directory-{level:03d}"
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
+        if level % 100 == 0:
+            os.close(os.open(f"file-{level}", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.write(bottom := os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=here), b"reached")
+    os.close(bottom)
     os.close(here)
+    assert levels * len("directory-000") > os.pathconf("/", "PC_PATH_MAX")
     figures = back_up(lab, tree)
-    assert figures.objects_failed == 1
-    assert figures.exit_code == 4
-    assert "nested deeper" in figures.failures[0]
+    assert (figures.objects_failed, figures.objects) == (0, levels + 6 + 1 + 1)
+    assert restore(lab, back).failures == []
+    here = os.open(back, os.O_RDONLY)
+    for level in range(levels):
+        below = os.open(f"directory-{level:03d}", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    with os.fdopen(os.open("bottom", os.O_RDONLY, dir_fd=here)) as file:
+        assert file.read() == "reached"
+    os.close(here)
+    for root in (tree, back):
+        subprocess.run(["rm", "-rf", str(root)], check=True)  # pytest's own removal cannot go so deep

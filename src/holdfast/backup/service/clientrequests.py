@@ -23,6 +23,7 @@ from holdfast.backup.service.catalog.archive import (
     rules_of,
 )
 from holdfast.backup.service.catalog.commit import batches, delete_versions
+from holdfast.backup.service.catalog.generations import changed
 from holdfast.backup.service.catalog.schema import filespaces, nodes, versions
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.egress import Egress
@@ -127,6 +128,7 @@ class ClientRequests:
                 mine.extend(connection.execute(select(table.c.id).where(*where)).scalars())
             remove = delete_archives if message.archives else delete_versions
             gone = remove(connection, mine, self._core.now_ns())
+            changed(connection, filespace)
         return m.Deleted(message.seq, gone)
 
     def _drop(self, message: m.DropFilespace) -> m.Done:

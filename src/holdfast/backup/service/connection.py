@@ -22,11 +22,20 @@ _QUEUED = 8
 _ANSWER_TIMEOUT_S = 600.0
 
 
+def answer(asked: Future[m.Message]) -> m.Message:
+    """Wait for a reply. Raises ``Refused`` when the server answered so, or what broke the session."""
+    reply = asked.result(_ANSWER_TIMEOUT_S)
+    if isinstance(reply, m.Failed):
+        raise Refused(Refusal(reply.code, reply.reason, reply.remedy))
+    return reply
+
+
 class Session:
     """A signed-on session. Use as a context manager: leaving it signs off."""
 
     def __init__(self, client: RpcClient, method: str, request: m.SignOn, password: bytes) -> None:
         self._client = client
+        self.node = request.name.upper()
         self._outgoing: queue.Queue[bytes | None] = queue.Queue(_QUEUED)
         self._waiting: dict[int, Future[m.Message]] = {}
         self._numbers = itertools.count(1)
@@ -55,10 +64,7 @@ class Session:
 
     def call(self, make: Callable[[int], m.Message]) -> m.Message:
         """Send a request and wait for its reply. Raises ``Refused`` when the server answered so."""
-        reply = self.ask(make).result(_ANSWER_TIMEOUT_S)
-        if isinstance(reply, m.Failed):
-            raise Refused(Refusal(reply.code, reply.reason, reply.remedy))
-        return reply
+        return answer(self.ask(make))
 
     def send(self, message: m.Message) -> None:
         """Send a message that wants no answer."""

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import msgspec
 import zstandard
 from blake3 import blake3
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from holdfast.backup.model.objects import Known, Stat
 from holdfast.backup.model.policy import ClassBinding
 from holdfast.backup.service.catalog.archive import store_archives
 from holdfast.backup.service.catalog.commit import CommitBatch, kept_chunks
+from holdfast.backup.service.catalog.generations import changed, generation_of
 from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.keys import chunk_key
@@ -45,6 +46,7 @@ class Ingest:
         self._classes = {binding.name: binding for binding in classes}
         self._filespace = 0
         self._fresh = False
+        self._generation = b""
         self._writers: dict[str, PoolWriter] = {}
         self._groups: list[tuple[str, GroupIndex, Place]] = []
         self._versions: list[m.NewVersion] = []
@@ -70,11 +72,14 @@ class Ingest:
             if message.whole:
                 connection.execute(update(filespaces).where(*where).values(started_ns=self._core.now_ns()))
             self._filespace = connection.execute(select(filespaces.c.id).where(*where)).scalar_one()
+            if row is None:  # its number may have been another filespace's
+                changed(connection, self._filespace)
             any_version = select(versions.c.id).where(versions.c.filespace == self._filespace).limit(1)
             self._fresh = connection.execute(any_version).first() is None
             known = select(chunks.c.id).where(chunks.c.pool.in_(sorted(self._pools))).limit(1)
             pool_empty = connection.execute(known).first() is None
-        return m.FilespaceOpened(message.seq, self._fresh, pool_empty)
+            self._generation = generation_of(connection, self._filespace)
+        return m.FilespaceOpened(message.seq, self._fresh, pool_empty, self._generation)
 
     def page(self, message: m.ListActive) -> m.Page:
         """Return the next active versions in key order."""
@@ -159,6 +164,7 @@ class Ingest:
             batch.inactivate(self._expired)
             for rebind in self._rebound:
                 batch.rebind(rebind.keys, rebind.mgmtclass)
+            generation = self._followed(connection)
             if message.end and self._whole:
                 mine = filespaces.c.id == self._filespace
                 connection.execute(update(filespaces).where(mine).values(ended_ns=now))
@@ -167,7 +173,15 @@ class Ingest:
         objects = len(self._versions) + len(self._archived)
         self._fresh = False
         self._groups, self._versions, self._expired, self._rebound, self._archived = [], [], [], [], []
-        return m.Committed(message.seq, stored, objects)
+        return m.Committed(message.seq, stored, objects, generation)
+
+    def _followed(self, connection: Connection) -> bytes:
+        """Return the generation this commit leaves; empty once another session has changed the filespace."""
+        undisturbed = generation_of(connection, self._filespace) == self._generation
+        if self._versions or self._expired or self._rebound:
+            generation = changed(connection, self._filespace)
+            self._generation = generation if undisturbed else b"-"
+        return self._generation if undisturbed else b""
 
     def close(self) -> None:
         """End the session; what was not committed is dropped."""

@@ -85,11 +85,14 @@ class OpenFilespace(Message, frozen=True):
 
 
 class FilespaceOpened(Message, frozen=True):
-    """``empty``: no active versions; ``pool_empty``: no chunks at all, so asking which are kept is useless."""
+    """``empty``: no active versions; ``pool_empty``: no chunks at all, so asking which are kept is useless.
+
+    ``generation`` names the state of the filespace's active versions: it changes whenever they do."""
 
     seq: int
     empty: bool
     pool_empty: bool
+    generation: bytes = b""
 
 
 class ListActive(Message, frozen=True):
@@ -178,11 +181,13 @@ class Commit(Message, frozen=True):
 
 
 class Committed(Message, frozen=True):
-    """It is durable. Figures of this commit."""
+    """It is durable. Figures of this commit, and the generation it left; "" when another session changed the filespace
+    since this one opened it."""
 
     seq: int
     stored_bytes: int
     objects: int
+    generation: bytes = b""
 
 
 class DropFilespace(Message, frozen=True):

@@ -6,15 +6,16 @@ Bulk statements only: a commit of a hundred thousand versions is a handful of ex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
 from holdfast.backup.model.pools import READABLE
 from holdfast.backup.plan.expiration import Version, over_count
+from holdfast.backup.service.catalog.bulk import insert_rows
 from holdfast.backup.service.catalog.schema import chunks, groups, places, versions, volumes
 from holdfast.backup.service.retention import unlocked
 from holdfast.backup.service.volumeformat import GroupIndex
@@ -24,6 +25,10 @@ from holdfast.kernel.errors import Refusal, Refused
 _BATCH = 500
 _T = TypeVar("_T")
 _pack = msgspec.msgpack.Encoder().encode
+_VERSION_COLUMNS = (
+    "id", "filespace", "key", "kind", "stat", "extra", "digest", "content", "mgmtclass", "size_bytes", "stored_ns",
+    "inactive_ns",
+)  # fmt: skip
 _Staged = Sequence[tuple[str, GroupIndex, Any]]
 
 
@@ -53,10 +58,12 @@ class CommitBatch:
         next_id = (self._connection.execute(select(func.max(versions.c.id))).scalar() or 0) + 1
         rows = []
         for number, version in enumerate(new):
-            active = next((row for row in before.get(version.key, ()) if row.inactive_ns is None), None)
+            active = None
+            if version.key in before:
+                active = next((row for row in before[version.key] if row.inactive_ns is None), None)
             rows.append(self._row(next_id + number, version, names, active))
         self.inactivate([key for key in before], prune=False)
-        self._connection.execute(insert(versions), rows)
+        insert_rows(self._connection, versions, _VERSION_COLUMNS, rows)
         self._prune([version.key for version in new if version.key in before])
 
     def inactivate(self, keys: Sequence[bytes], prune: bool = True) -> None:
@@ -85,18 +92,19 @@ class CommitBatch:
         self._prune(keys)
 
     def _resolve(self, new: Sequence[NewVersion], names: dict[tuple[str, bytes], int]) -> None:
-        wanted = {
-            (self._group(version.mgmtclass).destination, piece.chunk)
-            for version in new
-            for piece in version.pieces or ()
-            if piece.chunk
-        }
-        missing = wanted.difference(names)
+        missing = set()
+        for version in new:
+            pool = self._group(version.mgmtclass).destination
+            for piece in version.pieces or ():
+                if piece.chunk and (pool, piece.chunk) not in names:
+                    missing.add((pool, piece.chunk))
         names.update(kept_chunks(self._connection, missing))
         if any(name not in names for name in missing):
             raise Refused(Refusal("missing-chunk", "a version names content that was never stored", "run it again"))
 
-    def _row(self, id: int, version: NewVersion, names: Mapping[tuple[str, bytes], int], active: Any) -> dict[str, Any]:
+    def _row(
+        self, id: int, version: NewVersion, names: Mapping[tuple[str, bytes], int], active: Any
+    ) -> tuple[Any, ...]:
         pool = self._group(version.mgmtclass).destination
         if version.pieces is not None:
             content = _pack([(names[pool, p.chunk] if p.chunk else 0, p.length) for p in version.pieces])
@@ -104,20 +112,20 @@ class CommitBatch:
             content = active.content
         else:
             raise Refused(Refusal("protocol", "an update needs an active version", "run the incremental again"))
-        return {
-            "id": id,
-            "filespace": self._filespace,
-            "key": version.key,
-            "kind": int(version.kind),
-            "stat": _pack(version.stat),
-            "extra": _pack(version.extra),
-            "digest": version.digest,
-            "content": content,
-            "mgmtclass": version.mgmtclass,
-            "size_bytes": version.stat.size,
-            "stored_ns": self._now_ns,
-            "inactive_ns": None,
-        }
+        return (
+            id,
+            self._filespace,
+            version.key,
+            int(version.kind),
+            _pack(version.stat),
+            _pack(version.extra),
+            version.digest,
+            content,
+            version.mgmtclass,
+            version.stat.size,
+            self._now_ns,
+            None,
+        )
 
     def _before(self, keys: Sequence[bytes]) -> dict[bytes, list[Any]]:
         found: dict[bytes, list[Any]] = {}
@@ -197,38 +205,29 @@ def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, by
     first = (connection.execute(select(func.max(groups.c.id))).scalar() or 0) + 1
     group_rows, place_rows = [], []
     for number, (pool, index, place) in enumerate(staged, first):
-        group_rows.append(
-            {
-                "id": number,
-                "uuid": index.uuid,
-                "pool": pool,
-                "raw_bytes": index.raw_bytes,
-                "stored_bytes": place.length,
-                "filespace": place.filespace,
-            }
-        )
-        place_rows.append(
-            {"grp": number, "volume": place.volume, "offset": place.offset, "length": place.length, "damaged": False}
-        )
-    connection.execute(insert(groups), group_rows)
-    connection.execute(insert(places), place_rows)
-    wanted = {(pool, name) for pool, index, _ in staged for name in index.names}
-    names, good = kept_chunks(connection, wanted), kept_chunks(connection, wanted, good=True)
+        group_rows.append((number, index.uuid, pool, index.raw_bytes, place.length, place.filespace))
+        place_rows.append((number, place.volume, place.offset, place.length, False))
+    insert_rows(connection, groups, ("id", "uuid", "pool", "raw_bytes", "stored_bytes", "filespace"), group_rows)
+    insert_rows(connection, places, ("grp", "volume", "offset", "length", "damaged"), place_rows)
     next_id = (connection.execute(select(func.max(chunks.c.id))).scalar() or 0) + 1
-    new: list[dict[str, Any]] = []
+    names: dict[tuple[str, bytes], int] = {}
+    good: Container[tuple[str, bytes]] = ()
+    if next_id > 1:
+        names = kept_chunks(connection, {(pool, name) for pool, index, _ in staged for name in index.names})
+        good = set(kept_chunks(connection, names, good=True))
+    new: dict[tuple[str, bytes], tuple[int, str, bytes, int, int, int]] = {}
     moved: dict[int, dict[str, Any]] = {}
     for number, (pool, index, _) in enumerate(staged, first):
         at = 0
         for name, length in zip(index.names, index.lengths, strict=True):
-            place = {"grp": number, "offset": at, "length": length}
-            if (pool, name) not in names:
-                names[pool, name] = good[pool, name] = next_id + len(new)
-                new.append({"id": names[pool, name], "pool": pool, "name": name, **place})
-            elif (pool, name) not in good:
-                moved[names[pool, name]] = {"the_id": names[pool, name], **place}
+            known = pool, name
+            if known not in names:
+                names[known] = next_id + len(new)
+                new[known] = (names[known], pool, name, number, at, length)
+            elif known not in good and known not in new:
+                moved[names[known]] = {"the_id": names[known], "grp": number, "offset": at, "length": length}
             at += length
-    if new:
-        connection.execute(insert(chunks), new)
+    insert_rows(connection, chunks, ("id", "pool", "name", "grp", "offset", "length"), list(new.values()))
     if moved:
         connection.execute(update(chunks).where(chunks.c.id == bindparam("the_id")), list(moved.values()))
     return names

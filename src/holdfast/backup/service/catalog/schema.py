@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-_ID = BigInteger().with_variant(Integer, "sqlite")
+ID = BigInteger().with_variant(Integer, "sqlite")
+"""The type of row numbers."""
 
 
 def _text(name: str, **options: object) -> Column[str]:
@@ -151,7 +152,7 @@ pools = Table(
 volumes = Table(
     "volumes",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     _text("pool"),
     _text("devclass"),
@@ -169,7 +170,7 @@ volumes = Table(
 groups = Table(
     "groups",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("uuid", LargeBinary, nullable=False, unique=True),
     _text("pool"),
     _number("raw_bytes"),
@@ -180,8 +181,8 @@ groups = Table(
 places = Table(
     "places",
     metadata,
-    Column("grp", _ID, ForeignKey("groups.id"), primary_key=True),
-    Column("volume", _ID, ForeignKey("volumes.id"), primary_key=True),
+    Column("grp", ID, ForeignKey("groups.id"), primary_key=True),
+    Column("volume", ID, ForeignKey("volumes.id"), primary_key=True),
     _number("offset"),
     _number("length"),
     Column("damaged", Boolean, nullable=False, server_default=false()),
@@ -192,10 +193,10 @@ Index("places_by_volume", places.c.volume, places.c.offset)
 chunks = Table(
     "chunks",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     _text("pool"),
     Column("name", LargeBinary, nullable=False),
-    Column("grp", _ID, ForeignKey("groups.id"), nullable=False),
+    Column("grp", ID, ForeignKey("groups.id"), nullable=False),
     _number("offset"),
     _number("length"),
 )
@@ -204,7 +205,7 @@ Index("chunks_by_group", chunks.c.grp)
 filespaces = Table(
     "filespaces",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     _text("node"),
     _text("name"),
     _text("type"),
@@ -215,8 +216,8 @@ Index("filespaces_by_name", filespaces.c.node, filespaces.c.name, unique=True)
 versions = Table(
     "versions",
     metadata,
-    Column("id", _ID, primary_key=True),
-    Column("filespace", _ID, ForeignKey("filespaces.id"), nullable=False),
+    Column("id", ID, primary_key=True),
+    Column("filespace", ID, ForeignKey("filespaces.id"), nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("kind", Integer, nullable=False),
     Column("stat", LargeBinary, nullable=False),
@@ -255,7 +256,7 @@ archives = Table(
 volhistory = Table(
     "volhistory",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     _number("at_ns"),
     _text("type"),
     _number("series"),
@@ -270,7 +271,7 @@ volhistory = Table(
 actlog = Table(
     "actlog",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     _number("at_ns"),
     _text("message"),
     _number("session"),

@@ -7,12 +7,14 @@ read. A file that changes while it is read is read again, at most four times (SH
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
-from holdfast.backup.model.objects import Piece
+from holdfast.backup.model.objects import Extra, Piece, Stat
+from holdfast.backup.service.client.scan import extra_of
 from holdfast.kernel.sizes import KIB, MIB
 
 AVERAGE_BYTES = 256 * KIB
@@ -20,6 +22,8 @@ _READ_BYTES = 16 * MIB
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Keep = Callable[[bytes, bytes | memoryview], None]
 """Takes a chunk's name and bytes; it decides whether the chunk is new."""
+Content = tuple[tuple[Piece, ...], os.stat_result, Extra]
+"""Pieces, facts and extended attributes of a file."""
 
 
 class Changed(Exception):
@@ -34,20 +38,46 @@ class Reader:
         self._cutter = FastCDC(avg_size=AVERAGE_BYTES, min_size=AVERAGE_BYTES // 4, max_size=AVERAGE_BYTES * 4)
         self.retries = 0
 
-    def read(self, directory: int, name: bytes) -> tuple[tuple[Piece, ...], os.stat_result]:
-        """Return the pieces and the facts that were true throughout. Raises :class:`Changed` or OSError."""
+    def read(self, directory: int, name: bytes, seen: Stat) -> Content:
+        """Return what the file holds and the facts that were true throughout; ``seen`` is what the scanner saw.
+
+        Raises:
+            Changed: It changed in every try.
+            OSError: It cannot be read.
+        """
         for attempt in range(self._tries):
             self.retries += attempt > 0
             descriptor = os.open(name, _FLAGS, dir_fd=directory)
             try:
-                before = os.fstat(descriptor)
-                pieces = tuple(self._pieces(descriptor, before))
-                after = os.fstat(descriptor)
+                found = self._small(descriptor, seen) if not attempt and seen.size <= AVERAGE_BYTES else None
+                if found is None:
+                    found = self._whole(descriptor)
             finally:
                 os.close(descriptor)
-            if _same(before, after) and sum(piece.length for piece in pieces) == after.st_size:
-                return pieces, after
+            if found is not None:
+                return found
         raise Changed
+
+    def _small(self, descriptor: int, seen: Stat) -> Content | None:
+        """One chunk, read at once; None when the file is not what the scanner saw, or may have holes."""
+        data = os.read(descriptor, seen.size + 1)
+        after = os.fstat(descriptor)
+        if len(data) != seen.size or after.st_blocks * 512 < seen.size:
+            return None
+        if (after.st_ino, after.st_mtime_ns, after.st_ctime_ns) != (seen.ino, seen.mtime_ns, seen.ctime_ns):
+            return None
+        return (self._piece(data),) if data else (), after, extra_of(descriptor)
+
+    def _whole(self, descriptor: int) -> Content | None:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            return None
+        pieces = tuple(self._pieces(descriptor, before))
+        extra = extra_of(descriptor)
+        after = os.fstat(descriptor)
+        if _same(before, after) and sum(piece.length for piece in pieces) == after.st_size:
+            return pieces, after, extra
+        return None
 
     def _pieces(self, descriptor: int, found: os.stat_result) -> Iterator[Piece]:
         size = found.st_size

@@ -114,7 +114,7 @@ class Delivery:
                 uploader.keep(place.pool, chunk, data)
 
             self._readers[place.pool] = Reader(place.naming, keep, self._tries)
-        pieces, found = self._readers[place.pool].read(directory, name)
+        pieces, found, _ = self._readers[place.pool].read(directory, name, entry.stat)
         self._since_commit[1] += found.st_size
         if found.st_nlink > 1:
             self._linked[found.st_ino, found.st_ctime_ns, found.st_size] = pieces

@@ -1,17 +1,15 @@
-"""Restore: versions listed, chunks located, groups read once each in the order they lie, written where they belong.
+"""Restore: versions listed, directories made, contents written a window at a time, links, and attributes last.
 
-Each group is fetched exactly once: first all files' pieces are sorted by group, then every group's bytes are spread
-over the files that need them. Two workers decompress ahead, at most four groups are in memory. A group that cannot be
-read fails the objects that need it, by name and with the volume, and nothing else.
+``Filling`` writes the files; what comes before and after is here. An object that cannot be restored is named in the
+figures, and the rest is restored.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,19 +17,19 @@ import msgspec
 import zstandard
 
 from holdfast.backup.model.objects import Kind, path_of, printable
+from holdfast.backup.service.client.filling import File, Filling, Outcome
 from holdfast.backup.service.client.tree import Tree
-from holdfast.backup.service.connection import Session
+from holdfast.backup.service.connection import Session, answer
 from holdfast.backup.session import messages as m
 
 _PAGE_ROWS = 5_000
-_LOCATE = 5_000
-_AHEAD = 4
-_OPEN_FILES = 256
-_rows = msgspec.msgpack.Decoder(list[m.StoredVersion])
+_WINDOW = 32_768
+"""Files whose contents are written together."""
 Replace = Callable[[m.StoredVersion, os.stat_result], bool]
 """Asked about a version and what stands in its place: whether it is replaced."""
 Place = Callable[[bytes], bytes]
 """Takes an object's key, returns the key below the destination."""
+_rows = msgspec.msgpack.Decoder(list[m.StoredVersion])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +69,33 @@ def list_versions(
 ) -> Iterator[m.StoredVersion]:
     """Yield the chosen versions in key order; ``limit`` is the rows of a page."""
     decompress = zstandard.ZstdDecompressor().decompress
-    after: bytes | None = None
-    while True:
-        reply = session.call(
-            lambda seq, a=after: m.ListVersions(  # type: ignore[misc]
+
+    def ask(after: bytes | None) -> Future[m.Message]:
+        return session.ask(
+            lambda seq: m.ListVersions(
                 seq,
                 chosen.filespace,
                 chosen.pit_ns,
                 chosen.inactive,
                 chosen.latest,
                 chosen.under,
-                a,
+                after,
                 limit or _PAGE_ROWS,
                 contents,
             )
         )
+
+    asked = ask(None)
+    while True:
+        reply = answer(asked)
         assert isinstance(reply, m.Page)
         rows = _rows.decode(decompress(reply.rows))
+        ended = reply.last or not rows
+        if not ended:
+            asked = ask(rows[-1].key)
         yield from rows
-        if reply.last or not rows:
+        if ended:
             return
-        after = rows[-1].key
-
-
-@dataclass(slots=True)
-class _File:
-    version: m.StoredVersion
-    left: int
-    created: bool = False
-    failed: bool = False
 
 
 class Restore:
@@ -120,10 +116,10 @@ class Restore:
     ) -> None:
         self._session, self._replace, self._strip, self._move = session, replace, strip, place
         self._tree = Tree(destination)
+        self._filling = Filling(session, destination, self._written)
         self.figures = RestoreFigures()
         self._filespace = ""
-        self._open: OrderedDict[int, int] = OrderedDict()
-        self._files: list[_File] = []
+        self._files: list[File] = []
 
     def run(self, chosen: Selection, versions: Iterator[m.StoredVersion] | None = None) -> RestoreFigures:
         """Restore what was chosen, or ``versions`` of it (in key order, one of each place).
@@ -135,10 +131,9 @@ class Restore:
         try:
             self._restore(list_versions(self._session, chosen) if versions is None else versions)
         finally:
-            for descriptor in self._open.values():
-                os.close(descriptor)
-            self._open.clear()
+            self._filling.close()
             self._tree.close()
+        self.figures.transferred_bytes = self._filling.transferred_bytes
         self.figures.seconds = round(time.monotonic() - started, 3)
         return self.figures
 
@@ -158,12 +153,25 @@ class Restore:
                     self._place(version)
             else:
                 self._place(version)
+            if len(self._files) >= _WINDOW:
+                self._write_contents()
         self._write_contents()
         for group in links.values():
             for other in group[1:]:
                 self._attempt(other, partial(self._link, group[0]), count=True)
         for version in reversed(directories):
             self._attempt(version, self._finish, count=True)
+
+    def _write_contents(self) -> None:
+        files, self._files = self._files, []
+        self._filling.write(files)
+
+    def _written(self, outcome: Outcome) -> None:
+        if outcome.reason:
+            self._note(outcome.file.version, outcome.reason)
+        else:
+            self.figures.objects += 1
+            self.figures.bytes += outcome.file.version.stat.size
 
     def _make_directory(self, version: m.StoredVersion) -> None:
         self._tree.make_directory(self._key(version))
@@ -188,107 +196,9 @@ class Restore:
 
     def _place(self, version: m.StoredVersion) -> None:
         if version.kind is Kind.FILE:
-            self._files.append(_File(version, sum(1 for chunk, _ in version.pieces if chunk)))
+            self._files.append(File(version, self._key(version), sum(1 for chunk, _ in version.pieces if chunk)))
             return
         self._attempt(version, self._make_special, count=True)
-
-    def _write_contents(self) -> None:
-        by_group = self._by_group()
-        for number, file in enumerate(self._files):
-            if file.left == 0:
-                self._spread(number, b"", [])
-        with ThreadPoolExecutor(2, thread_name_prefix="decompress") as pool:
-            ahead: deque[tuple[int, Future[tuple[m.Fetched, bytes]]]] = deque()
-            for group in sorted(by_group):
-                ahead.append((group, self._fetch(group, pool)))
-                if len(ahead) >= _AHEAD:
-                    self._spread_group(*ahead.popleft(), by_group)
-            while ahead:
-                self._spread_group(*ahead.popleft(), by_group)
-
-    def _by_group(self) -> dict[int, list[tuple[int, int, int, int]]]:
-        """Return for each group which (file, file offset, group offset, length) its bytes go to."""
-        wanted = sorted({chunk for file in self._files for chunk, _ in file.version.pieces if chunk})
-        places: dict[int, tuple[int, int, int]] = {}
-        for start in range(0, len(wanted), _LOCATE):
-            part = tuple(wanted[start : start + _LOCATE])
-            reply = self._session.call(lambda seq, p=part: m.Locate(seq, p))  # type: ignore[misc]
-            assert isinstance(reply, m.Located)
-            places.update(zip(part, reply.places, strict=True))
-        by_group: dict[int, list[tuple[int, int, int, int]]] = {}
-        for number, file in enumerate(self._files):
-            at = 0
-            for chunk, length in file.version.pieces:
-                if chunk:
-                    group, offset, _ = places[chunk]
-                    by_group.setdefault(group, []).append((number, at, offset, length))
-                at += length
-        return by_group
-
-    def _fetch(self, group: int, pool: ThreadPoolExecutor) -> Future[tuple[m.Fetched, bytes]]:
-        asked = self._session.ask(lambda seq: m.Fetch(seq, group))
-        return pool.submit(_decompress, asked)
-
-    def _spread_group(
-        self,
-        group: int,
-        future: Future[tuple[m.Fetched, bytes]],
-        by_group: dict[int, list[tuple[int, int, int, int]]],
-    ) -> None:
-        fetched, data = future.result()
-        self.figures.transferred_bytes += len(fetched.data)
-        per_file: dict[int, list[tuple[int, int, int]]] = {}
-        for number, at, offset, length in by_group.pop(group):
-            per_file.setdefault(number, []).append((at, offset, length))
-        for number, pieces in per_file.items():
-            if fetched.damage:
-                self._damaged(number, fetched)
-            else:
-                self._spread(number, data, pieces)
-
-    def _spread(self, number: int, data: bytes, pieces: list[tuple[int, int, int]]) -> None:
-        file = self._files[number]
-        if file.failed:
-            return
-        try:
-            descriptor = self._descriptor(number, file)
-            view = memoryview(data)
-            for at, offset, length in pieces:
-                _write(descriptor, view[offset : offset + length], at)
-            file.left -= len(pieces)
-            if file.left == 0:
-                self._tree.finish_file(descriptor, file.version.stat, file.version.extra)
-                os.close(self._open.pop(number))
-                self.figures.objects += 1
-                self.figures.bytes += file.version.stat.size
-        except OSError as error:
-            self._fail(number, f"{error.strerror}")
-
-    def _descriptor(self, number: int, file: _File) -> int:
-        known = self._open.get(number)
-        if known is not None:
-            self._open.move_to_end(number)
-            return known
-        key = self._key(file.version)
-        descriptor = self._tree.reopen(key) if file.created else self._tree.create(key)
-        file.created = True
-        self._open[number] = descriptor
-        if len(self._open) > _OPEN_FILES:
-            os.close(self._open.popitem(last=False)[1])
-        return descriptor
-
-    def _damaged(self, number: int, fetched: m.Fetched) -> None:
-        if not self._files[number].failed:
-            self._fail(number, f"its data on volume {fetched.volume} cannot be read: {fetched.damage}")
-
-    def _fail(self, number: int, reason: str) -> None:
-        file = self._files[number]
-        file.failed = True
-        if number in self._open:
-            os.close(self._open.pop(number))
-        if file.created:
-            self._tree.remove(self._key(file.version))
-        self._note(file.version, reason)
 
     def _attempt(self, version: m.StoredVersion, act: Callable[[m.StoredVersion], None], count: bool = False) -> None:
         try:
@@ -307,17 +217,3 @@ class Restore:
         if self._move is not None:
             return self._move(version.key)
         return version.key[len(self._strip) :].removeprefix(b"\0") if self._strip else version.key
-
-
-def _decompress(asked: Future[m.Message]) -> tuple[m.Fetched, bytes]:
-    fetched = asked.result()
-    assert isinstance(fetched, m.Fetched)
-    if fetched.damage:
-        return fetched, b""
-    return fetched, zstandard.ZstdDecompressor().decompress(fetched.data, max_output_size=sum(fetched.lengths))
-
-
-def _write(descriptor: int, data: memoryview, at: int) -> None:
-    while data:
-        written = os.pwrite(descriptor, data, at)
-        data, at = data[written:], at + written

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blake3 import blake3
+
 from holdfast.backup.plan.domain import MountFact, local_filespaces, resolve
 from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.incremental import Figures, Incremental, Say, Source
@@ -84,7 +86,8 @@ def run_session(session: Session, options: ClientOptions, chosen: Sequence[Sourc
             figures.total.warnings.append(f"ANS1696W Filespace '{source.filespace}' is excluded from backup.")
             continue
         _tell(say, f"Incremental backup of volume '{source.filespace}'")
-        done = Incremental(session, source, rules, say, max(tries, 1)).run()
+        kept = inventory_path(options, session, source.filespace)
+        done = Incremental(session, source, rules, say, max(tries, 1), kept).run()
         if done.objects_failed:
             text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
             done.failures.append(text)
@@ -95,6 +98,13 @@ def run_session(session: Session, options: ClientOptions, chosen: Sequence[Sourc
     figures.total.seconds = round(figures.total.seconds, 3)
     write_error_log(options, figures.total)
     return figures
+
+
+def inventory_path(options: ClientOptions, session: Session, filespace: str) -> Path:
+    """Return where the inventory file of a filespace lies: beside the node's password, which moves with the node."""
+    directory = Path(options.get("PASSWORDDIR") or "~/.local/share/holdfast").expanduser()
+    digest = blake3(f"{session.welcome.server}\0{session.node}\0{filespace}".encode()).hexdigest(16)
+    return directory / f"inventory-{digest}"
 
 
 def _tell(say: Say | None, line: str) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import zstandard
 
+from holdfast.backup.service.client.fingerprints import Fingerprints
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 from holdfast.kernel.sizes import MIB
@@ -27,7 +28,7 @@ class Uploader:
     def __init__(self, session: Session, ask_first: bool) -> None:
         self._session, self._ask_first = session, ask_first
         self._pending: dict[str, tuple[list[bytes], list[bytes], int]] = {}
-        self._seen: set[tuple[str, bytes]] = set()
+        self._seen: dict[str, Fingerprints] = {}
         self._under_way: deque[Future[int]] = deque()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="compress")
         self._local = threading.local()
@@ -35,9 +36,11 @@ class Uploader:
 
     def keep(self, pool: str, name: bytes, data: bytes | memoryview) -> None:
         """Take a chunk; content seen before in this run is dropped at once."""
-        if (pool, name) in self._seen:
+        seen = self._seen.get(pool)
+        if seen is None:
+            seen = self._seen[pool] = Fingerprints()
+        if not seen.add(name):
             return
-        self._seen.add((pool, name))
         names, parts, size = self._pending.get(pool, ([], [], 0))
         names.append(name)
         parts.append(data if isinstance(data, bytes) else bytes(data))
