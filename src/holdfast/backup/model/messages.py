@@ -14,6 +14,9 @@ TEXTS: dict[str, str] = {
     "ANR0407I": "Session {number} started for administrator {name}.",
     "ANR0405I": "Session {number} ended for administrator {name}.",
     "ANR0424W": "Session {number} for {name} refused - invalid password submitted.",
+    "ANR0423W": "Session {number} for {name} refused - certificate {caller} is not one of its own.",  # [K]
+    "ANR0425W": "Session {number} for {name} refused - password has expired.",  # [K]
+    "ANR0430W": "Session {number} for {name} refused - locked.",  # [K]
     "ANR0440W": "Protocol error on session {number} for node {name}: {reason}",
     "ANR0480W": "Session {number} for node {name} terminated - connection with client severed.",  # [K]
     "ANR0993I": "Server initialization complete.",
@@ -35,6 +38,25 @@ TEXTS: dict[str, str] = {
     "ANR2034E": "{what}: No match found using this criteria.",
     "ANR2068I": "Administrator {name} registered.",
     "ANR2060I": "Node {name} registered in policy domain {domain}.",  # [K]
+    "ANR0806I": "Filespace {name} of node {node}: {count} objects deleted, {left} held by a retention lock.",  # [K]
+    "ANR1502I": "{kind} {name} deleted.",  # [K]
+    "ANR1503I": "{name} updated.",  # [K]
+    "ANR1504I": "{kind} {name} copied to {newname}.",  # [K]
+    "ANR1551W": "Management class {name} of the active policy set is not in policy set {domain} {policyset}.",  # [K]
+    "ANR1553W": "Default management class {name} in policy set {domain} {policyset} has no backup copy group.",  # [K]
+    "ANR2046I": "Option set {name} {done}.",  # [K]
+    "ANR2050I": "Option {name}, sequence number {seq}, {done} in option set {optionset}.",  # [K]
+    "ANR2061I": "Node {name} removed from policy domain {domain}.",  # [K]
+    "ANR2062I": "Node {name} renamed to {newname}.",  # [K]
+    "ANR2063I": "Node {name} updated.",  # [K]
+    "ANR2069I": "Administrator {name} removed.",  # [K]
+    "ANR2070I": "Administrator {name} renamed to {newname}.",  # [K]
+    "ANR2071I": "Administrator {name} updated.",  # [K]
+    "ANR2076I": "Privilege {what} {done} administrator {name}.",
+    "ANR2095I": "Administrator {name} locked.",  # [K]
+    "ANR2096I": "Administrator {name} unlocked.",  # [K]
+    "ANR2097I": "Node {name} locked.",  # [K]
+    "ANR2098I": "Node {name} unlocked.",  # [K]
     "ANR2147E": "{what}: Node {name} is already registered.",  # [K]
     "ANR1660I": "Server {name} defined.",  # [K]
     "ANR1639I": "Attributes changed for server {name}: {attributes}.",

@@ -30,10 +30,15 @@ class BackupCopyGroup:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveCopyGroup:
-    """Where archive objects go. Objects of nodes of type SERVER ignore ``retver_days``: only the source deletes."""
+    """Where archive objects go. Objects of nodes of type SERVER ignore ``retver_days``: only the source deletes.
+
+    ``retinit`` says when the days begin: at CREATION or with an EVENT; ``retmin_days`` is the least after creation."""
 
     destination: str
     retver_days: int = 365
+    retinit: str = "CREATION"
+    retmin_days: int = 365
+    serialization: str = "SHRSTATIC"
 
 
 @dataclass(frozen=True, slots=True)

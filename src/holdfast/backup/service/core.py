@@ -18,6 +18,7 @@ from sqlalchemy import Connection, insert, select
 from holdfast.backup.model import messages
 from holdfast.backup.model.pools import DISK, DeviceType
 from holdfast.backup.ports import AdminCommand, Claims, Clock, Database, Media, RandomMedia, ReadCommand
+from holdfast.backup.service.attempts import Attempts
 from holdfast.backup.service.catalog.schema import actlog, devclasses, pools, settings, volumes
 from holdfast.backup.service.claims import LocalClaims
 from holdfast.backup.service.keys import KeyRing
@@ -58,6 +59,7 @@ class Core:
         """Set when pools filled or emptied; cleared by who watches their thresholds."""
         self.sparse = threading.Event()
         """Set when a sweep has found out anew how much of each volume lives; cleared by who reclaims."""
+        self.attempts = Attempts()
         self.schedules_changed = threading.Event()
         """Set whenever a schedule, an association or an event changed: the schedule manager looks again."""
         self.read_command: ReadCommand = _no_language

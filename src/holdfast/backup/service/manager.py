@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.backup.model.schedules import EventStatus
 from holdfast.backup.plan.schedules import missed, next_window, open_window
-from holdfast.backup.service.admin.caller import acting_as
+from holdfast.backup.service.admin.caller import SERVER, acting_as
 from holdfast.backup.service.admin.reply import Args, Reply
 from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules
 from holdfast.backup.service.catalog.schema import actlog
@@ -135,7 +135,7 @@ class ScheduleManager:
         core.log("ANR2750I", name=name, text=text)
         try:
             command = core.read_command(text)
-            with acting_as(f"SCHEDULE {name}"):
+            with acting_as(SERVER):
                 reply = self._perform(core, command.operation, command.args)
             code, reason = reply.code, "" if reply.code == 0 else (reply.messages or [""])[0]
         except HoldfastError as error:

@@ -7,11 +7,14 @@ come; the rooms behind (``ingest``, ``egress``, ``vault``, ``admin``) only carry
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import msgspec
 from sqlalchemy import update
 
+from holdfast.backup.model import messages
 from holdfast.backup.model.policy import ClassBinding
+from holdfast.backup.service.admin.optionsets import options_of
 from holdfast.backup.service.catalog.policy import classes_of
 from holdfast.backup.service.catalog.schema import nodes
 from holdfast.backup.service.claims import SESSIONS
@@ -22,7 +25,7 @@ from holdfast.backup.service.egress import Egress
 from holdfast.backup.service.ingest import Ingest
 from holdfast.backup.service.keys import chunk_key
 from holdfast.backup.service.schedules import NodeSchedules
-from holdfast.backup.service.signon import Principal, sign_on, touch
+from holdfast.backup.service.signon import Principal, renew, sign_on, touch
 from holdfast.backup.service.vault import Vault, recover_interrupted
 from holdfast.backup.session import messages as m
 from holdfast.backup.session.machine import Machine, State
@@ -53,15 +56,15 @@ class Server:
         self._core.log("ANR8200I", address=address)
         self._core.log("ANR0993I")
 
-    def backup(self, requests: Iterator[bytes], _caller: str) -> Iterator[bytes]:
+    def backup(self, requests: Iterator[bytes], caller: str) -> Iterator[bytes]:
         """Serve one client session: backup, query, restore."""
         core, machine = self._core, Machine()
-        who = yield from sign_on(core, machine, requests, "CLIENT")
+        who = yield from sign_on(core, machine, requests, "CLIENT", caller)
         node = who.row.name
         with core.database.read() as connection:
             classes = classes_of(connection, who.row.domain)
         yield m.encode(self._welcome(who, classes))
-        machine.welcome(State.CLIENT)
+        machine.welcome(State.EXPIRED if who.expired else State.CLIENT)
         self._note(who)
         core.log("ANR0406I", session=who.session, number=who.session, name=node, platform=who.request.platform)
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
@@ -74,11 +77,12 @@ class Server:
                 machine.receive(message)
                 if machine.state is State.CLOSED:
                     break
-                reply = (
-                    others.handle(message)
-                    if isinstance(message, Request)
-                    else _serve_client(message, ingest, egress, calendar)
-                )
+                if isinstance(message, m.ChangePassword):
+                    reply: m.Message | None = renew(core, machine, node, message)
+                elif isinstance(message, Request):
+                    reply = others.handle(message)
+                else:
+                    reply = _serve_client(message, ingest, egress, calendar)
                 if reply is not None:
                     yield m.encode(reply)
         except Refused as refused:
@@ -98,6 +102,8 @@ class Server:
             server_time_ns=self._core.now_ns(),
             last_access_ns=who.row.access_ns,
             level=LEVEL,
+            options=options_of(self._core, who.row.name),
+            password_expired=who.expired,
         )
 
     def _bound(self, binding: ClassBinding) -> m.BoundClass:
@@ -119,10 +125,10 @@ class Server:
             mine = nodes.c.name == who.row.name
             connection.execute(update(nodes).where(mine).values(platform=who.request.platform))
 
-    def vault(self, requests: Iterator[bytes], _caller: str) -> Iterator[bytes]:
+    def vault(self, requests: Iterator[bytes], caller: str) -> Iterator[bytes]:
         """Serve one session of a source server; read-only unless its verification code is the one kept here."""
         core, machine = self._core, Machine()
-        who = yield from sign_on(core, machine, requests, "SERVER")
+        who = yield from sign_on(core, machine, requests, "SERVER", caller)
         state = self._verify(who)
         yield m.encode(
             m.Welcome(core.name, who.session, state.value.removeprefix("server, "), server_time_ns=core.now_ns())
@@ -157,10 +163,10 @@ class Server:
         core.log("ANR4373W", **fields)
         return State.READ_ONLY
 
-    def admin(self, requests: Iterator[bytes], _caller: str) -> Iterator[bytes]:
+    def admin(self, requests: Iterator[bytes], caller: str) -> Iterator[bytes]:
         """Serve one administrator's session."""
         core, machine = self._core, Machine()
-        who = yield from sign_on(core, machine, requests, "ADMIN")
+        who = yield from sign_on(core, machine, requests, "ADMIN", caller)
         yield m.encode(m.Welcome(core.name, who.session, server_time_ns=core.now_ns(), level=LEVEL))
         machine.welcome(State.ADMIN)
         touch(core, "ADMIN", who.row.name)
@@ -171,8 +177,24 @@ class Server:
             if not isinstance(message, m.Run):
                 break
             core.log("ANR2017I", session=who.session, name=who.row.name, text=message.text)
-            yield m.encode(self._run_operation(core, who.row.name, message))
+            if who.expired and not _renews(who.row.name, message):
+                text = messages.text("ANR0425W", number=who.session, name=who.row.name)
+                yield m.encode(m.Outcome(message.seq, 9, (text, "remedy: UPDATE ADMIN with a new password")))
+                continue
+            outcome = self._run_operation(core, who.row.name, message)
+            if who.expired and outcome.code == 0:
+                who = replace(who, expired=False)
+            yield m.encode(outcome)
         core.log("ANR0405I", session=who.session, number=who.session, name=who.row.name)
+
+
+def _renews(admin: str, message: m.Run) -> bool:
+    """Return whether a command changes the administrator's own password."""
+    return (
+        message.operation == "update admin"
+        and message.args.get("name", "").upper() == admin
+        and "password" in message.args
+    )
 
 
 def _serve_client(message: m.Message, ingest: Ingest, egress: Egress, calendar: NodeSchedules) -> m.Message | None:

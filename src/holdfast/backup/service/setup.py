@@ -1,4 +1,7 @@
-"""A server's first start: pools, STANDARD policy, the first administrator with a password of its own."""
+"""A server's first start: pools, STANDARD policy, the first administrator with a password of its own.
+
+That password is random, lies in a file that only the server's user reads, and does not expire: nobody types it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import asdict
 from sqlalchemy import insert, select
 
 from holdfast.backup.model.pools import DISK, PRIMARY_DEFAULTS, DeviceType, PoolType
+from holdfast.backup.model.privileges import Privilege
+from holdfast.backup.service.catalog.administration import authorities
 from holdfast.backup.service.catalog.policy import create_standard
 from holdfast.backup.service.catalog.schema import admins, devclasses, domains, pools
 from holdfast.backup.service.core import Core
@@ -40,7 +45,10 @@ def initialise(core: Core, config: ServerConfig) -> bool:
             kind = PoolType.PRIMARY.value
             connection.execute(insert(pools), {"name": pool.name, "devclass": values["name"], "type": kind, **settings})
         create_standard(connection, config.pools[0].name, config.pools[-1].name)
-        connection.execute(insert(admins), {"name": ADMIN, "privilege": "SYSTEM", **credentials(password)})
+        now_ns = core.now_ns()
+        first = {"name": ADMIN, "registered_ns": now_ns, "password_ns": now_ns, "passexp_days": 0}
+        connection.execute(insert(admins), {**first, **credentials(password)})
+        connection.execute(insert(authorities), {"admin": ADMIN, "privilege": Privilege.SYSTEM.value, "name": ""})
     for pool in config.pools:
         core.keys.pool(pool.name)
     return True

@@ -20,6 +20,7 @@ class State(enum.Enum):
     CHALLENGED = "challenged"
     CLIENT = "client"
     FILESPACE = "filespace open"
+    EXPIRED = "open for a new password only"
     ADMIN = "admin"
     READ_WRITE = "server, read-write"
     READ_ONLY = "server, read-only"
@@ -31,7 +32,7 @@ _READING = (m.ListVersions, m.ListArchives, m.Locate, m.Fetch)
 _QUERIES = (m.ListFilespaces, m.ActFor, m.ListAccess, m.ListClasses, *_READING)
 _CHANGES = (m.DeleteVersions, m.DropFilespace, m.Grant, m.Revoke)
 _BACKUP = (m.ListActive, m.Have, m.Group, m.Versions, m.Archive, m.Expire, m.Rebind)
-_SCHEDULING = (m.QuerySchedules, m.ReportEvent)
+_SCHEDULING = (m.QuerySchedules, m.ReportEvent, m.ChangePassword)
 _READS = (m.ReadVolume, m.ListFiles)
 
 TABLE: dict[tuple[State, type[m.Message]], State] = {
@@ -40,6 +41,7 @@ TABLE: dict[tuple[State, type[m.Message]], State] = {
     **{(state, message): state for state in (State.CLIENT, State.FILESPACE) for message in _SCHEDULING},
     (State.CLIENT, m.OpenFilespace): State.FILESPACE,
     **{(State.FILESPACE, message): State.FILESPACE for message in (*_BACKUP, *_READING, m.Commit)},
+    (State.EXPIRED, m.SignOff): State.CLOSED,
     (State.ADMIN, m.Run): State.ADMIN,
     **{(state, read): state for state in (State.READ_WRITE, State.READ_ONLY, State.WRITING) for read in _READS},
     (State.READ_WRITE, m.OpenVolume): State.WRITING,
@@ -65,6 +67,8 @@ class Machine:
         """Accept ``message`` or raise ``Refused`` (code ``protocol``, or ``read-only`` for a write)."""
         if isinstance(message, m.Proof) and self.state is State.CHALLENGED:
             return
+        if isinstance(message, m.ChangePassword) and self.state is State.EXPIRED:
+            return
         if isinstance(message, m.Commit) and message.end and self.state is State.FILESPACE:
             self.state = State.CLIENT
             return
@@ -80,6 +84,11 @@ class Machine:
         """The proof was good: the session opens in ``state``."""
         assert self.state is State.CHALLENGED
         self.state = state
+
+    def renewed(self) -> None:
+        """The expired password was changed: the session opens as any client's."""
+        if self.state is State.EXPIRED:
+            self.state = State.CLIENT
 
     def _refusal(self, message: m.Message) -> Refusal:
         name = type(message).__name__

@@ -60,8 +60,19 @@ class BoundClass(msgspec.Struct, array_like=True, frozen=True):
     serialization: str = "SHRSTATIC"
 
 
+class ServerOption(msgspec.Struct, array_like=True, frozen=True):
+    """An option of the node's option set. INCLEXCL statements are evaluated before the client's own; another option
+    overrides the client's with ``force`` and otherwise counts only where the client has none."""
+
+    name: str
+    value: str
+    force: bool = False
+
+
 class Welcome(Message, frozen=True):
-    """The session is open. ``mode`` is ``read-write`` or ``read-only``."""
+    """The session is open. ``mode`` is ``read-write`` or ``read-only``.
+
+    With ``password_expired`` nothing is served but :class:`ChangePassword`."""
 
     server: str
     session: int
@@ -70,6 +81,17 @@ class Welcome(Message, frozen=True):
     server_time_ns: int = 0
     last_access_ns: int = 0
     level: str = ""
+    options: tuple[ServerOption, ...] = ()
+    password_expired: bool = False
+
+
+class ChangePassword(Message, frozen=True):
+    """What the server is to keep of the node's new password (``proof``), and how long that is. A client's own."""
+
+    seq: int
+    salt: bytes
+    stored_key: bytes
+    length: int
 
 
 # --- client backup ----------------------------------------------------------------------------------------------
@@ -531,7 +553,7 @@ AnyMessage = (
     | Group | Versions | Archive | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions
     | Locate | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes
     | ListFiles | Files | MarkFile | Done | Failed | SignOff | ActFor | ListArchives | DeleteVersions | Deleted | Grant
-    | Revoke | ListAccess | ListClasses | QuerySchedules | Schedules | ReportEvent
+    | Revoke | ListAccess | ListClasses | QuerySchedules | Schedules | ReportEvent | ChangePassword
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

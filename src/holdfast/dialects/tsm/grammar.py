@@ -13,16 +13,50 @@ import re
 from dataclasses import dataclass
 
 _TABLE = """
-REGister Node            | name password | DOmain Type CONtact USerid FORCEPwreset MAXNUMMP
+REGister Node            | name password | DOmain Type CONtact USerid FORCEPwreset MAXNUMMP CLOptset CERTificate
     COMPression PASSExp AUTOFSRename BACKDELete ARCHDELete
+UPDate Node              | name [password] | DOmain CONtact FORCEPwreset MAXNUMMP CLOptset CERTificate
+    COMPression PASSExp BACKDELete ARCHDELete
+REMove Node              | name |
+REName Node              | name newname |
+LOCK Node                | name |
+UNLOCK Node              | name |
 REGister ADmin           | name password | CONtact PASSExp FORCEPwreset
+UPDate ADmin             | name [password] | CONtact PASSExp
+REMove ADmin             | name |
+REName ADmin             | name newname |
+LOCK ADmin               | name |
+UNLOCK ADmin             | name |
+GRant AUTHority          | name | CLasses DOmains STGpools AUTHority Node
+REVoke AUTHority         | name | CLasses DOmains STGpools AUTHority Node
+SET INVALIDPwlimit       | value |
+SET PASSExp              | value |
+SET MINPwlength          | value |
+DELete FIlespace         | node filespace | Type Wait
 DEFine DOmain            | name | DESCription BACKRETention ARCHRETention
+UPDate DOmain            | domain | DESCription BACKRETention ARCHRETention
+COPy DOmain              | name newname |
+DELete DOmain            | name |
 DEFine POlicyset         | domain name | DESCription
+UPDate POlicyset         | domain name | DESCription
+COPy POlicyset           | domain name newname |
+DELete POlicyset         | domain name |
 DEFine MGmtclass         | domain policyset name | DESCription SPACEMGTECHnique MIGDESTination
+UPDate MGmtclass         | domain policyset name | DESCription
+COPy MGmtclass           | domain policyset name newname |
+DELete MGmtclass         | domain policyset name |
 DEFine COpygroup         | domain policyset mgmtclass [standard] | Type DESTination FREQuency
     VERExists VERDeleted RETExtra RETOnly RETVer RETInit RETMin MODE SERialization TOCDestination
 UPDate COpygroup         | domain policyset mgmtclass [standard] | Type DESTination FREQuency
     VERExists VERDeleted RETExtra RETOnly RETVer RETInit RETMin MODE SERialization
+DELete COpygroup         | domain policyset mgmtclass [standard] | Type
+DEFine CLOptset          | name | DESCription
+UPDate CLOptset          | name | DESCription
+COPy CLOptset            | name newname |
+DELete CLOptset          | name |
+DEFine CLIENTOpt         | optionset option value | Force SEQnumber
+UPDate CLIENTOpt         | optionset option seqnumber newseqnumber |
+DELete CLIENTOpt         | optionset option | SEQnumber
 ASsign DEFMGmtclass      | domain policyset name |
 VALidate POlicyset       | domain name |
 ACTivate POlicyset       | domain name |
@@ -46,6 +80,7 @@ MOVe Data                | name | STGpool MAXPRocess Wait
 RESTORE Volume           | name | COPYstgpool NEWstgpool MAXPRocess Preview Wait
 DEFine SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
     DELgraceperiod NODEName DESCription SSL SESSIONSECurity
+DELete SERver            | name |
 UPDate SERver            | name | PAssword SERVERPAssword HLAddress LLAddress COMMmethod URL
     DELgraceperiod NODEName DESCription FORCESync ALLOWReplace
 BAckup STGpool           | primary copy | MAXPRocess Preview Wait SHREDTONOshred
@@ -85,6 +120,11 @@ Query DB                 | | Format
 Query DEVclass           | [name] | Format
 Query FIlespace          | [node] [filespace] | Format
 Query DOmain             | [name] | Format
+Query ADmin              | [name] | CLasses Format
+Query POlicyset          | [domain] [policyset] | Format
+Query MGmtclass          | [domain] [policyset] [name] | Format
+Query COpygroup          | [domain] [policyset] [mgmtclass] [standard] | Type Format
+Query CLOptset           | [name] |
 Query OBJect             | node |
 MARK OBJect              | node name |
 COPY OBJect              | node name newname |

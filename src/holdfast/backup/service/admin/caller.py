@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_caller: ContextVar[str] = ContextVar("caller", default="SERVER")
+SERVER = " server"
+"""The server's own work: no administrator can have this name."""
+_caller: ContextVar[str] = ContextVar("caller", default=SERVER)
 
 
 def caller() -> str:
-    """Return the administrator whose command runs in this thread; ``SERVER`` for the server's own work."""
+    """Return the administrator whose command runs in this thread; ``SERVER`` for its own work."""
     return _caller.get()
 
 

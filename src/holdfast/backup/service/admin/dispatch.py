@@ -8,10 +8,24 @@ from collections.abc import Callable
 import msgspec
 
 from holdfast.backup.model import messages
-from holdfast.backup.service.admin import define, events, objects, query, schedules, storage, storagequery
-from holdfast.backup.service.admin.caller import acting_as
+from holdfast.backup.service.admin import (
+    admins,
+    events,
+    nodes,
+    objects,
+    optionsets,
+    passwords,
+    policy,
+    query,
+    schedules,
+    servers,
+    storage,
+    storagequery,
+)
+from holdfast.backup.service.admin.caller import SERVER, acting_as, caller
 from holdfast.backup.service.admin.processes import PROCESSES
 from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Reply, choice
+from holdfast.backup.service.authority import authorize
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.processes import Process
 from holdfast.backup.session import messages as m
@@ -20,20 +34,14 @@ from holdfast.kernel.errors import HoldfastError, InputError, Refused
 Operation = Callable[[Core, Args], Reply]
 
 COMMANDS: dict[str, Operation] = {
+    **nodes.COMMANDS,
+    **admins.COMMANDS,
+    **passwords.COMMANDS,
+    **policy.COMMANDS,
+    **optionsets.COMMANDS,
+    **servers.COMMANDS,
     **storage.COMMANDS,
     **storagequery.COMMANDS,
-    "register node": define.register_node,
-    "register admin": define.register_admin,
-    "define domain": define.define_domain,
-    "define policyset": define.define_policyset,
-    "define mgmtclass": define.define_mgmtclass,
-    "define copygroup": define.define_copygroup,
-    "update copygroup": define.update_copygroup,
-    "assign defmgmtclass": define.assign_defmgmtclass,
-    "validate policyset": define.validate_policyset,
-    "activate policyset": define.activate_policyset,
-    "define server": define.define_server,
-    "update server": define.update_server,
     "define schedule": schedules.define_schedule,
     "update schedule": schedules.update_schedule,
     "delete schedule": schedules.delete_schedule,
@@ -50,7 +58,6 @@ COMMANDS: dict[str, Operation] = {
     "set retryperiod": events.set_retryperiod,
     "set eventretention": events.set_eventretention,
     "set actlogretention": events.set_actlogretention,
-    "query node": query.query_node,
     "query server": query.query_server,
     "query volhistory": query.query_volhistory,
     "query actlog": query.query_actlog,
@@ -76,6 +83,8 @@ def run_operation(core: Core, admin: str, request: m.Run) -> m.Outcome:
 def perform(core: Core, operation: str, args: Args) -> Reply:
     """Carry out an operation by name. Long ones run as a numbered process, in the background unless WAIT=YES."""
     try:
+        if caller() != SERVER:
+            authorize(core, caller(), operation, args)
         if operation in PROCESSES:
             return _process(core, operation, args)
         command = COMMANDS.get(operation)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from sqlalchemy import delete, select
 
 from holdfast.backup.service.admin import storagework
+from holdfast.backup.service.admin.nodes import delete_filespace
 from holdfast.backup.service.admin.reply import Args, Reply, choice, identifier
 from holdfast.backup.service.catalog.schema import volhistory
 from holdfast.backup.service.catalog.storage import POOL_HISTORY
@@ -75,6 +76,7 @@ def _delete_volhistory(core: Core, args: Args, process: Process) -> Reply:
 PROCESSES: dict[str, Callable[[Core, Args, Process], Reply]] = {
     **storagework.PROCESSES,
     "backup db": _backup_db,
+    "delete filespace": delete_filespace,
     "reconcile volumes": _reconcile,
     "expire inventory": _expire,
     "delete volhistory": _delete_volhistory,

@@ -41,31 +41,6 @@ def mb(size_bytes: int) -> str:
     return f"{size_bytes / MIB:.1f} M"
 
 
-def query_node(core: Core, args: Args) -> Reply:
-    """QUERY NODE."""
-    columns = (
-        "Node Name", "Platform", "Policy Domain Name", "Days Since Last Access", "Days Since Password Set", "Locked?",
-        "Type",
-    )  # fmt: skip
-    matches = matching(args)
-    with core.database.read() as connection:
-        found = connection.execute(select(nodes).order_by(nodes.c.name)).all()
-    rows = [
-        (
-            n.name,
-            n.platform or "(?)",
-            n.domain,
-            days_since(core, n.access_ns),
-            days_since(core, n.registered_ns),
-            "No",
-            n.type,
-        )
-        for n in found
-        if matches(n.name)
-    ]
-    return answer("QUERY NODE", columns, rows)
-
-
 def query_server(core: Core, args: Args) -> Reply:
     """QUERY SERVER."""
     columns = (

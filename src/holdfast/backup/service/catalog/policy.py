@@ -24,6 +24,12 @@ def backup_group(row: Any) -> BackupCopyGroup:
     )
 
 
+def archive_group(row: Any) -> ArchiveCopyGroup:
+    """Return an archive copy group from its row."""
+    serialization = row.serialization or "SHRSTATIC"
+    return ArchiveCopyGroup(row.destination, row.retver_days, row.retinit or "CREATION", row.retmin_days, serialization)
+
+
 def classes_of(connection: Connection, domain: str) -> list[ClassBinding]:
     """Return the management classes of a domain's active policy set; the default class is marked."""
     default = connection.execute(
@@ -36,16 +42,22 @@ def classes_of(connection: Connection, domain: str) -> list[ClassBinding]:
         select(copygroups).where(copygroups.c.domain == domain, copygroups.c.policyset == ACTIVE)
     ).all()
     backups = {row.mgmtclass: backup_group(row) for row in rows if row.type == "BACKUP"}
-    archives = {
-        row.mgmtclass: ArchiveCopyGroup(row.destination, row.retver_days) for row in rows if row.type == "ARCHIVE"
-    }
+    archives = {row.mgmtclass: archive_group(row) for row in rows if row.type == "ARCHIVE"}
     return [ClassBinding(name, backups.get(name), archives.get(name), name == default) for name in sorted(names)]
 
 
 def group_values(group: BackupCopyGroup | ArchiveCopyGroup) -> dict[str, Any]:
     """Return a copy group as column values."""
     if isinstance(group, ArchiveCopyGroup):
-        return {"type": "ARCHIVE", "destination": group.destination, "retver_days": group.retver_days}
+        return {
+            "type": "ARCHIVE",
+            "destination": group.destination,
+            "retver_days": group.retver_days,
+            "retinit": group.retinit,
+            "retmin_days": group.retmin_days,
+            "mode": "ABSOLUTE",
+            "serialization": group.serialization,
+        }
     return {
         "type": "BACKUP",
         "destination": group.destination,

@@ -48,6 +48,15 @@ nodes = Table(
     _text("type"),
     Column("salt", LargeBinary, nullable=False),
     Column("stored_key", LargeBinary, nullable=False),
+    _text("contact"),
+    _text("cloptset"),
+    _text("certificates"),
+    _text("compression"),
+    _number("maxnummp", 1),
+    _number("locked"),
+    _number("invalid"),
+    _number("password_ns"),
+    Column("passexp_days", BigInteger),
     Column("verification", LargeBinary),
     _text("platform"),
     _number("registered_ns"),
@@ -61,10 +70,22 @@ admins = Table(
     Column("name", Text, primary_key=True),
     Column("salt", LargeBinary, nullable=False),
     Column("stored_key", LargeBinary, nullable=False),
-    _text("privilege"),
+    _text("contact"),
+    _number("locked"),
+    _number("invalid"),
+    _number("registered_ns"),
+    _number("password_ns"),
+    Column("passexp_days", BigInteger),
     _number("access_ns"),
 )
-domains = Table("domains", metadata, Column("name", Text, primary_key=True), _text("description"))
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("description"),
+    _number("backretention_days", 30),
+    _number("archretention_days", 365),
+)
 policysets = Table(
     "policysets",
     metadata,
@@ -72,6 +93,8 @@ policysets = Table(
     Column("name", Text, primary_key=True),
     _text("default_class"),
     _text("activated_from"),
+    _text("description"),
+    _number("activated_ns"),
 )
 mgmtclasses = Table(
     "mgmtclasses",
@@ -97,6 +120,8 @@ copygroups = Table(
     _text("mode"),
     _text("serialization"),
     _number("retver_days"),
+    _text("retinit"),
+    _number("retmin_days", 365),
 )
 servers = Table(
     "servers",

@@ -1,10 +1,14 @@
 """From options to an open session: address, TLS identity, node name, password file.
 
+A password that has expired is replaced by a random one on the spot (PASSWORDACCESS GENERATE); a rotation that was cut
+short leaves both behind, and the next session finds out which one the server has.
+
 The password lies in a file of mode 600 named after node and server in PASSWORDDIR, so nodes and servers never mix.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from dataclasses import dataclass
@@ -13,7 +17,8 @@ from pathlib import Path
 from holdfast.backup.service.client.options import ClientOptions
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
-from holdfast.kernel.errors import InputError
+from holdfast.backup.session.proof import SALT_BYTES, stored_key
+from holdfast.kernel.errors import InputError, Refused
 from holdfast.runtime.identity import Identity
 from holdfast.runtime.rpc import RpcClient
 from holdfast.runtime.secretfile import read_secret, write_secret
@@ -49,10 +54,40 @@ class Login:
                 file=str(self.password_file),
                 remedy="holdfast backup set-password --optfile FILE --password-file FILE",
             )
-        password = read_secret(self.password_file).rstrip(b"\r\n")
-        client = RpcClient(self.address, peer_of(self.server), Identity.load(self.identity))
+        session = self.sign_on()
+        if session.welcome.password_expired:
+            self._rotate(session)
+            session.close()
+            session = self.sign_on()
+        return session
+
+    def sign_on(self) -> Session:
+        """Open a session with the password kept; with the one that a rotation left behind, where that was cut short."""
         request = m.SignOn(self.node, f"Linux {platform.machine()}")
-        return Session(client, "backup", request, password)
+        fresh = self._fresh_file
+        try:
+            return Session(self._client(), "backup", request, read_secret(self.password_file).rstrip(b"\r\n"))
+        except Refused as refused:
+            if refused.refusal.code != "authentication" or not fresh.is_file():
+                raise
+        session = Session(self._client(), "backup", request, read_secret(fresh))
+        fresh.replace(self.password_file)
+        return session
+
+    def _client(self) -> RpcClient:
+        return RpcClient(self.address, peer_of(self.server), Identity.load(self.identity))
+
+    @property
+    def _fresh_file(self) -> Path:
+        return self.password_file.with_name(f"{self.password_file.name}.new")
+
+    def _rotate(self, session: Session) -> None:
+        """Replace the expired password by a random one; kept beside the old one before the server hears of it."""
+        password, salt = os.urandom(24).hex().encode(), os.urandom(SALT_BYTES)
+        write_secret(self._fresh_file, password)
+        key = stored_key(password, salt)
+        session.call(lambda seq: m.ChangePassword(seq, salt, key, len(password)))
+        self._fresh_file.replace(self.password_file)
 
 
 def peer_of(server: str) -> str:
