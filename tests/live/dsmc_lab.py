@@ -28,6 +28,13 @@ class Printed:
     def both(self) -> str:
         return self.out + self.err
 
+    @property
+    def rows(self) -> list[list[str]]:
+        """The rows of a table, split at blanks."""
+        lines = self.out.splitlines()
+        dashes = next(n for n, line in enumerate(lines) if line.startswith("--"))
+        return [line.split() for line in lines[dashes + 1 :]]
+
     def number(self, label: str) -> int:
         """Return the number that the summary shows behind ``label``."""
         line = next(line for line in self.out.splitlines() if line.startswith(label))

@@ -55,7 +55,16 @@ def named(request: backup_cli.Named, say: backup_cli.Say | None) -> tuple[dict[s
     terms = Terms(request.archive, request.description, request.mgmtclass)
     run = archiving(terms, request.delete_files) if request.archive else selective
     with login.open() as session:
-        done = run_named(session, options, request.words, run, say, subdir=request.subdir, roots=request.roots)
+        done = run_named(
+            session,
+            options,
+            request.words,
+            run,
+            say,
+            subdir=request.subdir,
+            roots=request.roots,
+            archive=request.archive,
+        )
     return asdict(done), done.exit_code, [*done.errors, *done.warnings, *done.failures]
 
 
@@ -87,7 +96,6 @@ def _place(filespace: str, under: str, root: Path | None) -> Place:
 
 
 def _diff(request: compare_cli.DiffRequest) -> tuple[list[dict[str, Any]], list[str]]:
-    from holdfast.backup.plan.inclexcl import Rules
     from holdfast.backup.service.client.dates import moment
     from holdfast.backup.service.client.verify import differences, differences_from_disk
     from holdfast.kernel.errors import InputError
@@ -100,8 +108,7 @@ def _diff(request: compare_cli.DiffRequest) -> tuple[list[dict[str, Any]], list[
     problems: list[str] = []
     with login.open() as session:
         if request.disk:
-            rules = Rules(options.statements)
-            return _rows(differences_from_disk(session, place, before, rules, problems), place), problems
+            return _rows(differences_from_disk(session, place, before, options.rules(), problems), place), problems
         return _rows(differences(session, place, before, after), place), problems
 
 

@@ -51,13 +51,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Known(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An active version as the server lists it for the merge. ``extra`` is a digest of xattrs and link target."""
+    """An active version as the server lists it for the merge. ``extra`` is a digest of xattrs and link target.
+
+    ``stored_ns`` is told only where a class's mode or frequency asks for it."""
 
     key: bytes
     kind: Kind
     stat: Stat
     extra: bytes
     mgmtclass: str
+    stored_ns: int = 0
 
 
 class Extra(msgspec.Struct, array_like=True, frozen=True, gc=False):

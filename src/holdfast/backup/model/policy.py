@@ -27,6 +27,20 @@ class BackupCopyGroup:
     mode: str = "MODIFIED"
     serialization: str = "SHRSTATIC"
 
+    @property
+    def by_date(self) -> bool:
+        """Whether it matters when the active version was stored."""
+        return self.frequency_days > 0 or self.mode == "ABSOLUTE"
+
+
+def reading(serialization: str, retries: int) -> tuple[int, bool]:
+    """Return how often a file that changes is read, and whether the last reading is kept although it changed.
+
+    STATIC reads once and skips, SHRSTATIC reads up to four times or CHANGINGRETRIES, whichever is less, and skips;
+    SHRDYNAMIC reads as often and keeps the last; DYNAMIC keeps the first."""
+    shared = max(min(retries, 4), 1)
+    return (shared if serialization.startswith("SHR") else 1), serialization.endswith("DYNAMIC")
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveCopyGroup:

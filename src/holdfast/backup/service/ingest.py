@@ -54,6 +54,7 @@ class Ingest:
         self._rebound: list[m.Rebind] = []
         self._archived: list[tuple[m.NewVersion, str]] = []
         self._whole = True
+        self._dated = any(binding.backup is not None and binding.backup.by_date for binding in classes)
         self._decompress = zstandard.ZstdDecompressor()
         self._pools = {
             group.destination for binding in classes for group in (binding.backup, binding.archive) if group is not None
@@ -82,9 +83,10 @@ class Ingest:
         return m.FilespaceOpened(message.seq, self._fresh, pool_empty, self._generation)
 
     def page(self, message: m.ListActive) -> m.Page:
-        """Return the next active versions in key order."""
+        """Return the next active versions in key order; when they were stored only where policy asks for it."""
+        dated = (versions.c.stored_ns,) if self._dated else ()
         statement = (
-            select(versions.c.key, versions.c.kind, versions.c.stat, versions.c.digest, versions.c.mgmtclass)
+            select(versions.c.key, versions.c.kind, versions.c.stat, versions.c.digest, versions.c.mgmtclass, *dated)
             .where(versions.c.filespace == self._filespace, versions.c.inactive_ns.is_(None))
             .order_by(versions.c.key)
             .limit(message.limit)
@@ -93,7 +95,7 @@ class Ingest:
             statement = statement.where(versions.c.key > message.after)
         with self._core.database.read() as connection:
             rows = connection.execute(statement).all()
-        known = [Known(row[0], row[1], _stat.decode(row[2]), row[3], row[4]) for row in rows]
+        known = [Known(row[0], row[1], _stat.decode(row[2]), *row[3:]) for row in rows]
         return m.Page(message.seq, pack(known), len(rows) < message.limit)
 
     def have(self, message: m.Have) -> m.HaveReply:

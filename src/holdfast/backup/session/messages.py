@@ -59,6 +59,11 @@ class BoundClass(msgspec.Struct, array_like=True, frozen=True):
     frequency_days: int = 0
     serialization: str = "SHRSTATIC"
 
+    @property
+    def by_date(self) -> bool:
+        """Whether it matters when the active version was stored."""
+        return self.frequency_days > 0 or self.mode == "ABSOLUTE"
+
 
 class ServerOption(msgspec.Struct, array_like=True, frozen=True):
     """An option of the node's option set. INCLEXCL statements are evaluated before the client's own; another option

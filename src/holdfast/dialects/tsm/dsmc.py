@@ -37,7 +37,6 @@ _VERBS: dict[str, Callable[[Desk], int]] = {
     "expire": dsmcremove.expire,
     "set": dsmcremove.set_,
 }
-_QUIET_VERBS = frozenset({"preview"})
 
 
 def main(arguments: list[str], out: TextIO, stdin: TextIO | None = None) -> int:
@@ -78,7 +77,7 @@ def run(read: Arguments, options: ClientOptions, out: TextIO, stdin: TextIO | No
     if read.verb not in _VERBS:
         raise InputError(f"ANS1138E The '{read.verb}' command cannot stand here", remedy=", ".join(_VERBS))
     with desk:
-        if read.verb not in _QUIET_VERBS and not desk.local:
+        if not desk.local:
             banner(desk.session.welcome, desk.login, out, options.get("DATEFORMAT", "1"))
         return _VERBS[read.verb](desk)
 

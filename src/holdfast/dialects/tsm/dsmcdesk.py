@@ -48,9 +48,7 @@ class Desk:
     def local(self) -> bool:
         """Whether the command needs no server."""
         words = self.read.words
-        if self.read.verb == "preview":
-            return True
-        return self.read.verb == "query" and bool(words) and full_word(words[0], QUERIES) in ("inclexcl", "options")
+        return self.read.verb == "query" and bool(words) and full_word(words[0], QUERIES) == "options"
 
     @cached_property
     def login(self) -> Login:
@@ -59,9 +57,12 @@ class Desk:
 
     @property
     def session(self) -> Session:
-        """The session, opened when it is first asked for; with FROMNODE it acts for that node."""
+        """The session, opened when it is first asked for; with FROMNODE it acts for that node.
+
+        From then on the options are those that the server's client option set leaves."""
         if self._open is None:
             self._open = self.login.open()
+            self.options = self.options.under(self._open.welcome.options)
             if self.read.options.get("FROMNODE"):
                 node = self.read.options["FROMNODE"]
                 self._open.call(lambda seq: m.ActFor(seq, node))

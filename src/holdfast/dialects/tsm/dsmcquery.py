@@ -14,7 +14,6 @@ from holdfast.backup.model.objects import path_of, printable
 from holdfast.backup.model.policy import NOLIMIT, ClassBinding
 from holdfast.backup.plan.expiration import DAY_NS
 from holdfast.backup.plan.filespec import parse_spec
-from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.plan.retention import retention_days
 from holdfast.backup.service.client.choose import (
     Choice,
@@ -118,7 +117,7 @@ def _filespace(desk: Desk) -> int:
 def _inclexcl(desk: Desk) -> int:
     desk.out.write("*** FILE INCLUDE/EXCLUDE ***\nMode Function  Pattern (match from top down)  Source File\n")
     desk.out.write("---- --------- ------------------------------ -----------------\n")
-    for statement in Rules(desk.options.statements).evaluation_order():
+    for statement in desk.options.rules().evaluation_order():
         mode = "Incl" if statement.include else "Excl"
         function = _FUNCTIONS[statement.scope.value]
         desk.out.write(f"{mode} {function:<9} {statement.pattern:<30} {statement.source}\n")

@@ -80,7 +80,7 @@ def archive(desk: Desk) -> int:
     default = f"Archive Date: {datetime.date.today().strftime('%m/%d/%Y')}"
     terms = Terms(True, options.get("DESCRIPTION", "").strip("\"'") or default, options.get("ARCHMC", ""))
     run = archiving(terms, desk.read.has("DELETEFILES"))
-    done = run_named(desk.session, desk.options, words, run, desk.say, subdir=desk.subdir)
+    done = run_named(desk.session, desk.options, words, run, desk.say, subdir=desk.subdir, archive=True)
     return _finish(desk, done, "archived")
 
 
@@ -94,7 +94,7 @@ def preview(desk: Desk) -> int:
     """DSMC PREVIEW BACKUP|ARCHIVE file specification: what the include-exclude list would do, and why."""
     words = desk.read.words
     kind = full_word(words[0] if words else "", PREVIEWS, before="preview")
-    rules = Rules(desk.options.statements)
+    rules = desk.options.rules()
     known = [*resolve(desk.options.lists.get("DOMAIN", []), []), *(mount.path for mount in mounts())]
     lines = []
     for word in desk.specs(f"preview {kind}", words[1:]):

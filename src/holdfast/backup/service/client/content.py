@@ -31,10 +31,13 @@ class Changed(Exception):
 
 
 class Reader:
-    """Reads files of one filespace into pieces. ``retries`` counts the files that had to be read again."""
+    """Reads files of one filespace into pieces. ``retries`` counts the files that had to be read again.
 
-    def __init__(self, naming: bytes, keep: Keep, tries: int) -> None:
-        self._naming, self._keep, self._tries = naming, keep, tries
+    With ``dynamic`` the last reading is kept although the file changed: its facts are those of before, so that the next
+    run sees the change."""
+
+    def __init__(self, naming: bytes, keep: Keep, tries: int, dynamic: bool = False) -> None:
+        self._naming, self._keep, self._tries, self._dynamic = naming, keep, tries, dynamic
         self._cutter = FastCDC(avg_size=AVERAGE_BYTES, min_size=AVERAGE_BYTES // 4, max_size=AVERAGE_BYTES * 4)
         self.retries = 0
 
@@ -51,7 +54,7 @@ class Reader:
             try:
                 found = self._small(descriptor, seen) if not attempt and seen.size <= AVERAGE_BYTES else None
                 if found is None:
-                    found = self._whole(descriptor)
+                    found = self._whole(descriptor, self._dynamic and attempt == self._tries - 1)
             finally:
                 os.close(descriptor)
             if found is not None:
@@ -68,7 +71,8 @@ class Reader:
             return None
         return (self._piece(data),) if data else (), after, extra_of(descriptor)
 
-    def _whole(self, descriptor: int) -> Content | None:
+    def _whole(self, descriptor: int, anyway: bool) -> Content | None:
+        """Read a file to its end; None when it changed meanwhile, unless it is kept ``anyway``."""
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             return None
@@ -77,7 +81,10 @@ class Reader:
         after = os.fstat(descriptor)
         if _same(before, after) and sum(piece.length for piece in pieces) == after.st_size:
             return pieces, after, extra
-        return None
+        if not anyway:
+            return None
+        missing = before.st_size - sum(piece.length for piece in pieces)
+        return (*pieces, Piece(b"", missing)) if missing else pieces, before, extra
 
     def _pieces(self, descriptor: int, found: os.stat_result) -> Iterator[Piece]:
         size = found.st_size

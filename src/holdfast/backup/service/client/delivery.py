@@ -17,6 +17,7 @@ import zstandard
 
 from holdfast.backup.model.clientmessages import text
 from holdfast.backup.model.objects import Entry, Extra, Kind, Piece, path_of, printable
+from holdfast.backup.model.policy import reading
 from holdfast.backup.service.client.content import Changed, Reader
 from holdfast.backup.service.client.incremental import LABELS, Figures, Say, Source, digest_of
 from holdfast.backup.service.client.scan import facts, read_extra
@@ -43,6 +44,7 @@ class Terms:
 class _Place:
     pool: str
     naming: bytes
+    serialization: str = "SHRSTATIC"
 
 
 class Delivery:
@@ -108,13 +110,13 @@ class Delivery:
             return self._linked[link], None
         place, uploader = self._places[mgmtclass], self._uploader
         assert uploader is not None
-        if place.pool not in self._readers:
+        if mgmtclass not in self._readers:
 
             def keep(chunk: bytes, data: bytes | memoryview) -> None:
                 uploader.keep(place.pool, chunk, data)
 
-            self._readers[place.pool] = Reader(place.naming, keep, self._tries)
-        pieces, found, _ = self._readers[place.pool].read(directory, name, entry.stat)
+            self._readers[mgmtclass] = Reader(place.naming, keep, *reading(place.serialization, self._tries))
+        pieces, found, _ = self._readers[mgmtclass].read(directory, name, entry.stat)
         self._since_commit[1] += found.st_size
         if found.st_nlink > 1:
             self._linked[found.st_ino, found.st_ctime_ns, found.st_size] = pieces
@@ -213,7 +215,7 @@ def places(classes: Sequence[m.BoundClass], archive: bool) -> Mapping[str, _Plac
     """Return where objects of each class go; a class without the copy group that is needed is left out."""
     if archive:
         return {bound.name: _Place(bound.archive_pool, bound.archive_naming) for bound in classes if bound.archive_pool}
-    return {bound.name: _Place(bound.pool, bound.naming) for bound in classes if bound.pool}
+    return {bound.name: _Place(bound.pool, bound.naming, bound.serialization) for bound in classes if bound.pool}
 
 
 def default_class(classes: Sequence[m.BoundClass], terms: Terms) -> str:

@@ -22,6 +22,8 @@ import zstandard
 from blake3 import blake3
 
 from holdfast.backup.model.objects import Entry, Extra, Kind, Known, Piece, path_of, printable
+from holdfast.backup.model.policy import reading
+from holdfast.backup.plan.copymode import honoured
 from holdfast.backup.plan.difference import Difference, Verdict, compare, difference, settle
 from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.content import Changed, Reader
@@ -109,7 +111,8 @@ class Incremental:
         self.figures = Figures()
         self._classes = {bound.name: bound for bound in session.welcome.classes if bound.pool}
         self._default = next((bound.name for bound in self._classes.values() if bound.default), "")
-        self._tries, self._path = tries, inventory
+        self._special = tuple(bound for bound in self._classes.values() if bound.by_date)
+        self._tries, self._path = tries, None if self._special else inventory
         self._scanner = Scanner(os.fsencode(source.root), source.filespace, rules, self._default, self._fail)
         self._ground = _ground(rules, session)
         self._linked: dict[tuple[int, int, int], tuple[Piece, ...]] = {}
@@ -235,7 +238,8 @@ class Incremental:
         self._rows, self._settled = [], not listing.unreadable
         before = (self.figures.objects_inspected, self.figures.bytes_inspected)
         start = len(listing.key) + 1 if listing.key else 0
-        for item in difference(self._bound(self._scanner.entries(listing)), record.rows() if record else ()):
+        items = difference(self._bound(self._scanner.entries(listing)), record.rows() if record else ())
+        for item in honoured(items, self._special, self._session.welcome.server_time_ns):
             key = item.entry.key if item.entry is not None else b""
             self._handle(item, listing.descriptor, key[start:])
         objects = self.figures.objects_inspected - before[0]
@@ -260,14 +264,15 @@ class Incremental:
             return self._unsettled(known)
         self.figures.objects_inspected += 1
         self.figures.bytes_inspected += entry.stat.size
-        if verdict is Verdict.REBIND:
-            assert known is not None
+        if known is not None and known.mgmtclass != entry.mgmtclass:
             self._staging.rebind(entry.key, entry.mgmtclass)
             self.figures.objects_rebound += 1
-            self._rows.append(msgspec.structs.replace(known, mgmtclass=entry.mgmtclass))
-        elif verdict is Verdict.SKIP:
+        if verdict is Verdict.SKIP:
             assert known is not None
             self._rows.append(known)
+        elif verdict is Verdict.REBIND:
+            assert known is not None
+            self._rows.append(msgspec.structs.replace(known, mgmtclass=entry.mgmtclass))
         else:
             self._changed(item, directory, name)
         return None
@@ -303,15 +308,16 @@ class Incremental:
         return None
 
     def _content(self, entry: Entry, directory: int, name: bytes) -> tuple[tuple[Piece, ...], Entry, Extra]:
-        pool = self._classes[entry.mgmtclass].pool
+        bound = self._classes[entry.mgmtclass]
+        pool = bound.pool
         link = (entry.stat.ino, entry.stat.ctime_ns, entry.stat.size)
         if entry.stat.nlink > 1 and link in self._linked:
             return self._linked[link], entry, read_extra(directory, name, entry.kind)
-        reader = self._readers.get(pool)
+        reader = self._readers.get(bound.name)
         if reader is None:
-            naming = self._classes[entry.mgmtclass].naming
-            reader = Reader(naming, lambda chunk, data: self._uploader.keep(pool, chunk, data), self._tries)
-            self._readers[pool] = reader
+            tries = reading(bound.serialization, self._tries)
+            reader = Reader(bound.naming, lambda chunk, data: self._uploader.keep(pool, chunk, data), *tries)
+            self._readers[bound.name] = reader
         pieces, found, extra = reader.read(directory, name, entry.stat)
         stat = facts(found)
         if stat != entry.stat:

@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from holdfast.backup.model.clientmessages import text
 from holdfast.backup.plan.domain import resolve
 from holdfast.backup.plan.filespec import FileSpec, parse_spec
-from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.choose import list_filespaces
 from holdfast.backup.service.client.delivery import Terms
 from holdfast.backup.service.client.incremental import Figures, Say, Source
@@ -50,12 +50,17 @@ def run_named(
     *,
     subdir: bool = False,
     roots: Mapping[str, str] | None = None,
+    archive: bool = False,
 ) -> Figures:
-    """Run a command over everything that ``words`` name; the figures are those of all filespaces together."""
+    """Run a command over everything that ``words`` name; the figures are those of all filespaces together.
+
+    EXCLUDE.FS keeps a filespace from every backup, and says nothing of archives.
+    """
+    options = options.under(session.welcome.options)
     total = Figures()
     for order in orders(session, options, words, subdir, roots or {}):
-        if not order.rules.filespace(order.source.filespace).included and run is not selective:
-            total.warnings.append(f"ANS1696W Filespace '{order.source.filespace}' is excluded from backup.")
+        if not archive and not order.rules.filespace(order.source.filespace).included:
+            total.warnings.append(text("ANS1696W", name=order.source.filespace))
             continue
         total.add(run(session, order, say))
     total.seconds = round(total.seconds, 3)
@@ -72,7 +77,7 @@ def orders(
     for word in words:
         spec = parse_spec(absolute(word), known, subdir)
         by_filespace.setdefault(spec.filespace, []).append(spec)
-    rules = Rules(options.statements)
+    rules = options.rules()
     tries = max(int(options.get("CHANGINGRETRIES", "4") or 4), 1)
     types = {mount.path: mount.type.upper() for mount in mounts()}
     found = []

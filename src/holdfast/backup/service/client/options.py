@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from holdfast.backup.plan.inclexcl import Statement, parse_list, parse_statement
+from holdfast.backup.plan.inclexcl import Rules, Statement, parse_list, parse_statement
 from holdfast.kernel.errors import InputError
 
 DEFAULT_SYSFILE = "/opt/tivoli/tsm/client/ba/bin/dsm.sys"
@@ -25,6 +27,24 @@ KEYWORDS = (
     "TLSIDENTITY", "TLSSERVERNAME", "ALLLOCALROOT",
 )  # fmt: skip
 """The last three are Holdfast's: identity directory, name in the server's certificate, roots of ALL-LOCAL."""
+
+
+class Imposed(Protocol):
+    """An option of the server's client option set."""
+
+    @property
+    def name(self) -> str:
+        """The option's name."""
+
+    @property
+    def value(self) -> str:
+        """Its value; for INCLEXCL a whole statement."""
+
+    @property
+    def force(self) -> bool:
+        """Whether it overrides the client's."""
+
+
 _MANY = frozenset({"DOMAIN", "INCLEXCL", "ALLLOCALROOT", "TESTFLAG", "VIRTUALMOUNTPOINT"})
 
 
@@ -35,8 +55,34 @@ class ClientOptions:
     values: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
+    option_set: list[Statement] = field(default_factory=list)
+    """Include-exclude statements of the server's client option set: asked first, so that nothing overrules them."""
     stanza: tuple[str, int] = ("", 0)
     """File and line at which the server's stanza begins."""
+
+    def rules(self) -> Rules:
+        """Return the include-exclude list in effect."""
+        return Rules(self.statements, self.option_set)
+
+    def under(self, option_set: Iterable[Imposed]) -> ClientOptions:
+        """Return these options as the server's client option set changes them.
+
+        INCLEXCL statements are asked before all others; another option overrides the client's when it is forced, and
+        otherwise counts only where the client has none. What this client does not know is passed over: an option set
+        is made for many clients.
+        """
+        found = ClientOptions(
+            dict(self.values), {name: list(lines) for name, lines in self.lists.items()}, self.statements, [], self.stanza
+        )
+        for imposed in option_set:
+            name = imposed.name.upper()
+            if name in ("INCLEXCL", "INCLUDE", "EXCLUDE"):
+                found.option_set.append(parse_statement(imposed.value, "client option set", 0))
+            elif name in _MANY and (imposed.force or not found.lists.get(name)):
+                found.lists[name] = [imposed.value]
+            elif name not in _MANY and (imposed.force or not found.get(name)):
+                found.values[name] = imposed.value
+        return found
 
     def get(self, name: str, default: str = "") -> str:
         """Return an option's value."""

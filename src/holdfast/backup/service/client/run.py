@@ -15,7 +15,6 @@ from pathlib import Path
 from blake3 import blake3
 
 from holdfast.backup.plan.domain import MountFact, local_filespaces, resolve
-from holdfast.backup.plan.inclexcl import Rules
 from holdfast.backup.service.client.incremental import Figures, Incremental, Say, Source
 from holdfast.backup.service.client.login import Login
 from holdfast.backup.service.client.options import ClientOptions
@@ -71,14 +70,16 @@ def run_incremental(
     options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say | None
 ) -> RunFigures:
     """Back up every source in one session. Raises ``InputError`` before anything is done."""
-    chosen = sources(options, names, roots)
     with login.open() as session:
+        options = options.under(session.welcome.options)
+        chosen = sources(options, names, roots)
         return run_session(session, options, chosen, say)
 
 
 def run_session(session: Session, options: ClientOptions, chosen: Sequence[Source], say: Say | None) -> RunFigures:
     """Back up sources within an open session."""
-    rules = Rules(options.statements)
+    options = options.under(session.welcome.options)
+    rules = options.rules()
     tries = int(options.get("CHANGINGRETRIES", "4") or 4)
     figures = RunFigures()
     for source in chosen:

@@ -17,6 +17,7 @@ import msgspec
 
 from holdfast.backup.model.clientmessages import text
 from holdfast.backup.model.objects import Entry, Kind, Known
+from holdfast.backup.plan.copymode import honoured
 from holdfast.backup.plan.difference import Difference, Verdict, difference, settle
 from holdfast.backup.plan.filespec import FileSpec
 from holdfast.backup.plan.inclexcl import Rules
@@ -163,7 +164,8 @@ class Partial(_Command):
 
     def _deliver(self) -> None:
         known = (_known(version) for version in known_part(self.session, Choice(self.order.specs)))
-        for item in difference(self._entries(), known):
+        welcome = self.session.welcome
+        for item in honoured(difference(self._entries(), known), welcome.classes, welcome.server_time_ns):
             self._handle(item)
 
     def _entries(self) -> Iterator[Entry]:
@@ -194,14 +196,16 @@ class Partial(_Command):
             verdict = settle(entry, item.known, digest_of(extra))
         if verdict is Verdict.FAILED:
             delivery.figures.objects_failed += 1
-        elif verdict is Verdict.REBIND:
+            return
+        if item.known is not None and item.known.mgmtclass != entry.mgmtclass:
             delivery.rebind(entry)
-        elif verdict in (Verdict.STORE, Verdict.UPDATE):
+        if verdict in (Verdict.STORE, Verdict.UPDATE):
             delivery.store(entry, extra, content=verdict is Verdict.STORE)
 
 
 def _known(version: m.StoredVersion) -> Known:
-    return Known(version.key, version.kind, version.stat, digest_of(version.extra), version.mgmtclass)
+    digest = digest_of(version.extra)
+    return Known(version.key, version.kind, version.stat, digest, version.mgmtclass, version.stored_ns)
 
 
 def merged(figures: Sequence[Figures]) -> Figures:
