@@ -168,3 +168,26 @@ def test_a_file_that_never_stands_still_is_kept_only_where_policy_says_so(mine: 
     assert done.number("Total number of retries:") == 6
     desk.run(opt, "restore", f"{desk.fs}/dynamic", f"{desk.directory}/back-{opt.parent.name}")
     assert (desk.directory / f"back-{opt.parent.name}").stat().st_size == 32_000_000
+
+
+def test_the_servers_option_set_has_the_last_word(mine: Mine) -> None:
+    desk, opt = mine
+    run = desk.lab.servers["DELHI"].run
+    desk.write(keep="k", drop="d", sub__x="x")
+    desk.rules.write_text(f"include {desk.fs}/drop\n")
+    run("define cloptset", name="OPS")
+    for option, value, words in (
+        ("inclexcl", f"exclude {desk.fs}/drop", {}),
+        ("subdir", "yes", {"force": "YES"}),
+        ("changingretries", "2", {}),
+    ):
+        reply = run("define clientopt", optionset="OPS", option=option, value=value, **words)
+        assert reply.code == 0, reply.messages
+    reply = run("update node", name=opt.parent.name, cloptset="OPS")
+    assert reply.code == 0, reply.messages
+    shown = desk.run(opt, "q", "inclexcl").out.splitlines()
+    listed = [line for line in shown if line.startswith(("Excl", "Incl"))]
+    assert listed[0].split() == ["Excl", "All", f"{desk.fs}/drop", "client", "option", "set"]
+    out = desk.run(opt, "selective", f"{desk.fs}/*", "-subdir=no").out
+    assert "/drop [Sent]" not in out
+    assert "sub/x [Sent]" in out, "a forced option overrules the command line"

@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-
-import msgspec
-import zstandard
 
 from holdfast.backup.model.clientmessages import text
 from holdfast.backup.model.objects import Entry, Extra, Kind, Piece, path_of, printable
@@ -21,14 +17,11 @@ from holdfast.backup.model.policy import reading
 from holdfast.backup.service.client.content import Changed, Reader
 from holdfast.backup.service.client.incremental import LABELS, Figures, Say, Source, digest_of
 from holdfast.backup.service.client.scan import facts, read_extra
+from holdfast.backup.service.client.staging import Staging
 from holdfast.backup.service.client.uploader import Uploader
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import Refusal, Refused
-
-_BATCH = 2_000
-_COMMIT_OBJECTS = 50_000
-_COMMIT_BYTES = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +59,8 @@ class Delivery:
         self.default = default_class(session.welcome.classes, terms)
         self._readers: dict[str, Reader] = {}
         self._linked: dict[tuple[int, int, int], tuple[Piece, ...]] = {}
-        self._versions: list[m.NewVersion] = []
-        self._expired: list[bytes] = []
-        self._rebound: dict[str, list[bytes]] = {}
-        self._since_commit = [0, 0]
-        self._commits: list[Future[m.Message]] = []
         self._uploader: Uploader | None = None
+        self._staging: Staging | None = None
 
     def open(self) -> None:
         """Open the filespace on the server."""
@@ -80,6 +69,16 @@ class Delivery:
         )
         assert isinstance(opened, m.FilespaceOpened)
         self._uploader = Uploader(self._session, not opened.pool_empty)
+        self._staging = Staging(self._session, self._uploader, self._wrap)
+
+    def _wrap(self, rows: bytes) -> m.Message:
+        return m.Archive(rows, self._terms.description) if self._terms.archive else m.Versions(rows)
+
+    @property
+    def staging(self) -> Staging:
+        """What is on its way; there is some once the filespace is open."""
+        assert self._staging is not None
+        return self._staging
 
     def store(self, entry: Entry, extra: Extra | None, *, content: bool = True) -> bool:
         """Read and stage one object; without ``content`` only its attributes. Return whether it was staged."""
@@ -117,7 +116,6 @@ class Delivery:
 
             self._readers[mgmtclass] = Reader(place.naming, keep, *reading(place.serialization, self._tries))
         pieces, found, _ = self._readers[mgmtclass].read(directory, name, entry.stat)
-        self._since_commit[1] += found.st_size
         if found.st_nlink > 1:
             self._linked[found.st_ino, found.st_ctime_ns, found.st_size] = pieces
         return pieces, found
@@ -125,22 +123,20 @@ class Delivery:
     def expire(self, key: bytes) -> None:
         """Stage that an object's active version becomes inactive."""
         self._tell(f"Expiring-->  {self.path(key)}")
-        self._expired.append(key)
+        self.staging.expire(key)
         self.figures.objects_expired += 1
-        if len(self._expired) >= _BATCH:
-            self._flush()
 
     def rebind(self, entry: Entry) -> None:
         """Stage that an object's versions follow another class."""
         self._tell(f"Rebinding-->  {self.path(entry.key)}")
-        self._rebound.setdefault(entry.mgmtclass, []).append(entry.key)
+        self.staging.rebind(entry.key, entry.mgmtclass)
         self.figures.objects_rebound += 1
 
     def finish(self) -> Figures:
         """Commit what is staged and return the figures, all of them acknowledged."""
-        self._commit(end=True)
-        self._await_commits(0)
+        self.staging.commit(end=True)
         assert self._uploader is not None
+        self.figures.stored_bytes = self.staging.stored_bytes
         self.figures.transferred_bytes = self._uploader.sent_bytes
         self.figures.retries = sum(reader.retries for reader in self._readers.values())
         return self.figures
@@ -167,48 +163,16 @@ class Delivery:
     def _stage(self, version: m.NewVersion) -> None:
         label = "Updating-->" if version.pieces is None else f"{LABELS[version.kind]}-->"
         self._tell(f"{label:<20}{version.stat.size:>14,} {self.path(version.key)} [Sent]")
-        self._versions.append(version)
+        self.staging.store(version, version.stat.size if version.pieces else 0)
         if version.pieces is None:
             self.figures.objects_updated += 1
         else:
             self.figures.objects += 1
             self.figures.bytes += version.stat.size
-        self._since_commit[0] += 1
-        if len(self._versions) >= _BATCH:
-            self._flush()
-        if self._since_commit[0] >= _COMMIT_OBJECTS or self._since_commit[1] >= _COMMIT_BYTES:
-            self._commit()
 
     def _tell(self, line: str) -> None:
         if self._say is not None:
             self._say(line)
-
-    def _flush(self) -> None:
-        if self._versions:
-            rows = zstandard.ZstdCompressor(level=1).compress(msgspec.msgpack.encode(self._versions))
-            archive = self._terms.archive
-            self._session.send(m.Archive(rows, self._terms.description) if archive else m.Versions(rows))
-            self._versions = []
-        if self._expired:
-            self._session.send(m.Expire(tuple(self._expired)))
-            self._expired = []
-        for mgmtclass, keys in self._rebound.items():
-            self._session.send(m.Rebind(tuple(keys), mgmtclass))
-        self._rebound = {}
-
-    def _commit(self, end: bool = False) -> None:
-        self._flush()
-        assert self._uploader is not None
-        self._uploader.drain()
-        self._commits.append(self._session.ask(lambda seq: m.Commit(seq, end)))
-        self._since_commit = [0, 0]
-        self._await_commits(1)
-
-    def _await_commits(self, open_ones: int) -> None:
-        while len(self._commits) > open_ones:
-            reply = self._commits.pop(0).result()
-            assert isinstance(reply, m.Committed)
-            self.figures.stored_bytes += reply.stored_bytes
 
 
 def places(classes: Sequence[m.BoundClass], archive: bool) -> Mapping[str, _Place]:

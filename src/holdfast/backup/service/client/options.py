@@ -72,7 +72,11 @@ class ClientOptions:
         is made for many clients.
         """
         found = ClientOptions(
-            dict(self.values), {name: list(lines) for name, lines in self.lists.items()}, self.statements, [], self.stanza
+            dict(self.values),
+            {name: list(lines) for name, lines in self.lists.items()},
+            self.statements,
+            [],
+            self.stanza,
         )
         for imposed in option_set:
             name = imposed.name.upper()

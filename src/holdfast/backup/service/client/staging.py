@@ -7,6 +7,7 @@ generation; it is empty when somebody else changed the filespace meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 import msgspec
@@ -23,10 +24,11 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class Staging:
-    """Sends what a run decides. ``stored_bytes`` counts what commits acknowledged."""
+    """Sends what a run decides. ``stored_bytes`` counts what commits acknowledged; ``wrap`` makes the message that
+    carries objects."""
 
-    def __init__(self, session: Session, uploader: Uploader) -> None:
-        self._session, self._uploader = session, uploader
+    def __init__(self, session: Session, uploader: Uploader, wrap: Callable[[bytes], m.Message] = m.Versions) -> None:
+        self._session, self._uploader, self._wrap = session, uploader, wrap
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._versions: list[m.NewVersion] = []
         self._expired: list[bytes] = []
@@ -72,7 +74,7 @@ class Staging:
 
     def _flush(self) -> None:
         if self._versions:
-            self._session.send(m.Versions(self._compressor.compress(_encoder.encode(self._versions))))
+            self._session.send(self._wrap(self._compressor.compress(_encoder.encode(self._versions))))
             self._versions = []
         if self._expired:
             self._session.send(m.Expire(tuple(self._expired)))
