@@ -169,7 +169,8 @@ def _answer(outcome: m.Message) -> server_cli.Answer:
 
     assert isinstance(outcome, m.Outcome)
     figures = {name: msgspec.msgpack.decode(value) for name, value in outcome.figures.items()}
-    return server_cli.Answer(outcome.code, outcome.messages, outcome.columns, outcome.rows, figures)
+    parts = tuple(server_cli.Answer(p.code, p.messages, p.columns, p.rows, {}) for p in outcome.parts)
+    return server_cli.Answer(outcome.code, outcome.messages, outcome.columns, outcome.rows, figures, parts)
 
 
 def _run_text(config: Path, text: str, file: str) -> list[server_cli.Answer]:

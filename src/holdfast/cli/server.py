@@ -23,6 +23,8 @@ class Answer:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     figures: dict[str, Any]
+    parts: tuple[Answer, ...] = ()
+    """What the commands of a script answered, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +74,22 @@ def _lifecycle(group: click.Group, wire: Wire) -> None:
         wire.serve(config)
 
 
+def _value(answer: Answer) -> dict[str, Any]:
+    return {
+        "code": answer.code,
+        "messages": answer.messages,
+        "rows": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
+        **({"figures": answer.figures} if answer.figures else {}),
+        **({"parts": [_value(part) for part in answer.parts]} if answer.parts else {}),
+    }
+
+
 def show(answers: list[Answer], as_json: bool, ctx: click.Context) -> None:
     """Print answers and end with the highest return code."""
-    values = [
-        {
-            "code": answer.code,
-            "messages": answer.messages,
-            "rows": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
-            **({"figures": answer.figures} if answer.figures else {}),
-        }
-        for answer in answers
-    ]
+    values = [_value(answer) for answer in answers]
+    flat = [part for answer in answers for part in (*answer.parts, answer)]
     text = "\n".join(
-        part
-        for answer in answers
-        for part in (table(answer.columns, answer.rows) if answer.rows else "", *answer.messages)
-        if part
+        line for part in flat for line in (table(part.columns, part.rows) if part.rows else "", *part.messages) if line
     )
     emit(values[0] if len(values) == 1 else values, as_json, text)
     ctx.exit(max((answer.code for answer in answers), default=0))

@@ -114,6 +114,17 @@ TEXTS: dict[str, str] = {
     "ANR0470I": "RECONCILE VOLUMES {devclass}: {name}: {reason}.",
     "ANR0471I": "RECONCILE VOLUMES {devclass}: {name}: {action}.",
     "ANR0472I": "RECONCILE VOLUMES {devclass} ended: {found} found, {settled} settled.",
+    # scripts
+    "ANR1454I": "DEFINE SCRIPT: Command script {name} defined.",  # [K]
+    "ANR1455I": "Command script {name} {done} to {newname}.",  # [K]
+    "ANR1456I": "UPDATE SCRIPT: Command script {name} updated.",  # [K]
+    "ANR1457I": "DELETE SCRIPT: Command script {name} deleted.",  # [K]
+    "ANR1462I": "RUN: Command script {name} completed successfully.",  # [K]
+    "ANR1463E": "RUN: Command script {name} completed in error.",  # [K]
+    "ANR1496I": "ISSUE MESSAGE: {text}",  # [K]
+    "ANR1497W": "ISSUE MESSAGE: {text}",  # [K]
+    "ANR1498E": "ISSUE MESSAGE: {text}",  # [K]
+    "ANR1499S": "ISSUE MESSAGE: {text}",  # [K]
     # schedules
     "ANR2500I": "Schedule {name} defined in policy domain {domain}.",  # [K]
     "ANR2501I": "Schedule {name} deleted from policy domain {domain}.",  # [K]

@@ -176,7 +176,8 @@ class Server:
             machine.receive(message)
             if not isinstance(message, m.Run):
                 break
-            core.log("ANR2017I", session=who.session, name=who.row.name, text=message.text)
+            if message.operation != "query console":
+                core.log("ANR2017I", session=who.session, name=who.row.name, text=message.text)
             if who.expired and not _renews(who.row.name, message):
                 text = messages.text("ANR0425W", number=who.session, name=who.row.name)
                 yield m.encode(m.Outcome(message.seq, 9, (text, "remedy: UPDATE ADMIN with a new password")))

@@ -446,8 +446,21 @@ class Run(Message, frozen=True):
     text: str
 
 
+class Part(msgspec.Struct, array_like=True, frozen=True):
+    """What one command of a script answered; ``text`` is the command."""
+
+    text: str
+    code: int
+    messages: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    layout: str = ""
+
+
 class Outcome(Message, frozen=True):
-    """What came of it: return code (section 1), messages, and at most one table (``layout`` list: detailed)."""
+    """What came of it: return code (section 1), messages, and at most one table (``layout`` list: detailed).
+
+    ``parts`` are the answers of the commands that a script ran; they come before its own messages."""
 
     seq: int
     code: int
@@ -456,6 +469,7 @@ class Outcome(Message, frozen=True):
     rows: tuple[tuple[str, ...], ...] = ()
     figures: dict[str, msgspec.Raw] = {}
     layout: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 # --- server to server -------------------------------------------------------------------------------------------

@@ -2,14 +2,16 @@
 
 An administrative schedule has no domain: its name stands first.
 
-A line of the table: the words of the command, its positional parameters (``name`` required, ``[name]`` optional),
-then its keywords; an indented line goes on with the one above. A keyword maps to the parameter of the same name in
+A line of the table: the one or two words of the command, its positional parameters (``name`` required, ``[name]``
+optional, ``values*`` all that follow, ``query...`` the rest as it was typed), then its keywords; an indented line goes
+on with the one above. A keyword maps to the parameter of the same name in
 full; the operation's name is the words in small letters.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _TABLE = """
@@ -110,6 +112,16 @@ SET MAXCMDRetries        | [value] |
 SET RETRYPeriod          | [value] |
 SET EVentretention       | value |
 SET ACTlogretention      | value |
+DEFine SCRipt            | name [command] | Line DESCription
+UPDate SCRipt            | name [command] | Line DESCription
+DELete SCRipt            | name | Line
+COPy SCRipt              | name newname |
+REName SCRipt            | name newname |
+Query SCRipt             | [name] | Format
+RUn                      | name [values*] | Preview Verbose
+ISSUE MESSage            | severity text |
+COMmit                   | |
+ROLlback                 | |
 Query STGpool            | [name] | POoltype Format
 Query Volume             | [name] | ACCess STatus STGpool DEVclass Format
 Query Node               | [name] | DOmain Type Format
@@ -155,7 +167,7 @@ class Word:
 class Command:
     """One line of the table."""
 
-    words: tuple[Word, Word]
+    words: tuple[Word, ...]
     positionals: tuple[str, ...]
     required: int
     keywords: tuple[Word, ...]
@@ -168,19 +180,22 @@ class Command:
 
 def _command(line: str) -> Command:
     head, positionals, keywords = (part.strip() for part in line.split("|"))
-    verb, noun = head.split()
     names = positionals.split()
     required = sum(not name.startswith("[") for name in names)
     words = tuple(Word.of(word) for word in keywords.split())
-    return Command((Word.of(verb), Word.of(noun)), tuple(name.strip("[]") for name in names), required, words)
+    verbs = tuple(Word.of(word) for word in head.split())
+    return Command(verbs, tuple(name.strip("[]") for name in names), required, words)
 
 
 COMMANDS: tuple[Command, ...] = tuple(_command(line) for line in _TABLE.replace("\n    ", " ").strip().splitlines())
 
 
-def find(verb: str, noun: str) -> Command | None:
-    """Return the command that two typed words stand for; where two fit, the first in the table."""
-    return next((c for c in COMMANDS if c.words[0].fits(verb) and c.words[1].fits(noun)), None)
+def find(typed: Sequence[str]) -> Command | None:
+    """Return the command that the first one or two typed words stand for; where two fit, the first in the table."""
+    for command in COMMANDS:
+        if len(typed) >= len(command.words) and all(w.fits(t) for w, t in zip(command.words, typed, strict=False)):
+            return command
+    return None
 
 
 def knows_verb(verb: str) -> bool:

@@ -17,6 +17,9 @@ _TOKEN = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _QUOTED_OR_COMMENT = re.compile(r"""("[^"\n]*"|'[^'\n]*')|/\*.*?\*/""", re.DOTALL)
 _QUOTED = re.compile(r"""("[^"\n]*"|'[^'\n]*')""")
 _SECRET = frozenset({"password", "serverpassword"})
+_COMMANDS = frozenset({"cmd", "command"})
+_MAYBE_SECRET = re.compile(r"(pa\w*=|(?:reg|upd)\w*\s+(?:n|ad)\w*\s+\S+\s+)[^\s\"']+", re.IGNORECASE)
+"""Of a command that cannot be read (a line of a script with substitutions): where a password would stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +110,23 @@ def parse(tokens: list[Token], file: str) -> Request:
     """Check one command against the grammar."""
     command, rest = _command(tokens, file)
     args: dict[str, str] = {}
+    if command.positionals and command.positionals[-1].endswith("..."):
+        args[command.positionals[-1].rstrip(".")] = " ".join(token.text for token in rest)
+        rest = []
     positionals = list(command.positionals)
+    values = 0
     for token in rest:
         key, separator, value = token.text.partition("=")
-        if separator and not key.startswith(("'", '"')):
+        if separator and not key.startswith(("'", '"')) and _is_keyword(command, key, bool(positionals)):
             _keyword(command, args, token, key, value, file)
+        elif positionals and positionals[0].endswith("*"):
+            values += 1
+            args[str(values)] = _unquote(token.text)
         elif positionals:
             args[positionals.pop(0)] = _unquote(token.text)
         else:
             raise _error(f"ANR2023E extraneous parameter - {token.text}", token, file, "remove it, or quote the value")
-    missing = [name for name in command.positionals[: command.required] if name not in args]
+    missing = [name for name in command.positionals[: command.required] if not args.get(name.rstrip("."))]
     if missing:
         raise _error(
             f"ANR2022E parameters are missing - {', '.join(missing).upper()}", tokens[-1], file, _usage(command)
@@ -124,12 +134,17 @@ def parse(tokens: list[Token], file: str) -> Request:
     return Request(command.operation, args, masked(tokens, command), tokens[0].line)
 
 
+def _is_keyword(command: Command, key: str, values_follow: bool) -> bool:
+    """A value of RUN may look like KEY=VALUE; everywhere else that is a keyword, known or not."""
+    takes_values = values_follow and command.positionals[-1].endswith("*")
+    return not takes_values or any(word.fits(key) for word in command.keywords)
+
+
 def _command(tokens: list[Token], file: str) -> tuple[Command, list[Token]]:
     first = tokens[0]
-    if len(tokens) > 1:
-        command = find(first.text, tokens[1].text)
-        if command is not None:
-            return command, tokens[2:]
+    command = find([token.text for token in tokens[:2]])
+    if command is not None:
+        return command, tokens[len(command.words) :]
     wrong = tokens[1] if knows_verb(first.text) and len(tokens) > 1 else first
     raise _error(f"ANR2000E Unknown command - {wrong.text.upper()}", wrong, file, "see the list of commands")
 
@@ -147,19 +162,29 @@ def _keyword(command: Command, args: dict[str, str], token: Token, key: str, val
 
 def masked(tokens: list[Token], command: Command) -> str:
     """Return the command as one line, passwords as ``?***?``."""
-    words, position = [], -2
+    words, position = [], -len(command.words)
     for token in tokens:
-        key, separator, _ = token.text.partition("=")
-        if separator:
-            word = next((word for word in command.keywords if word.fits(key)), None)
-            secret = word is not None and word.full in _SECRET
-            words.append(f"{key}=?***?" if secret else token.text)
+        key, separator, value = token.text.partition("=")
+        if separator and not key.startswith(("'", '"')):
+            name = next((word.full for word in command.keywords if word.fits(key)), "")
+            words.append(f"{key}={_discreet(name, value)}")
             continue
         names = command.positionals
-        secret = 0 <= position < len(names) and names[position] in _SECRET
-        words.append("?***?" if secret else token.text)
+        words.append(_discreet(names[position] if 0 <= position < len(names) else "", token.text))
         position += 1
     return " ".join(words)
+
+
+def _discreet(name: str, text: str) -> str:
+    """Return a value as the log may show it: no password, also not one inside a command that is kept for later."""
+    if name in _SECRET:
+        return "?***?"
+    if name not in _COMMANDS:
+        return text
+    try:
+        return f'"{read_command(_unquote(text)).text}"'
+    except InputError:
+        return _MAYBE_SECRET.sub(r"\1?***?", text)
 
 
 def _usage(command: Command) -> str:

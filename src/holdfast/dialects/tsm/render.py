@@ -31,6 +31,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(out)
 
 
+def plain(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in columns of equal width, without headings: what -DATAONLY prints."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
 def _wrap(name: str, width: int) -> list[str]:
     lines: list[str] = []
     for word in name.split():

@@ -19,6 +19,12 @@ def caller() -> str:
     return _caller.get()
 
 
+def author() -> str:
+    """Return under which name a change is noted."""
+    name = _caller.get()
+    return "SERVER" if name == SERVER else name
+
+
 @contextmanager
 def acting_as(name: str) -> Iterator[None]:
     """Run what follows as the command of ``name``."""

@@ -18,6 +18,7 @@ from holdfast.backup.service.admin import (
     policy,
     query,
     schedules,
+    scripts,
     servers,
     storage,
     storagequery,
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Operation] = {
     **policy.COMMANDS,
     **optionsets.COMMANDS,
     **servers.COMMANDS,
+    **scripts.COMMANDS,
     **storage.COMMANDS,
     **storagequery.COMMANDS,
     "define schedule": schedules.define_schedule,
@@ -61,6 +63,7 @@ COMMANDS: dict[str, Operation] = {
     "query server": query.query_server,
     "query volhistory": query.query_volhistory,
     "query actlog": query.query_actlog,
+    "query console": query.query_console,
     "query db": query.query_db,
     "query filespace": query.query_filespace,
     "query domain": query.query_domain,
@@ -75,9 +78,12 @@ def run_operation(core: Core, admin: str, request: m.Run) -> m.Outcome:
     with acting_as(admin):
         reply = perform(core, request.operation, request.args)
     figures = {name: msgspec.Raw(msgspec.msgpack.encode(value)) for name, value in reply.figures.items()}
-    return m.Outcome(
-        request.seq, reply.code, tuple(reply.messages), reply.columns, tuple(reply.rows), figures, reply.layout
+    parts = tuple(
+        m.Part(text, part.code, tuple(part.messages), part.columns, tuple(part.rows), part.layout)
+        for text, part in reply.parts
     )
+    table = (reply.columns, tuple(reply.rows))
+    return m.Outcome(request.seq, reply.code, tuple(reply.messages), *table, figures, reply.layout, parts)
 
 
 def perform(core: Core, operation: str, args: Args) -> Reply:
@@ -93,6 +99,9 @@ def perform(core: Core, operation: str, args: Args) -> Reply:
         return command(core, args)
     except HoldfastError as error:
         return _failure(error)
+
+
+COMMANDS["run"] = scripts.runner(perform)
 
 
 def _process(core: Core, operation: str, args: Args) -> Reply:

@@ -15,7 +15,7 @@ from holdfast.backup.model.pools import NAME_LIMIT
 from holdfast.backup.model.schedules import EXCEPTIONS, EventStatus, Window
 from holdfast.backup.plan.dates import moment
 from holdfast.backup.plan.schedules import status, windows
-from holdfast.backup.service.admin.caller import caller
+from holdfast.backup.service.admin.caller import author
 from holdfast.backup.service.admin.reply import Args, Reply, answer, choice, identifier, matching, number, refuse
 from holdfast.backup.service.admin.schedules import administrative
 from holdfast.backup.service.catalog.administration import associations, events, schedules
@@ -40,7 +40,7 @@ def define_association(core: Core, args: Args) -> Reply:
         already = set(connection.execute(linked).scalars())
         fresh = [node for node in chosen if node not in already]
         for node in fresh:
-            values = {"domain": domain, "schedule": name, "node": node, "since_ns": now_ns, "changed_by": caller()}
+            values = {"domain": domain, "schedule": name, "node": node, "since_ns": now_ns, "changed_by": author()}
             connection.execute(insert(associations), values)
     if not chosen:
         raise refuse("not-found", f"ANR2103E no node of domain {domain} matches {args['nodes']}", "REGISTER NODE first")

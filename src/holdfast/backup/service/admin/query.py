@@ -6,7 +6,7 @@ import datetime
 
 from sqlalchemy import func, select
 
-from holdfast.backup.service.admin.reply import Args, Reply, answer, matching
+from holdfast.backup.service.admin.reply import Args, Reply, answer, matching, number
 from holdfast.backup.service.catalog.schema import (
     actlog,
     domains,
@@ -93,6 +93,17 @@ def query_actlog(core: Core, args: Args) -> Reply:
         if wanted in line.message.upper() and (not id or line.message[3:7] == id.zfill(4)):
             rows.append((stamp(line.at_ns), line.message + suffix))
     return answer("QUERY ACTLOG", ("Date/Time", "Message"), rows)
+
+
+def query_console(core: Core, args: Args) -> Reply:
+    """QUERY CONSOLE after: what was written to the activity log after a number; at first (0) only the last number."""
+    after = number(args, "after", 0, 0, 2**62)
+    with core.database.read() as connection:
+        if not after:
+            last = connection.execute(select(func.max(actlog.c.id))).scalar() or 0
+            return Reply([], ("Number", "Message"), [(str(last), "")])
+        lines = select(actlog.c.id, actlog.c.message).where(actlog.c.id > after).order_by(actlog.c.id).limit(1_000)
+        return Reply([], ("Number", "Message"), [(str(row.id), row.message) for row in connection.execute(lines)])
 
 
 def query_db(core: Core, _args: Args) -> Reply:

@@ -24,7 +24,8 @@ Args = Mapping[str, str]
 
 @dataclass(slots=True)
 class Reply:
-    """The answer of one operation. ``figures`` are for programs; ``layout`` ``list`` shows each row as a list."""
+    """The answer of one operation. ``figures`` are for programs; ``layout`` ``list`` shows each row as a list;
+    ``parts`` are the commands that a script ran with their answers."""
 
     messages: list[str] = field(default_factory=list)
     columns: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class Reply:
     figures: dict[str, object] = field(default_factory=dict)
     code: int = OK
     layout: str = ""
+    parts: list[tuple[str, Reply]] = field(default_factory=list)
 
 
 def refuse(code: str, reason: str, remedy: str = "") -> Refused:

@@ -24,7 +24,7 @@ from holdfast.backup.model.schedules import (
 )
 from holdfast.backup.plan.dates import moment, read_date
 from holdfast.backup.plan.schedules import next_window
-from holdfast.backup.service.admin.caller import caller
+from holdfast.backup.service.admin.caller import author
 from holdfast.backup.service.admin.reply import Args, Reply, answer, choice, identifier, matching, number, refuse
 from holdfast.backup.service.catalog.administration import associations, events, schedules
 from holdfast.backup.service.catalog.schema import domains
@@ -138,7 +138,7 @@ def _merged(core: Core, args: Args, base: Mapping[str, Any], domain: str) -> dic
     else:
         values.update(month="ANY", dayofmonth="ANY", weekofmonth="ANY")
     _check(core, values, domain)
-    return {**values, "changed_ns": core.now_ns(), "changed_by": caller()}
+    return {**values, "changed_ns": core.now_ns(), "changed_by": author()}
 
 
 def _refuse_foreign(args: Args, domain: str, style: str) -> None:

@@ -102,3 +102,18 @@ clientopts = Table(
     _number("force"),
 )
 """Options that the server adds to a client's own; with ``force`` they override them. INCLEXCL may stand many times."""
+scripts = Table(
+    "scripts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("description"),
+    _number("changed_ns"),
+    _text("changed_by"),
+)
+script_lines = Table(
+    "script_lines",
+    metadata,
+    Column("script", Text, primary_key=True),
+    Column("line", Integer, primary_key=True),
+    _text("command"),
+)
