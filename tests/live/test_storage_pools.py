@@ -5,72 +5,16 @@ from __future__ import annotations
 import os
 import random
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import backup_lab
+from poolscene import Scene, eventually, figure, flip
 
-from holdfast.backup.plan.inclexcl import Rules
-from holdfast.backup.service.client.incremental import Incremental, Source
 from holdfast.backup.service.client.restore import Restore, Selection
-from holdfast.backup.session import messages as m
-
-SMALL = "5M"
-
-
-class Scene:
-    """One server with small volumes, a tree, and what an administrator types."""
-
-    def __init__(self, tmp_path: Path, rng: random.Random) -> None:
-        self.rng, self.path = rng, tmp_path
-        self.lab = backup_lab.Lab(tmp_path)
-        pools = "".join(f'[[pools]]\nname = "{name}"\ncapacity = "{SMALL}"\n' for name in ("BACKUPPOOL", "ARCHIVEPOOL"))
-        self.server = self.lab.server("DELHI", pools)
-        self.good("register node", name="N", password="secret")
-        self.good("define devclass", name="SLOWCLASS", devtype="FILE", maxcapacity=SMALL)
-        self.tree = tmp_path / "tree"
-        self.tree.mkdir()
-
-    def good(self, operation: str, **args: str) -> m.Outcome:
-        outcome = self.server.run(operation, **args)
-        assert outcome.code == 0, outcome.messages
-        return outcome
-
-    def refused(self, operation: str, **args: str) -> str:
-        outcome = self.server.run(operation, **args)
-        assert outcome.code != 0
-        return " ".join(outcome.messages)
-
-    def rows(self, operation: str, **args: str) -> list[dict[str, str]]:
-        outcome = self.server.run(operation, **args)
-        return [dict(zip(outcome.columns, row, strict=True)) for row in outcome.rows]
-
-    def volumes(self, pool: str) -> list[str]:
-        return [row["Volume Name"] for row in self.rows("query volume", stgpool=pool)]
-
-    def write(self, *names: str, size: int = 300_000) -> None:
-        for name in names:
-            (self.tree / name).write_bytes(self.rng.randbytes(size))
-
-    def back_up(self) -> None:
-        with self.lab.session("DELHI", "N") as session:
-            Incremental(session, Source("/fs", str(self.tree)), Rules([]), None).run()
-
-    def restored(self) -> str:
-        """Restore everything and return what differs."""
-        target = self.path / f"back-{time.monotonic_ns()}"
-        with self.lab.session("DELHI", "N") as session:
-            failures = Restore(session, str(target)).run(Selection("/fs")).failures
-        return backup_lab.differences(self.tree, target) + "".join(failures)
-
-    def file_of(self, volume: str) -> Path:
-        return next(self.path.glob(f"DELHI/pools/*/{volume}"))
 
 
 @pytest.fixture
@@ -78,17 +22,6 @@ def scene(tmp_path: Path, rng: random.Random) -> Iterator[Scene]:
     scene = Scene(tmp_path, rng)
     yield scene
     scene.lab.close()
-
-
-def figure(outcome: m.Outcome, name: str) -> object:
-    return msgspec.msgpack.decode(outcome.figures[name])
-
-
-def eventually(what: str, test: object) -> None:
-    deadline = time.monotonic() + 15
-    while not test():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"not within 15 s: {what}"
-        time.sleep(0.05)
 
 
 def test_a_full_pool_overflows_and_migrates_by_itself(scene: Scene) -> None:
@@ -139,8 +72,8 @@ def test_damage_is_found_marked_and_repaired_from_the_copy(scene: Scene) -> None
     scene.back_up()
     scene.good("backup stgpool", primary="BACKUPPOOL", copy="COPY", wait="YES")
     again = scene.good("backup stgpool", primary="BACKUPPOOL", copy="COPY", wait="YES")
-    assert figure(again, "groups") == 0, "copying is incremental"
-    primary, copy = scene.volumes("BACKUPPOOL")[0], scene.volumes("COPY")[0]
+    assert figure(again, "bytes") < 100_000, "copying is incremental: the configuration may have been written anew"
+    primary, copy = scene.fullest("BACKUPPOOL"), scene.fullest("COPY")
     flip(scene.file_of(primary), scene.rng)
     found = scene.server.run("audit volume", name=primary, wait="YES")
     assert found.code != 0
@@ -152,20 +85,9 @@ def test_damage_is_found_marked_and_repaired_from_the_copy(scene: Scene) -> None
     flip(scene.file_of(copy), scene.rng)
     assert scene.server.run("audit volume", name=copy, fix="YES", wait="YES").code != 0
     renewed = scene.good("backup stgpool", primary="BACKUPPOOL", copy="COPY", wait="YES")
-    assert figure(renewed, "groups") == 1, "the damaged copy was made again"
+    assert 1_000_000 < figure(renewed, "bytes") < 5_000_000, "the damaged copy was made again, and no other"
     scene.good("audit volume", stgpool="COPY", wait="YES")
     assert scene.restored() == ""
-
-
-def flip(path: Path, rng: random.Random) -> None:
-    """Flip one bit in the first record behind the header."""
-    size = path.stat().st_size
-    at = rng.randrange(200, min(size, 100_000))
-    with open(path, "r+b") as file:
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ (1 << rng.randrange(8))]))
 
 
 def test_reuse_waits_for_its_delay_and_move_data_empties_a_volume(scene: Scene) -> None:
@@ -202,12 +124,11 @@ def test_disk_pool_migrates_caches_and_gives_space_back(scene: Scene) -> None:
     assert (row["Pct Migr"], row["Pct Util"] != "0.0") == ("0.0", True), "migrated, and still cached"
     scene.good("define stgpool", name="COPY", devclass="SLOWCLASS", pooltype="COPY")
     skipped = scene.good("backup stgpool", primary="FAST", copy="COPY", wait="YES")
-    assert figure(skipped, "groups") == 0, "cached copies are not copied"
+    assert figure(skipped, "bytes") < 100_000, "cached copies are not copied"
     scene.write(*(f"g{number}" for number in range(16)))
     scene.back_up()
     assert scene.restored() == ""
-    used = os.stat(path).st_blocks * 512
-    assert used <= 9 * 1024 * 1024, "cached copies gave way and their space went back"
+    eventually("cached copies gave their space back", lambda: os.stat(path).st_blocks * 512 <= 9 * 1024 * 1024)
 
 
 def test_what_makes_no_sense_is_refused_and_changes_nothing(scene: Scene) -> None:

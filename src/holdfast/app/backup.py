@@ -54,6 +54,7 @@ def server_commands() -> click.Group:
             _operate,
             lambda config, out, passphrase: _server().make_recovery_kit(_configured(config), out, passphrase),
             _recover,
+            _rebuild_catalog,
         )
     )
 
@@ -200,3 +201,7 @@ def _recover(
 ) -> dict[str, Any]:
     done = _server().recover_server(kit_file, passphrase_file, target, directory, address, ready_file)
     return {**asdict(done), "config_file": str(done.config_file)}
+
+
+def _rebuild_catalog(config: Path, directories: tuple[Path, ...], replace: bool) -> dict[str, Any]:
+    return asdict(_server().rebuild_catalog(_configured(config), directories, replace))

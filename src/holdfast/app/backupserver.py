@@ -10,16 +10,18 @@ import threading
 import time
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.virtual import VirtualMedia
 from holdfast.backup.ports import AdminCommand, Media
 from holdfast.backup.service.admin.dispatch import perform, run_operation
-from holdfast.backup.service.catalog.schema import metadata, servers
+from holdfast.backup.service.catalog.schema import metadata, servers, versions
+from holdfast.backup.service.catalogrebuild import CatalogRebuild, RebuildReport
 from holdfast.backup.service.core import Core, MediaDrivers
 from holdfast.backup.service.databasebackup import inspect_volumes, newest_series, restore_database
+from holdfast.backup.service.keys import FILE as SECRETS_FILE
 from holdfast.backup.service.keys import KeyRing
 from holdfast.backup.service.manager import ScheduleManager
 from holdfast.backup.service.recovery import (
@@ -47,12 +49,12 @@ from holdfast.runtime.rpc import RpcServer
 from holdfast.runtime.secretfile import read_secret, write_secret
 
 
-def build_core(config: ServerConfig) -> Core:
-    """Return the core of the server that ``config`` describes; its directory is created."""
+def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
+    """Return the core of the server that ``config`` describes, on the catalog file of that name; makes directories."""
     identity = Identity.load(config.identity)
     config.directory.mkdir(parents=True, exist_ok=True)
     config.directory.chmod(0o700)
-    database = SqliteDatabase(config.directory / CATALOG_FILE, metadata)
+    database = SqliteDatabase(config.directory / catalog, metadata)
 
     def remote(core: Core, server: str, prefix: str) -> Media:
         def grace_days() -> int:
@@ -105,6 +107,39 @@ def serve(config: ServerConfig) -> None:
     rpc.stop()
     manager.stop()
     core.close()
+
+
+def rebuild_catalog(config: ServerConfig, directories: tuple[Path, ...], replace: bool) -> RebuildReport:
+    """Make a new catalog from the volumes; the one that was there (``replace``) is kept as ``catalog.db.before``.
+
+    Raises ``InputError`` when there is a catalog or no key file, ``Refused`` when no volume was found."""
+    catalog = config.directory / CATALOG_FILE
+    if catalog.exists() and not replace:
+        raise InputError("there is a catalog already", file=str(catalog), remedy="--replace sets it aside")
+    if not (config.directory / SECRETS_FILE).exists():
+        remedy = "bring it back from a backup or from the recovery kit"
+        raise InputError("the key file is missing", file=str(config.directory / SECRETS_FILE), remedy=remedy)
+    fresh = config.directory / f"{CATALOG_FILE}.new"
+    for suffix in ("", "-wal", "-shm"):
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+    core = build_core(config, fresh.name)
+    try:
+        found = [pool.directory for pool in config.pools]
+        below = config.directory / "pools"
+        found += sorted(path for path in below.iterdir() if path.is_dir()) if below.is_dir() else []
+        rebuild = CatalogRebuild(core, lambda: initialise(core, config))
+        report = rebuild.run(dict.fromkeys((*directories, *found)))
+        with core.database.read() as connection:
+            report.versions = connection.execute(select(func.count()).select_from(versions)).scalar_one()
+        core.log_text(f"catalog rebuilt from {report.volumes} volumes: {report.versions} versions")
+    finally:
+        core.close()
+    for suffix in ("-wal", "-shm", ""):
+        old = catalog.with_name(CATALOG_FILE + suffix)
+        if old.exists():
+            old.replace(catalog.with_name(f"{CATALOG_FILE}.before{suffix}"))
+    fresh.replace(catalog)
+    return report
 
 
 def make_recovery_kit(config: ServerConfig, out: Path, passphrase_file: Path) -> None:

@@ -80,6 +80,12 @@ OPERATIONS: tuple[Operation, ...] = (
         examples=("holdfast server reconcile TARGETCLASS --fix yes --config delhi.toml --json",),
     ),
     Operation(
+        "server rebuild-catalog",
+        "Make a new catalog from the volumes and the key file alone; the server must not run. "
+        "Exit code: 8 when records were damaged or objects lost, each named.",
+        examples=("holdfast server rebuild-catalog --config delhi.toml --volumes /srv/pools/backup --replace",),
+    ),
+    Operation(
         "server kit",
         "Write the recovery kit: keys, node password, authority and identity, wrapped with a passphrase.",
         examples=("holdfast server kit --config delhi.toml --out /safe/delhi.kit --passphrase-file /root/passphrase",),

@@ -37,6 +37,7 @@ class Wire:
     operate: Callable[[Path, str, dict[str, str]], Answer]
     kit: Callable[[Path, Path, Path], None]
     recover: Callable[[Path, Path, str, Path, str, Path | None], dict[str, Any]]
+    rebuild: Callable[[Path, tuple[Path, ...], bool], dict[str, Any]]
 
 
 _PATH = click.Path(path_type=Path)
@@ -49,7 +50,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 def commands(wire: Wire) -> click.Group:
     """Return the group."""
     group = click.Group("server", help="The backup server.")
-    for add in (_lifecycle, _administration, _recovery, _objects):
+    for add in (_lifecycle, _administration, _recovery, _rebuild, _objects):
         add(group, wire)
     return group
 
@@ -167,6 +168,24 @@ def _recovery(group: click.Group, wire: Wire) -> None:
             f"run it with --config {value['config_file']}"
         )
         emit(value, as_json, text)
+
+
+def _rebuild(group: click.Group, wire: Wire) -> None:
+    @group.command(
+        "rebuild-catalog",
+        help=help_of("server rebuild-catalog"),
+    )
+    @_config
+    @click.option("--volumes", "directories", type=_PATH, multiple=True, help="A directory of volumes; repeatable.")
+    @click.option("--replace", is_flag=True, help="Set an existing catalog aside as catalog.db.before.")
+    @_json
+    @click.pass_context
+    def rebuild(ctx: click.Context, config: Path, directories: tuple[Path, ...], replace: bool, as_json: bool) -> None:
+        value = wire.rebuild(config, directories, replace)
+        lines = [f"{value['versions']} versions of {value['filespaces']} filespaces from {value['volumes']} volumes"]
+        lines += [f"damaged: {text}" for text in value["damaged"]] + [f"lost: {text}" for text in value["lost"]]
+        emit(value, as_json, "\n".join(lines))
+        ctx.exit(8 if value["damaged"] or value["lost"] else 0)
 
 
 def _objects(group: click.Group, wire: Wire) -> None:

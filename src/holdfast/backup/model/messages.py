@@ -105,6 +105,7 @@ TEXTS: dict[str, str] = {
     "ANR4551I": "Incremental database backup (process {number}) complete, {pages} pages copied.",  # [K]
     "ANR4552I": "No full backup to build on: this incremental database backup becomes a full one.",  # [K]
     "ANR2462I": "Volume history written.",  # [K]
+    "ANR2463I": "Server configuration written to storage pool {pool}.",  # [K]
     "ANR2467I": "DELETE VOLHISTORY: {count} sequential volume history entries were successfully deleted.",
     # expiration
     "ANR0811I": "Inventory client file expiration started as process {number}.",

@@ -1,6 +1,6 @@
 """Which volume the next records go to: the pool's own, in order, then (for client data) those of its next pool.
 
-Order within a pool: a volume that is filling for the same owner, an empty one, a scratch volume, and only when
+Order within a pool: a volume that fills for the same owner or for none, an empty one, a scratch volume, and only when
 MAXSCRATCH is reached a volume that fills for another owner, the emptiest first. A DISK pool takes the volume with the
 most room, and gives up cached copies when there is none. Every pool that cannot take the records says why, and the
 refusal repeats all reasons.
@@ -84,7 +84,8 @@ class Allocator:
         ).scalar_one()
         owner = owner_of(connection, pool, self._wanted.filespace)
         candidates = [row for row in _writable(connection, pool.name, capacity) if row.id not in without]
-        mine = [row for row in candidates if row.owner == owner and row.size_bytes]
+        mine = [row for row in candidates if row.size_bytes and (not owner or row.owner in (owner, ""))]
+        mine.sort(key=lambda row: row.owner != owner)
         fresh = [row for row in candidates if not row.size_bytes]
         others = sorted((row for row in candidates if row not in mine and row.size_bytes), key=lambda r: r.size_bytes)
         for row in (*mine, *fresh):
@@ -99,7 +100,7 @@ class Allocator:
         return f"pool {pool.name} has no volume to write: MAXSCRATCH={pool.maxscratch} is reached"
 
     def _chosen(self, connection: Connection, row: Any, capacity_bytes: int, owner: str) -> Chosen:
-        if row.size_bytes == 0 and owner:
+        if owner and not row.owner:
             connection.execute(update(volumes).where(volumes.c.id == row.id).values(owner=owner))
         header = VolumeHeader(row.name, self._core.name, row.pool, self._core.now_ns())
         return Chosen(row, capacity_bytes - row.size_bytes, pack_header(header))

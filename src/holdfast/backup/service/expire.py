@@ -104,6 +104,8 @@ def sweep(core: Core) -> tuple[int, int]:
 
 
 def _sweep(connection: Connection) -> tuple[int, int]:
+    gone = catalog_records.c.filespace.not_in(select(filespaces.c.id))
+    connection.execute(delete(catalog_records).where(catalog_records.c.filespace != 0, gone))
     used: set[int] = set()
     for column in (versions.c.content, archive_objects.c.content):
         for content in connection.execute(select(column).distinct()).scalars():

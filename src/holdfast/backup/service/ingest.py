@@ -15,6 +15,7 @@ import zstandard
 from blake3 import blake3
 from sqlalchemy import Connection, insert, select, update
 
+from holdfast.backup.model.journal import Owner
 from holdfast.backup.model.objects import Known, Stat
 from holdfast.backup.model.policy import ClassBinding
 from holdfast.backup.service.catalog.archive import store_archives
@@ -22,6 +23,7 @@ from holdfast.backup.service.catalog.commit import CommitBatch, kept_chunks
 from holdfast.backup.service.catalog.generations import changed, generation_of
 from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
 from holdfast.backup.service.core import Core
+from holdfast.backup.service.journal import CommitJournal
 from holdfast.backup.service.keys import chunk_key
 from holdfast.backup.service.pool import Place, PoolWriter
 from holdfast.backup.service.volumeformat import GroupIndex, seal
@@ -59,6 +61,8 @@ class Ingest:
         self._pools = {
             group.destination for binding in classes for group in (binding.backup, binding.archive) if group is not None
         }
+        self._journal = CommitJournal(core, classes)
+        self._owner = Owner(0, node, "", "")
 
     def open(self, message: m.OpenFilespace) -> m.FilespaceOpened:
         """Find or create the filespace; note the start of an incremental of the whole of it."""
@@ -75,6 +79,7 @@ class Ingest:
             self._filespace = connection.execute(select(filespaces.c.id).where(*where)).scalar_one()
             if row is None:  # its number may have been another filespace's
                 changed(connection, self._filespace)
+            self._owner = Owner(self._filespace, self._node, message.filespace, message.type)
             any_version = select(versions.c.id).where(versions.c.filespace == self._filespace).limit(1)
             self._fresh = connection.execute(any_version).first() is None
             known = select(chunks.c.id).where(chunks.c.pool.in_(sorted(self._pools))).limit(1)
@@ -142,9 +147,11 @@ class Ingest:
         """Hold versions, archives, expirations and rebindings until the commit."""
         if isinstance(message, m.Versions):
             self._versions.extend(_versions.decode(self._decompress.decompress(message.rows)))
+            self._journal.hold(message.rows)
         elif isinstance(message, m.Archive):
             rows = _versions.decode(self._decompress.decompress(message.rows))
             self._archived.extend((row, message.description) for row in rows)
+            self._journal.hold_archive(message.rows, message.description)
         elif isinstance(message, m.Expire):
             self._expired.extend(message.keys)
         else:
@@ -152,9 +159,13 @@ class Ingest:
 
     def commit(self, message: m.Commit) -> m.Committed:
         """Make everything staged durable: volumes first, then one catalog transaction."""
+        now = self._core.now_ns()
+        if self._versions or self._archived or self._expired or self._rebound:
+            writer = self._writer(self._journal.pool)
+            count = len(self._versions) + len(self._archived)
+            self._journal.append(writer, self._owner, now, self._expired, self._rebound, count)
         for writer in self._writers.values():
             writer.sync()
-        now = self._core.now_ns()
         stored = sum(place.length for _, _, place in self._groups)
         with self._core.database.write() as connection:
             for writer in self._writers.values():
@@ -166,6 +177,7 @@ class Ingest:
             batch.inactivate(self._expired)
             for rebind in self._rebound:
                 batch.rebind(rebind.keys, rebind.mgmtclass)
+            self._journal.enter(connection)
             generation = self._followed(connection)
             if message.end and self._whole:
                 mine = filespaces.c.id == self._filespace
@@ -175,6 +187,7 @@ class Ingest:
         objects = len(self._versions) + len(self._archived)
         self._fresh = False
         self._groups, self._versions, self._expired, self._rebound, self._archived = [], [], [], [], []
+        self._journal.clear()
         return m.Committed(message.seq, stored, objects, generation)
 
     def _followed(self, connection: Connection) -> bytes:

@@ -1,7 +1,7 @@
-"""Rebuilding the chunk index from the volumes: what the self-describing format is for.
+"""REBUILD STGPOOL: the chunk index of one pool from its volumes, into a catalog that lives.
 
-Reads the record headers of every volume file in a pool's directory and enters groups, places and chunks that the
-catalog does not know. Nothing is removed. Versions are not in the volumes: they come back with the database.
+Reads the record headers of every volume of a pool's device class and enters groups, places and chunks that the catalog
+does not know. Nothing is removed. A whole catalog, versions and all, is rebuilt by ``catalogrebuild``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 
 from sqlalchemy import Connection, insert, select
 
+from holdfast.backup.model.journal import NOTE
 from holdfast.backup.model.pools import VolumeAccess, VolumeStatus
 from holdfast.backup.service.catalog.commit import insert_groups
 from holdfast.backup.service.catalog.schema import devclasses, groups, volumes
@@ -67,6 +68,10 @@ def _enter(
         connection.execute(insert(volumes), values)
         row = volume_by_name(connection, name)
     known = set(connection.execute(select(groups.c.uuid)).scalars())
-    staged = [(pool, index, Place(row.id, at, length)) for at, length, index in found if index.uuid not in known]
+    staged = [
+        (index.key_id.rpartition("/")[0], index, Place(row.id, at, length))
+        for at, length, index in found
+        if index.uuid not in known and index.note != NOTE
+    ]
     insert_groups(connection, staged)
     return len(staged)

@@ -34,6 +34,7 @@ _RECORD = struct.Struct(">4sII12s")
 _TAG_BYTES = 16
 _LENGTH = struct.Struct(">I")
 _LIMIT_BYTES = 64 * 1024 * 1024
+_SEARCH_BYTES = 1024 * 1024
 
 
 class VolumeHeader(msgspec.Struct, array_like=True, frozen=True):
@@ -140,3 +141,28 @@ def scan(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[i
         except msgspec.MsgspecError:
             return
         yield at, length, index
+
+
+def salvage(read: Callable[[int, int], bytes], size_bytes: int, start: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (offset, length, record) of everything from ``start`` on that looks like a record, however damaged the
+    bytes between; what is yielded still has to be proven by ``unseal``."""
+    at = start
+    while at + _RECORD.size <= size_bytes:
+        magic, index_bytes, data_bytes, _ = _RECORD.unpack(read(at, _RECORD.size))
+        length = _RECORD.size + index_bytes + data_bytes
+        if magic in (RECORD_MAGIC, DEAD_MAGIC) and length <= _LIMIT_BYTES and at + length <= size_bytes:
+            if magic == RECORD_MAGIC:
+                yield at, length, read(at, length)
+            at += length
+            continue
+        at = _next_magic(read, size_bytes, at + 1)
+
+
+def _next_magic(read: Callable[[int, int], bytes], size_bytes: int, at: int) -> int:
+    while at < size_bytes:
+        part = read(at, min(_SEARCH_BYTES, size_bytes - at))
+        found = part.find(RECORD_MAGIC)
+        if found >= 0:
+            return at + found
+        at += max(len(part) - len(RECORD_MAGIC) + 1, 1)
+    return size_bytes

@@ -96,7 +96,6 @@ def delete_volume(core: Core, name: str, *, discard: bool) -> None:
 
 def release_empty(core: Core) -> list[tuple[str, str]]:
     """Move on every volume that holds nothing any more; return (name, pool) of those that were deleted."""
-    core.changed.set()
     holding = exists().where(places.c.volume == volumes.c.id)
     statement = (
         select(volumes, pools.c.reusedelay_days)
@@ -115,6 +114,8 @@ def release_empty(core: Core) -> list[tuple[str, str]]:
         finally:
             core.claims.give(volume_key(row.id))
     _erase_unused(core)
+    if gone:
+        core.changed.set()
     return gone
 
 

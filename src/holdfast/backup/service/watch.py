@@ -1,4 +1,4 @@
-"""The server's own watch: thresholds of pools, volumes whose delay is over, the daily expiration.
+"""The server's own watch: thresholds of pools, volumes whose delay is over, the daily expiration, the journal.
 
 One thread of the running server. It looks when something changed, and every minute besides, and starts what is due as
 an ordinary process, through the same door as an administrator; so what it does is listed, logged and can be cancelled.
@@ -17,8 +17,10 @@ from holdfast.backup.plan import migration
 from holdfast.backup.service.admin.reply import Args, Reply
 from holdfast.backup.service.catalog.schema import pools
 from holdfast.backup.service.core import Core, set_setting, setting
+from holdfast.backup.service.journal import save_config
 from holdfast.backup.service.migrate import load_of
 from holdfast.backup.service.reclaim import forget_dead, reclaimable
+from holdfast.backup.service.snapshot import take_snapshot, worth_a_snapshot
 from holdfast.backup.service.volumes import release_empty
 from holdfast.kernel.errors import HoldfastError
 
@@ -42,14 +44,19 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch."""
+        self._core.sparse.set()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch and cancel what it may have started; waits for the round that is under way."""
+        """End the watch and cancel what runs; waits for the round under way, and saves the configuration at last."""
         self._ended.set()
         for process in self._core.processes.running():
             process.cancel()
         self._thread.join(30.0)
+        try:
+            save_config(self._core)
+        except HoldfastError as error:
+            self._core.log_text(f"ANR2103E the configuration was not written to a volume: {error.message}")
 
     def _run(self) -> None:
         last = 0.0
@@ -67,15 +74,17 @@ class Watch:
         """Start everything that is due now."""
         core = self._core
         core.changed.clear()
+        save_config(core)
         self._expire()
         self._migrate()
         if core.sparse.is_set():
             core.sparse.clear()
             forget_dead(core)
+            for filespace in worth_a_snapshot(core):
+                take_snapshot(core, filespace)
             for pool in reclaimable(core):
                 self._try(f"reclaim {pool}", "reclaim stgpool", {"name": pool, "wait": "YES"})
         release_empty(core)
-        core.changed.clear()
 
     def _migrate(self) -> None:
         with self._core.database.read() as connection:

@@ -96,6 +96,8 @@ def perform(core: Core, operation: str, args: Args) -> Reply:
         command = COMMANDS.get(operation)
         if command is None:
             return Reply([f"ANR2000E Unknown command - {operation.upper()}."], code=SYNTAX)
+        if operation.split(" ")[0] not in _LOOKS:
+            core.changed.set()
         return command(core, args)
     except HoldfastError as error:
         return _failure(error)
@@ -122,6 +124,8 @@ def _process(core: Core, operation: str, args: Args) -> Reply:
     return Reply([started])
 
 
+_LOOKS = frozenset({"query", "select"})
+"""Verbs that change nothing: after any other the watch looks for what there is to do, and saves the configuration."""
 _ALWAYS_WAIT = frozenset({"reconcile volumes", "delete volume", "delete volhistory"})
 
 

@@ -83,6 +83,10 @@ class CommitBatch:
         if prune:
             self._prune(keys)
 
+    def pool_of(self, mgmtclass: str) -> str:
+        """Return the pool that backups of a class go to. Raises ``Refused`` when the class takes none."""
+        return self._group(mgmtclass).destination
+
     def rebind(self, keys: Sequence[bytes], mgmtclass: str) -> None:
         """Let every version of these objects follow another management class."""
         self._group(mgmtclass)
