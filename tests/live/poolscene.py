@@ -67,6 +67,10 @@ class Scene:
         """Return the volume of a pool with the most bytes: it holds content."""
         return max(self.volumes(pool), key=lambda volume: self.file_of(volume).stat().st_size)
 
+    def bytes_of(self, pool: str) -> int:
+        """Return what the files of a pool's volumes hold."""
+        return sum(self.file_of(volume).stat().st_size for volume in self.volumes(pool))
+
     def file_of(self, volume: str) -> Path:
         return next(self.path.glob(f"DELHI/pools/*/{volume}"))
 
