@@ -45,6 +45,13 @@ class Scene:
         outcome = self.server.run(operation, **args)
         return [dict(zip(outcome.columns, row, strict=True)) for row in outcome.rows]
 
+    def settings(self) -> list[dict[str, str]]:
+        """Return what is set of the pools, without how full they are at the moment."""
+        usage = {"Estimated Capacity", "Pct Util", "Pct Migr", "Number of Scratch Volumes Used", "Pct Logical",
+                 "Migration in Progress?"}  # fmt: skip
+        found = self.rows("query stgpool", format="DETAILED")
+        return [{name: value for name, value in row.items() if name not in usage} for row in found]
+
     def volumes(self, pool: str) -> list[str]:
         return [row["Volume Name"] for row in self.rows("query volume", stgpool=pool)]
 

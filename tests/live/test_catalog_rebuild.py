@@ -91,12 +91,12 @@ def test_versions_and_configuration_come_back(scene: Scene) -> None:
     kept = archives(scene)
     assert len(kept) >= 10
     scene.good("register node", name="LAST", password="secret")
-    before, tables = history(scene), scene.rows("query stgpool", format="DETAILED")
+    before, tables = history(scene), scene.settings()
     report = lose_and_rebuild(scene)
     assert (report.lost, report.damaged) == ([], [])
     assert history(scene) == before
     assert archives(scene) == kept
-    assert scene.rows("query stgpool", format="DETAILED") == tables
+    assert scene.settings() == tables
     assert {row["Node Name"] for row in scene.rows("query node")} == {"LAST", "N"}
     assert scene.restored() == ""
     scene.write("f6")

@@ -133,7 +133,7 @@ def test_disk_pool_migrates_caches_and_gives_space_back(scene: Scene) -> None:
 
 def test_what_makes_no_sense_is_refused_and_changes_nothing(scene: Scene) -> None:
     scene.good("define stgpool", name="SLOW", devclass="SLOWCLASS", nextstgpool="ARCHIVEPOOL")
-    before = scene.rows("query stgpool", format="DETAILED")
+    before = scene.settings()
     for words, operation, args in (
         ("leads back", "update stgpool", {"name": "ARCHIVEPOOL", "nextstgpool": "SLOW"}),
         ("at most HIGHMIG", "update stgpool", {"name": "SLOW", "highmig": "20", "lowmig": "30"}),
@@ -148,7 +148,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(scene: Scene) -> Non
         ("not defined", "move data", {"name": "NOSUCH", "wait": "YES"}),
     ):  # fmt: skip
         assert words in scene.refused(operation, **args)
-    assert scene.rows("query stgpool", format="DETAILED") == before
+    assert scene.settings() == before
 
 
 def test_the_retention_lock_binds_administrators_too(scene: Scene) -> None:

@@ -75,8 +75,8 @@ class Mover:
         self._staged_bytes = 0
         self.figures = MoveFigures()
 
-    def read_elsewhere_only(self) -> None:
-        """Do not read the places that are named, only the groups' others: the volume is lost or off site."""
+    def elsewhere_first(self) -> None:
+        """Read the groups' other places first: the volumes that are named are lost, damaged or off site."""
         self._away = True
 
     def run(self, work: Iterable[Work]) -> MoveFigures:
@@ -133,28 +133,32 @@ class Mover:
         return self._writers[owner]
 
     def _read(self, item: Work) -> bytes | None:
-        if self._away:
-            return self._read_elsewhere(item)
-        place = Place(item.volume, item.offset, item.length)
-        try:
-            return raw_record(self._core, item.name, item.devclass, place, item.uuid)
-        except HoldfastError as error:
-            self.figures.messages.append(self._log(item.name, error.message))
-            if isinstance(error, Damaged):
-                mark_damaged(self._core, item.group, item.volume, True)
-        if self._elsewhere:
-            return self._read_elsewhere(item)
+        """Return a record from the first of the named place and the others (or first of these) that proves good."""
+        here_first = not self._away
+        turns = [self._here, self._other] if here_first else [self._other, self._here]
+        reasons = []
+        for turn in turns if self._elsewhere else turns[:1]:
+            try:
+                return turn(item)
+            except HoldfastError as error:
+                reasons.append(error.message)
+                if turn == self._here and here_first:
+                    self.figures.messages.append(self._log(item.name, error.message))
+        self.figures.messages.append("; ".join(reasons))
         self.figures.unreadable += 1
         return None
 
-    def _read_elsewhere(self, item: Work) -> bytes | None:
+    def _here(self, item: Work) -> bytes:
+        place = Place(item.volume, item.offset, item.length)
         try:
-            index, data = read_group(self._core, item.group)
-            return seal(index, data, self._core.keys.cipher(index.key_id))
-        except HoldfastError as error:
-            self.figures.messages.append(error.message)
-            self.figures.unreadable += 1
-            return None
+            return raw_record(self._core, item.name, item.devclass, place, item.uuid)
+        except Damaged:
+            mark_damaged(self._core, item.group, item.volume, True)
+            raise
+
+    def _other(self, item: Work) -> bytes:
+        index, data = read_group(self._core, item.group)
+        return seal(index, data, self._core.keys.cipher(index.key_id))
 
     def _log(self, volume: str, reason: str) -> str:
         return self._core.log("ANR1229W", process=self._process.number, volume=volume, reason=reason)

@@ -93,7 +93,7 @@ def _one_volume(
         whole += _repack(core, row, sparse, avoid, process, figures)
     mover = Mover(core, row.reclaim_pool or row.name, process, keep=Keep.NOTHING, avoid=avoid)
     if offsite == VolumeAccess.OFFSITE.value:
-        mover.read_elsewhere_only()
+        mover.elsewhere_first()
     moved = mover.run(until(whole, duration_min))
     process.total, process.done, process.unit = 0, figures.volumes + 1, "volumes"
     figures.moved.add(moved)

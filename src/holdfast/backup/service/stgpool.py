@@ -110,7 +110,7 @@ def _restore(
         process.begin(len(work), f"Restore of {primary}")
         avoid = {item.volume for item in work}
         mover = Mover(core, into, process, keep=Keep.NOTHING, avoid=avoid)
-        mover.read_elsewhere_only()
+        mover.elsewhere_first()
         figures = mover.run(work)
     drop_destroyed(core, primary)
     release_empty(core)
