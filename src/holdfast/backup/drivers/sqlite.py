@@ -75,5 +75,5 @@ def _failed(path: Path, error: OperationalError) -> HoldfastError:
 
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun explicitly above
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "temp_store=MEMORY"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")

@@ -1,6 +1,6 @@
 """An open session as its client holds it: requests with answers, one-way messages, bounded in both directions.
 
-Any thread may send. Sending blocks when eight messages wait, so a slow server slows its client instead of filling
+Any thread may send. Sending blocks when four messages wait, so a slow server slows its client instead of filling
 memory. When the session breaks, everyone who waits is told why.
 """
 
@@ -18,7 +18,7 @@ from holdfast.backup.session.proof import prove
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 from holdfast.runtime.rpc import RpcClient
 
-_QUEUED = 8
+_QUEUED = 4
 _ANSWER_TIMEOUT_S = 600.0
 
 

@@ -31,6 +31,7 @@ from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import Refusal, Refused
 
 _GROUP_LIMIT_BYTES = 32 * 1024 * 1024
+_ROWS_LIMIT_BYTES = 64 * 1024 * 1024
 _stat = msgspec.msgpack.Decoder(Stat)
 _versions = msgspec.msgpack.Decoder(list[m.NewVersion])
 
@@ -51,7 +52,8 @@ class Ingest:
         self._generation = b""
         self._writers: dict[str, PoolWriter] = {}
         self._groups: list[tuple[str, GroupIndex, Place]] = []
-        self._versions: list[m.NewVersion] = []
+        self._versions: list[bytes] = []
+        """As they came, compressed: a commit takes them a batch at a time."""
         self._expired: list[bytes] = []
         self._rebound: list[m.Rebind] = []
         self._archived: list[tuple[m.NewVersion, str]] = []
@@ -129,10 +131,7 @@ class Ingest:
         total = sum(message.lengths)
         if total > _GROUP_LIMIT_BYTES or len(message.names) != len(message.lengths):
             raise Refused(Refusal("protocol", "the group is malformed"))
-        try:
-            plain = memoryview(self._decompress.decompress(message.data, max_output_size=total))
-        except zstandard.ZstdError as error:
-            raise Refused(Refusal("protocol", f"the group does not decompress: {error}")) from error
+        plain = memoryview(self._decompressed(message.data, total))
         naming = chunk_key(self._core.keys.pool(message.pool).naming)
         at = 0
         for name, length in zip(message.names, message.lengths, strict=True):
@@ -143,13 +142,28 @@ class Ingest:
             raise Refused(Refusal("protocol", "the group's lengths do not add up"))
         return total
 
+    def _unpacked(self, rows: bytes) -> list[m.NewVersion]:
+        try:
+            return _versions.decode(self._decompressed(rows, _ROWS_LIMIT_BYTES))
+        except msgspec.MsgspecError as error:
+            raise Refused(Refusal("protocol", f"ANR0440W Protocol error: {error}")) from error
+
+    def _decompressed(self, data: bytes, limit_bytes: int) -> bytes:
+        """Decompress what a client sent; a frame that claims or holds more than the limit is refused unread."""
+        try:
+            if zstandard.frame_content_size(data) > limit_bytes:
+                raise Refused(Refusal("protocol", "a frame claims more than it may hold"))
+            return self._decompress.decompress(data, max_output_size=limit_bytes)
+        except zstandard.ZstdError as error:
+            raise Refused(Refusal("protocol", f"a frame does not decompress: {error}")) from error
+
     def stage(self, message: m.Versions | m.Archive | m.Expire | m.Rebind) -> None:
         """Hold versions, archives, expirations and rebindings until the commit."""
         if isinstance(message, m.Versions):
-            self._versions.extend(_versions.decode(self._decompress.decompress(message.rows)))
+            self._versions.append(message.rows)
             self._journal.hold(message.rows)
         elif isinstance(message, m.Archive):
-            rows = _versions.decode(self._decompress.decompress(message.rows))
+            rows = self._unpacked(message.rows)
             self._archived.extend((row, message.description) for row in rows)
             self._journal.hold_archive(message.rows, message.description)
         elif isinstance(message, m.Expire):
@@ -171,7 +185,12 @@ class Ingest:
             for writer in self._writers.values():
                 writer.record(connection)
             batch = CommitBatch(connection, self._filespace, self._fresh, self._classes, now)
-            batch.store(self._groups, self._versions)
+            batch.groups(self._groups)
+            objects = len(self._archived)
+            for packed in self._versions:
+                new = self._unpacked(packed)
+                batch.store(new)
+                objects += len(new)
             if self._archived:
                 store_archives(connection, self._filespace, self._classes, self._archived, now)
             batch.inactivate(self._expired)
@@ -184,7 +203,6 @@ class Ingest:
                 connection.execute(update(filespaces).where(mine).values(ended_ns=now))
         for writer in self._writers.values():
             writer.release_full()
-        objects = len(self._versions) + len(self._archived)
         self._fresh = False
         self._groups, self._versions, self._expired, self._rebound, self._archived = [], [], [], [], []
         self._journal.clear()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, select, upda
 from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
 from holdfast.backup.model.pools import READABLE
 from holdfast.backup.plan.expiration import Version, over_count
-from holdfast.backup.service.catalog.bulk import insert_rows
+from holdfast.backup.service.catalog.bulk import ids_by_name, insert_rows
 from holdfast.backup.service.catalog.schema import chunks, groups, places, versions, volumes
 from holdfast.backup.service.retention import unlocked
 from holdfast.backup.service.volumeformat import GroupIndex
@@ -46,13 +46,18 @@ class CommitBatch:
     ) -> None:
         self._connection, self._filespace, self._fresh = connection, filespace, fresh
         self._classes, self._now_ns = classes, now_ns
+        self._names: dict[tuple[str, bytes], int] = {}
         self._default = next((name for name, binding in classes.items() if binding.default), "")
 
-    def store(self, staged: _Staged, new: Sequence[NewVersion]) -> None:
-        """Insert groups with their chunks and places, then the versions that use them."""
-        names = insert_groups(self._connection, staged)
+    def groups(self, staged: _Staged) -> None:
+        """Insert groups with their chunks and places; versions stored after it may use them."""
+        self._names = insert_groups(self._connection, staged)
+
+    def store(self, new: Sequence[NewVersion]) -> None:
+        """Insert versions; an object stands among them once."""
         if not new:
             return
+        names = self._names
         self._resolve(new, names)
         before = self._before([version.key for version in new])
         next_id = (self._connection.execute(select(func.max(versions.c.id))).scalar() or 0) + 1
@@ -191,11 +196,22 @@ def kept_chunks(
         by_pool.setdefault(pool, []).append(name)
     found = {}
     for pool, names in by_pool.items():
-        for part in batches(names):
-            where = [chunks.c.pool == pool, chunks.c.name.in_(part), *([readable()] if good else [])]
-            for name, id in connection.execute(select(chunks.c.name, chunks.c.id).where(*where)):
-                found[pool, name] = id
+        ids = ids_by_name(connection, chunks, pool, names)
+        if good and ids and not _all_readable(connection):
+            kept: set[int] = set()
+            for part in batches(list(ids.values())):
+                kept.update(connection.execute(select(chunks.c.id).where(chunks.c.id.in_(part), readable())).scalars())
+            ids = {name: id for name, id in ids.items() if id in kept}
+        found.update({(pool, name): id for name, id in ids.items()})
     return found
+
+
+def _all_readable(connection: Connection) -> bool:
+    """Whether no place is damaged and no volume out of reach: the usual case, seen without looking at chunks."""
+    good = [access.value for access in READABLE]
+    damaged = select(places.c.grp).where(places.c.damaged.is_(True)).limit(1)
+    away = select(volumes.c.id).where(volumes.c.access.not_in(good)).limit(1)
+    return connection.execute(damaged).first() is None and connection.execute(away).first() is None
 
 
 def insert_groups(connection: Connection, staged: _Staged) -> dict[tuple[str, bytes], int]:

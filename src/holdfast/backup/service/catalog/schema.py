@@ -215,6 +215,8 @@ places = Table(
     sqlite_with_rowid=False,
 )
 Index("places_by_volume", places.c.volume, places.c.offset)
+_DAMAGED = places.c.damaged.is_(True)
+Index("places_damaged", places.c.grp, sqlite_where=_DAMAGED, postgresql_where=_DAMAGED)
 chunks = Table(
     "chunks",
     metadata,
@@ -255,15 +257,14 @@ versions = Table(
     Column("inactive_ns", BigInteger),
 )
 Index("versions_by_key", versions.c.filespace, versions.c.key)
-_ACTIVE = text("inactive_ns IS NULL")
+# SQLite has one writer at a time, which looks before it stores; several writers need the database to watch.
 Index(
     "versions_active",
     versions.c.filespace,
     versions.c.key,
     unique=True,
-    sqlite_where=_ACTIVE,
-    postgresql_where=_ACTIVE,
-)
+    postgresql_where=text("inactive_ns IS NULL"),
+).ddl_if(dialect="postgresql")
 archives = Table(
     "archives",
     metadata,

@@ -18,7 +18,7 @@ from holdfast.backup.service.client.scan import extra_of
 from holdfast.kernel.sizes import KIB, MIB
 
 AVERAGE_BYTES = 256 * KIB
-_READ_BYTES = 16 * MIB
+_READ_BYTES = 4 * MIB
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 Keep = Callable[[bytes, bytes | memoryview], None]
 """Takes a chunk's name and bytes; it decides whether the chunk is new."""

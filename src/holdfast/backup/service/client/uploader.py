@@ -64,7 +64,7 @@ class Uploader:
 
     def _submit(self, pool: str, names: list[bytes], parts: list[bytes]) -> None:
         self._under_way.append(self._pool.submit(self._send, pool, names, parts))
-        self._settle(_WORKERS * 2)
+        self._settle(_WORKERS + 1)
 
     def _settle(self, left: int) -> None:
         while len(self._under_way) > left:
