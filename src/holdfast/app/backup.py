@@ -96,7 +96,9 @@ def admin_session(config: ServerConfig, name: str = "", password: bytes = b"") -
 def dsmc_main(_name: str, arguments: list[str]) -> int:
     """Run ``dsmc``."""
     from holdfast.dialects.tsm import dsmc
+    from holdfast.runtime.memory import for_bulk_data
 
+    for_bulk_data()
     return dsmc.main(arguments, sys.stdout)
 
 
@@ -116,7 +118,9 @@ def _incremental(
     say: backup_cli.Say | None,
 ) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.service.client.run import run_incremental
+    from holdfast.runtime.memory import for_bulk_data
 
+    for_bulk_data()
     options, login = client(optfile, sysfile, node)
     done = run_incremental(options, login, names, roots, say)
     per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
@@ -150,7 +154,9 @@ def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[st
     from holdfast.backup.service.client.restore import Restore, Selection
     from holdfast.backup.service.client.run import point_in_time
     from holdfast.backup.session import messages as m
+    from holdfast.runtime.memory import for_bulk_data
 
+    for_bulk_data()
     under = key_of(request.under.encode("utf-8", "surrogateescape"))
     pit = point_in_time(request.pitdate, request.pittime)
     filespace = request.filespace.rstrip("/") or "/"

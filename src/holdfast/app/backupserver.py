@@ -45,6 +45,7 @@ from holdfast.backup.service.watch import Watch
 from holdfast.dialects.tsm.language import read_command
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.identity import Identity, save_identity
+from holdfast.runtime.memory import for_bulk_data
 from holdfast.runtime.rpc import RpcServer
 from holdfast.runtime.secretfile import read_secret, write_secret
 
@@ -87,6 +88,7 @@ def serve(config: ServerConfig) -> None:
     """Run the server until SIGTERM or SIGINT."""
     if not (config.directory / CATALOG_FILE).exists():
         raise InputError("the server is not initialised", file=str(config.directory), remedy="holdfast server init")
+    for_bulk_data()
     core = build_core(config)
     server = Server(core, run_operation)
     rpc = RpcServer(config.address, Identity.load(config.identity), server.methods(), workers=32)
