@@ -54,6 +54,7 @@ class Ingest:
         self._groups: list[tuple[str, GroupIndex, Place]] = []
         self._versions: list[bytes] = []
         """As they came, compressed: a commit takes them a batch at a time."""
+        self._staged_versions = 0
         self._expired: list[bytes] = []
         self._rebound: list[m.Rebind] = []
         self._archived: list[tuple[m.NewVersion, str]] = []
@@ -160,6 +161,7 @@ class Ingest:
     def stage(self, message: m.Versions | m.Archive | m.Expire | m.Rebind) -> None:
         """Hold versions, archives, expirations and rebindings until the commit."""
         if isinstance(message, m.Versions):
+            self._staged_versions += _count(self._decompressed(message.rows, _ROWS_LIMIT_BYTES))
             self._versions.append(message.rows)
             self._journal.hold(message.rows)
         elif isinstance(message, m.Archive):
@@ -176,7 +178,7 @@ class Ingest:
         now = self._core.now_ns()
         if self._versions or self._archived or self._expired or self._rebound:
             writer = self._writer(self._journal.pool)
-            count = len(self._versions) + len(self._archived)
+            count = self._staged_versions + len(self._archived)
             self._journal.append(writer, self._owner, now, self._expired, self._rebound, count)
         for writer in self._writers.values():
             writer.sync()
@@ -186,11 +188,8 @@ class Ingest:
                 writer.record(connection)
             batch = CommitBatch(connection, self._filespace, self._fresh, self._classes, now)
             batch.groups(self._groups)
-            objects = len(self._archived)
             for packed in self._versions:
-                new = self._unpacked(packed)
-                batch.store(new)
-                objects += len(new)
+                batch.store(self._unpacked(packed))
             if self._archived:
                 store_archives(connection, self._filespace, self._classes, self._archived, now)
             batch.inactivate(self._expired)
@@ -203,7 +202,8 @@ class Ingest:
                 connection.execute(update(filespaces).where(mine).values(ended_ns=now))
         for writer in self._writers.values():
             writer.release_full()
-        self._fresh = False
+        objects = self._staged_versions + len(self._archived)
+        self._fresh, self._staged_versions = False, 0
         self._groups, self._versions, self._expired, self._rebound, self._archived = [], [], [], [], []
         self._journal.clear()
         return m.Committed(message.seq, stored, objects, generation)
@@ -220,3 +220,13 @@ class Ingest:
         """End the session; what was not committed is dropped."""
         for writer in self._writers.values():
             writer.close()
+
+
+def _count(packed: bytes) -> int:
+    """Return how many items a msgpack list holds, from its head alone; raises ``Refused`` when it is none."""
+    head = packed[0] if packed else 0
+    if head & 0xF0 == 0x90:
+        return head & 0x0F
+    if head in (0xDC, 0xDD):
+        return int.from_bytes(packed[1 : 3 if head == 0xDC else 5], "big")
+    raise Refused(Refusal("protocol", "ANR0440W Protocol error: no list of versions"))

@@ -61,7 +61,7 @@ class Replay:
         batch = CommitBatch(connection, self.filespace, False, classes, record.at_ns)
         new = [v for rows in record.batches for v in _new_versions.decode(_plain(rows))]
         whole, gone = self._parted(connection, batch.pool_of, new)
-        batch.store((), whole)
+        batch.store(whole)
         for version in whole:
             self.lost.pop(version.key, None)
         for version in gone:
