@@ -15,7 +15,7 @@ from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup
 from holdfast.backup.model.virtual import SourceVolume, TargetFile
 from holdfast.backup.plan.difference import Verdict, difference, settle
 from holdfast.backup.plan.domain import MountFact, local_filespaces, resolve
-from holdfast.backup.plan.expiration import DAY_NS, Version, expired, over_age, over_count
+from holdfast.backup.plan.expiration import DAY_NS, Version, doomed, expired, over_age, over_count
 from holdfast.backup.plan.reconciliation import Action, Row, reconcile
 
 FACTS = Stat(0o100644, 0, 0, 5, 10, 20, 7, 1)
@@ -131,6 +131,7 @@ def test_expiration_never_takes_the_active_version_and_is_stable(
     left = [version for version in versions if version.id not in gone]
     assert len(left) <= (vere if exists else verd)
     assert expired(left, group, now) == []
+    assert set(doomed([(v.id, v.stored_ns, v.inactive_ns) for v in versions], group, now)) == gone
 
 
 def test_domain_statements_add_up_and_removal_wins() -> None:

@@ -48,3 +48,22 @@ def over_age(versions: Sequence[Version], group: BackupCopyGroup, now_ns: int) -
 def expired(versions: Sequence[Version], group: BackupCopyGroup, now_ns: int) -> list[int]:
     """Return the ids of every version of one object that EXPIRE INVENTORY removes."""
     return sorted({*over_count(versions, group), *over_age(versions, group, now_ns)})
+
+
+def doomed(versions: Sequence[tuple[int, int, int | None]], group: BackupCopyGroup, now_ns: int) -> list[int]:
+    """Return what :func:`expired` returns, of (id, stored, inactive) from the oldest to the newest.
+
+    The same rules in one pass without objects, for catalogs of millions; an active version is the newest."""
+    count = len(versions)
+    exists = versions[-1][2] is None
+    limit = group.verexists if exists else group.verdeleted
+    extra_ns = now_ns - group.retextra_days * DAY_NS if group.retextra_days < NOLIMIT else -1
+    only_ns = now_ns - group.retonly_days * DAY_NS if group.retonly_days < NOLIMIT else -1
+    gone = []
+    for position, (id, _, inactive_ns) in enumerate(versions, 1):
+        if inactive_ns is None:
+            continue
+        cut_ns = only_ns if position == count and not exists else extra_ns
+        if count - position >= limit or inactive_ns <= cut_ns:
+            gone.append(id)
+    return gone

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import select
 
 from holdfast.backup.model.objects import Extra, Kind, Stat
 from holdfast.backup.plan.access import AccessRule, permitted
 from holdfast.backup.service.catalog.commit import batches
-from holdfast.backup.service.catalog.schema import chunks, filespaces, versions
+from holdfast.backup.service.catalog.schema import chunks, filespaces
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.ingest import pack
+from holdfast.backup.service.listing import page
 from holdfast.backup.service.pool import Unreadable, read_group
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import Refusal, Refused
@@ -73,30 +74,7 @@ class Egress:
                         "query filespace",
                     )
                 )
-            rows = list(connection.execute(self._statement(message, filespace)).all())
-        last = len(rows) < message.limit
-        if not last and message.inactive:
-            rows = _whole_objects(rows)
-        return rows, last
-
-    def _statement(self, message: m.ListVersions, filespace: int) -> Select[Any]:
-        v = versions.c
-        where = [v.filespace == filespace]
-        if message.under:
-            prefix = message.under + b"\0"
-            where.append(or_(v.key == message.under, and_(v.key >= prefix, v.key < message.under + b"\x01")))
-        if message.after is not None:
-            where.append(v.key > message.after)
-        if message.pit_ns is not None:
-            where.append(v.stored_ns <= message.pit_ns)
-            where.append(or_(v.inactive_ns.is_(None), v.inactive_ns > message.pit_ns))
-        elif message.latest:
-            other = versions.alias()
-            newer = select(func.max(other.c.id)).where(other.c.filespace == filespace, other.c.key == v.key)
-            where.append(v.id == newer.scalar_subquery())
-        elif not message.inactive:
-            where.append(v.inactive_ns.is_(None))
-        return select(versions).where(*where).order_by(v.key, v.stored_ns).limit(message.limit)
+            return page(connection, filespace, message)
 
     def _stored(self, row: Any, contents: bool) -> m.StoredVersion:
         return m.StoredVersion(
@@ -133,10 +111,3 @@ class Egress:
         except Unreadable as error:
             return m.Fetched(message.seq, (), (), b"", error.message, ", ".join(error.volumes))
         return m.Fetched(message.seq, index.names, index.lengths, data)
-
-
-def _whole_objects(rows: list[Any]) -> list[Any]:
-    """Drop the last object's rows from a full page, so that paging by key never splits an object's versions."""
-    last = rows[-1].key
-    whole = [row for row in rows if row.key != last]
-    return whole or rows

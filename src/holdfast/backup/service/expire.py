@@ -1,32 +1,30 @@
 """EXPIRE INVENTORY: versions that policy no longer keeps go, then chunks and groups nothing names, then empty volumes.
 
-At a target it also removes archive objects whose grace period is over; nothing else there does. Chunks are found by
-mark and sweep, never by counters that could drift, and only while no client stores: a client may have been told that
-a chunk is kept and name it in its next commit.
+At a target it also removes archive objects whose grace period is over; nothing else there does. The catalog is gone
+through in slices of bounded size, whatever it holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, delete, exists, func, not_, select, update
+from sqlalchemy import Connection, bindparam, select
 
-from holdfast.backup.model.policy import BackupCopyGroup, ClassBinding
-from holdfast.backup.plan.expiration import Version, expired
-from holdfast.backup.service.catalog.archive import archive_objects, expire_archives
-from holdfast.backup.service.catalog.commit import batches, delete_versions, keeps_all
+from holdfast.backup.model.policy import ClassBinding
+from holdfast.backup.plan.expiration import doomed
+from holdfast.backup.service.catalog.archive import expire_archives
+from holdfast.backup.service.catalog.commit import delete_versions, keeps_all
 from holdfast.backup.service.catalog.policy import classes_of
-from holdfast.backup.service.catalog.schema import chunks, filespaces, groups, nodes, places, versions
-from holdfast.backup.service.catalog.storage import catalog_records
-from holdfast.backup.service.claims import SESSIONS
+from holdfast.backup.service.catalog.schema import filespaces, nodes, versions
 from holdfast.backup.service.core import Core, exclusive
 from holdfast.backup.service.processes import Process
+from holdfast.backup.service.sweep import sweep
 from holdfast.backup.service.vault import remove_marked
 from holdfast.backup.service.volumes import release_empty
 
-_content = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
+_SLICE_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,8 @@ def expire_inventory(core: Core, process: Process) -> ExpireFigures:
     """Remove what policy no longer keeps. Raises ``Refused`` when another such process runs."""
     with exclusive(core, "EXPIRE INVENTORY"):
         now = core.now_ns()
+        gone = _expire_versions(core, process, now)
         with core.database.write() as connection:
-            gone = _expire_versions(connection, now)
             archived = expire_archives(connection, _policy(connection), now)
         process.check()
         swept = sweep(core)
@@ -59,78 +57,66 @@ def _policy(connection: Connection) -> dict[str, dict[str, ClassBinding]]:
     return {name: {binding.name: binding for binding in classes_of(connection, name)} for name in names}
 
 
-def _expire_versions(connection: Connection, now_ns: int) -> int:
-    doomed: list[int] = []
-    statement = select(filespaces.c.id, nodes.c.domain).join(nodes, nodes.c.name == filespaces.c.node)
-    for filespace, domain in connection.execute(statement).all():
-        policy = {b.name: b for b in classes_of(connection, domain)}
-        default = next((b.backup for b in policy.values() if b.default), None)
-        doomed.extend(_of_filespace(connection, filespace, policy, default, now_ns))
-    return delete_versions(connection, doomed, now_ns)
+def _expire_versions(core: Core, process: Process, now_ns: int) -> int:
+    """Go through every filespace a slice at a time, each read and then written in transactions of its own: a client's
+    commit waits for a slice at most, and what a kill cuts short the next run does."""
+    with core.database.read() as connection:
+        statement = select(filespaces.c.id, nodes.c.domain).join(nodes, nodes.c.name == filespaces.c.node)
+        found = connection.execute(statement).all()
+        policy = _policy(connection)
+    gone = 0
+    for filespace, domain in found:
+        for doomed_ones in _slices(core, filespace, policy.get(domain, {}), now_ns):
+            process.check()
+            with core.database.write() as connection:
+                gone += delete_versions(connection, doomed_ones, now_ns)
+    return gone
 
 
-def _of_filespace(
-    connection: Connection, filespace: int, policy: dict[str, Any], default: BackupCopyGroup | None, now_ns: int
-) -> list[int]:
-    """Return the doomed versions among objects that have an inactive one; objects with only an active one stay."""
-    columns = (versions.c.id, versions.c.key, versions.c.mgmtclass, versions.c.stored_ns, versions.c.inactive_ns)
-    inactive = select(versions.c.key).where(versions.c.filespace == filespace, versions.c.inactive_ns.is_not(None))
+def _slices(core: Core, filespace: int, policy: Mapping[str, ClassBinding], now_ns: int) -> Iterator[list[int]]:
+    """Yield the doomed versions of a filespace, a slice of the catalog at a time."""
+    default = next((b.backup for b in policy.values() if b.default), None)
+    groups_of = {name: b.backup or default for name, b in policy.items()}
+    v = versions.c
     statement = (
-        select(*columns).where(versions.c.filespace == filespace, versions.c.key.in_(inactive)).order_by(versions.c.key)
+        select(v.id, v.key, v.mgmtclass, v.stored_ns, v.inactive_ns)
+        .where(v.filespace == filespace, v.key >= bindparam("start"))
+        .order_by(v.key, v.stored_ns)
+        .limit(_SLICE_ROWS)
     )
-    by_key: dict[bytes, list[Any]] = {}
-    for row in connection.execute(statement):
-        by_key.setdefault(row.key, []).append(row)
-    doomed: list[int] = []
-    for rows in by_key.values():
-        binding = policy.get(rows[-1].mgmtclass)
-        group = binding.backup if binding is not None and binding.backup is not None else default
-        if group is not None and not keeps_all(group):
-            doomed.extend(expired([Version(r.id, r.stored_ns, r.inactive_ns) for r in rows], group, now_ns))
-    return doomed
+    start = b""
+    while True:
+        with core.database.read() as connection:
+            rows = list(connection.execute(statement, {"start": start}).all())
+        full = len(rows) == _SLICE_ROWS
+        if full and rows[0].key != rows[-1].key:  # the last object may go on in the next slice
+            start = rows[-1].key
+            while rows[-1].key == start:
+                rows.pop()
+        elif rows:
+            if full:  # one object fills the slice: all its versions count together
+                whole = select(*statement.selected_columns).where(v.filespace == filespace, v.key == rows[0].key)
+                with core.database.read() as connection:
+                    rows = list(connection.execute(whole.order_by(v.stored_ns)).all())
+            start = rows[-1].key + b"\0"
+        found: list[int] = []
+        for rows_of_one in _objects(rows):
+            group = groups_of.get(rows_of_one[-1][2], default)
+            if group is not None and not keeps_all(group):
+                found.extend(doomed([(id, stored, gone) for id, _, _, stored, gone in rows_of_one], group, now_ns))
+        if found:
+            yield found
+        if not full:
+            return
 
 
-def sweep(core: Core) -> tuple[int, int]:
-    """Remove chunks that no version names and groups that hold none; return how many. Waits for no client: while one
-    has a session nothing is removed, because it may have been told that a chunk is kept."""
-    if not core.claims.take(SESSIONS):
-        return (0, 0)
-    try:
-        with core.database.write() as connection:
-            return _sweep(connection)
-    finally:
-        core.claims.give(SESSIONS)
-        core.sparse.set()
-
-
-def _sweep(connection: Connection) -> tuple[int, int]:
-    gone = catalog_records.c.filespace.not_in(select(filespaces.c.id))
-    connection.execute(delete(catalog_records).where(catalog_records.c.filespace != 0, gone))
-    used: set[int] = set()
-    for column in (versions.c.content, archive_objects.c.content):
-        for content in connection.execute(select(column).distinct()).scalars():
-            used.update(chunk for chunk, _ in _content.decode(content))
-    known = connection.execute(select(chunks.c.id)).scalars().all()
-    unused = [chunk for chunk in known if chunk not in used]
-    for part in batches(unused):
-        connection.execute(delete(chunks).where(chunks.c.id.in_(part)))
-    _count_live(connection)
-    return len(unused), drop_dead_groups(connection)
-
-
-def _count_live(connection: Connection) -> None:
-    """Note for every group how much of it is in use; what reclamation goes by."""
-    live = select(func.coalesce(func.sum(chunks.c.length), 0)).where(chunks.c.grp == groups.c.id).scalar_subquery()
-    record = exists().where(catalog_records.c.grp == groups.c.id)
-    connection.execute(update(groups).where(not_(record)).values(live_bytes=live))
-
-
-def drop_dead_groups(connection: Connection) -> int:
-    """Forget groups of which nothing is in use, with their places in every pool; return how many there were."""
-    holding = exists().where(chunks.c.grp == groups.c.id)
-    record = exists().where(catalog_records.c.grp == groups.c.id)
-    dead = list(connection.execute(select(groups.c.id).where(not_(holding), not_(record))).scalars())
-    for part in batches(dead):
-        connection.execute(delete(places).where(places.c.grp.in_(part)))
-        connection.execute(delete(groups).where(groups.c.id.in_(part)))
-    return len(dead)
+def _objects(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the versions of each object that has an inactive one; objects with only an active one stay."""
+    first = 0
+    for position, row in enumerate(rows):
+        if row[1] != rows[first][1]:
+            if position - first > 1 or rows[first][4] is not None:
+                yield rows[first:position]
+            first = position
+    if rows and (len(rows) - first > 1 or rows[first][4] is not None):
+        yield rows[first:]

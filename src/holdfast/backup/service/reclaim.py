@@ -20,11 +20,11 @@ from holdfast.backup.service.catalog.schema import places, pools, volumes
 from holdfast.backup.service.catalog.storage import Work, fill_of, volume_facts, work_list
 from holdfast.backup.service.claims import SESSIONS, pool_key, volume_key
 from holdfast.backup.service.core import Core, exclusive, pool_row
-from holdfast.backup.service.expire import drop_dead_groups
 from holdfast.backup.service.migrate import until
 from holdfast.backup.service.mover import Keep, MoveFigures, Mover
 from holdfast.backup.service.processes import Process
 from holdfast.backup.service.repack import Repacker
+from holdfast.backup.service.sweep import drop_dead_groups
 from holdfast.backup.service.volumes import release_empty
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
 

@@ -235,7 +235,7 @@ class ListFilespaces(Message, frozen=True):
 
 class ListVersions(Message, frozen=True):
     """Ask for versions: as of ``pit_ns``, or the active ones, or (``inactive``) all. ``latest`` adds the newest
-    inactive version of objects that have no active one."""
+    inactive version of objects that have no active one. ``shallow``: only ``under`` and what lies directly in it."""
 
     seq: int
     filespace: str
@@ -246,6 +246,7 @@ class ListVersions(Message, frozen=True):
     after: bytes | None
     limit: int
     contents: bool
+    shallow: bool = False
 
 
 class StoredVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):

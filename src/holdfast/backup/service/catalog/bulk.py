@@ -26,6 +26,20 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     connection.exec_driver_sql(statement, rows)
 
 
+def delete_ids(connection: Connection, table: Table, ids: Sequence[int], stored_until_ns: int | None = None) -> None:
+    """Delete rows by their ``id``; of a table of objects only those stored until then: a number may have been given to
+    a new object since it was looked up."""
+    if not ids:
+        return
+    mark, quote = _marks(connection)
+    statement = f"DELETE FROM {quote(table.name)} WHERE id = {mark}"
+    if stored_until_ns is None:
+        connection.exec_driver_sql(statement, [(id,) for id in sorted(ids)])
+    else:
+        rows = [(id, stored_until_ns) for id in sorted(ids)]
+        connection.exec_driver_sql(f"{statement} AND stored_ns <= {mark}", rows)
+
+
 def ids_by_name(connection: Connection, table: Table, pool: str, names: Sequence[bytes]) -> dict[bytes, int]:
     """Return the ids of those rows of a pool (columns ``pool``, ``name``, ``id``) that have one of the names."""
     mark, quote = _marks(connection)

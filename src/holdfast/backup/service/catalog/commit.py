@@ -10,12 +10,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
 from holdfast.backup.model.policy import NOLIMIT, BackupCopyGroup, ClassBinding
 from holdfast.backup.model.pools import READABLE
 from holdfast.backup.plan.expiration import Version, over_count
-from holdfast.backup.service.catalog.bulk import ids_by_name, insert_rows
+from holdfast.backup.service.catalog.bulk import delete_ids, ids_by_name, insert_rows
 from holdfast.backup.service.catalog.schema import chunks, groups, places, versions, volumes
 from holdfast.backup.service.retention import unlocked
 from holdfast.backup.service.volumeformat import GroupIndex
@@ -167,8 +167,7 @@ class CommitBatch:
 def delete_versions(connection: Connection, ids: Sequence[int], now_ns: int) -> int:
     """Remove versions by id, but for those that a retention lock holds; return how many went."""
     free = unlocked(connection, ids, now_ns)
-    for part in batches(free):
-        connection.execute(delete(versions).where(versions.c.id.in_(part)))
+    delete_ids(connection, versions, free, now_ns)
     return len(free)
 
 

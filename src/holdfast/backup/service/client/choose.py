@@ -51,6 +51,11 @@ class Choice:
         """The key at or below which everything that fits lies."""
         return self.specs[0].start if len(self.specs) == 1 else b""
 
+    @property
+    def shallow(self) -> bool:
+        """Whether all that fits lies directly in ``start``, or is it."""
+        return len(self.specs) == 1 and not self.specs[0].subdir
+
     def in_time(self, stored_ns: int) -> bool:
         """Return whether a version of this age counts."""
         return (self.from_ns is None or stored_ns >= self.from_ns) and (self.to_ns is None or stored_ns <= self.to_ns)
@@ -64,15 +69,11 @@ def chosen_versions(
     What lies above the place that is looked at is asked for one by one, so a single file costs a handful of rows.
     """
 
-    def listed(under: bytes, limit: int = 0) -> Iterator[m.StoredVersion]:
-        return list_versions(
-            session,
-            Selection(choice.filespace, under, choice.pit_ns, choice.inactive, choice.latest),
-            contents,
-            limit=limit or None,
-        )
+    def listed(under: bytes, limit: int = 0, shallow: bool = False) -> Iterator[m.StoredVersion]:
+        chosen = Selection(choice.filespace, under, choice.pit_ns, choice.inactive, choice.latest, shallow)
+        return list_versions(session, chosen, contents, limit=limit or None)
 
-    every = chain(_above(choice, listed) if parents else (), listed(choice.start))
+    every = chain(_above(choice, listed) if parents else (), listed(choice.start, shallow=choice.shallow))
     return select((one for one in every if choice.in_time(one.stored_ns)), choice.specs, parents=parents)
 
 

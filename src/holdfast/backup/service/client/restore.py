@@ -36,13 +36,15 @@ _rows = msgspec.msgpack.Decoder(list[m.StoredVersion])
 class Selection:
     """Which versions: of one filespace, at or below ``under`` (a key), as of ``pit_ns``.
 
-    ``latest`` takes the newest version of everything, deleted objects included."""
+    ``latest`` takes the newest version of everything, deleted objects included; ``shallow`` only what lies directly in
+    the directory ``under``, and that itself."""
 
     filespace: str
     under: bytes = b""
     pit_ns: int | None = None
     inactive: bool = False
     latest: bool = False
+    shallow: bool = False
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ def list_versions(
                 after,
                 limit or _PAGE_ROWS,
                 contents,
+                chosen.shallow,
             )
         )
 
