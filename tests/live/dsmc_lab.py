@@ -13,7 +13,9 @@ from pathlib import Path
 import backup_lab
 
 from holdfast.backup.service.client.login import save_password
+from holdfast.backup.session import messages as m
 from holdfast.dialects.tsm import dsmc
+from holdfast.dialects.tsm.language import read_command
 
 
 @dataclass
@@ -74,6 +76,13 @@ class DsmcLab:
         )
         save_password(home, name, "DELHI", b"secret")
         return home / "dsm.opt"
+
+    def admin(self, text: str) -> m.Outcome:
+        """Give the server a command; expect that it succeeds."""
+        request = read_command(text)
+        reply = self.lab.servers["DELHI"].run(request.operation, **request.args)
+        assert reply.code == 0, reply.messages
+        return reply
 
     def run(self, optfile: Path, *words: str, code: int = 0, answers: str | None = None) -> Printed:
         """Run dsmc; expect its exit code."""

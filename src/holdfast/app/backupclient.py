@@ -7,6 +7,7 @@ is imported before a command runs.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from holdfast.cli import backup as backup_cli
     from holdfast.cli import compare as compare_cli
     from holdfast.cli import restore as restore_cli
+
+
+def dsmcad_main(_name: str, arguments: list[str]) -> int:
+    """Run ``dsmcad`` under the name by which it was started."""
+    from holdfast.dialects.tsm import dsmcad
+
+    started = sys.argv[0] if os.path.basename(sys.argv[0]).startswith("dsmcad") else "dsmcad"
+    return dsmcad.main(started, arguments)
 
 
 def retrieve_command() -> click.Command:

@@ -40,7 +40,49 @@ def dialect_commands() -> click.Group:
         links = [str(link) for link in [*install_links(directory), *linked]]
         emit({"links": links}, as_json, "\n".join(links))
 
+    _service(dialect)
     return dialect
+
+
+def _service(group: click.Group) -> None:
+    @group.command(
+        "service",
+        help="Write the service file of a dsmcad: a script for init, or a unit for systemd.\n\n"
+        "Example: holdfast dialect service dsmcad.vcs --program /opt/tivoli/tsm/client/ba/bin/dsmcad.vcs "
+        "--optfile /VCS/tsm/dsm_vcs.opt --into /etc/init.d",
+    )
+    @click.argument("name")
+    @click.option("--program", required=True, help="The link to dsmcad; a group's own has a name of its own.")
+    @click.option("--optfile", required=True, help="The option file, dsm.opt.")
+    @click.option(
+        "--into",
+        "directory",
+        required=True,
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help="/etc/init.d, or /etc/systemd/system.",
+    )
+    @click.option("--systemd", is_flag=True, help="A unit for systemd.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    def service(name: str, program: str, optfile: str, directory: Path, systemd: bool, as_json: bool) -> None:
+        path = write_service(name, program, optfile, directory, systemd)
+        emit({"file": str(path)}, as_json, str(path))
+
+
+def write_service(name: str, program: str, optfile: str, directory: Path, systemd: bool) -> Path:
+    """Write the service file of a dsmcad and return it; a file of that name that is not ours is refused."""
+    from holdfast.dialects.tsm.servicefiles import MARK, init_script, systemd_unit
+
+    if "/" in name or not program.startswith("/") or not optfile.startswith("/"):
+        raise InputError("a service has a plain name, and full paths", remedy="holdfast dialect service --help")
+    path = directory / (f"{name}.service" if systemd else name)
+    if path.is_symlink() or (path.exists() and MARK not in path.read_text(errors="replace")):
+        raise InputError(f"{path} exists and was not made by this command", remedy="move it away, or choose a name")
+    text = systemd_unit(name, program, optfile) if systemd else init_script(name, program, optfile)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o644 if systemd else 0o755)
+    fresh.replace(path)
+    return path
 
 
 def link_logs(link: Path) -> Path:

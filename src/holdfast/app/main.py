@@ -47,6 +47,7 @@ NOUNS = {
 DIALECTS = {
     "dscli": "holdfast.app.replication:dscli_main",
     "dsmc": "holdfast.app.backup:dsmc_main",
+    "dsmcad": "holdfast.app.backupclient:dsmcad_main",
     "dsmadmc": "holdfast.app.backup:dsmadmc_main",
     "svcmgr": "holdfast.app.opensvc:opensvc_main",
     "nodemgr": "holdfast.app.opensvc:opensvc_main",
@@ -80,6 +81,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; a first word or program name that is a dialect's command runs that dialect."""
     arguments = sys.argv if argv is None else argv
     name = os.path.basename(arguments[0])
+    if name.startswith("dsmcad."):  # a daemon under a name of its own, for a service group
+        name = "dsmcad"
     if name in DIALECTS:
         return _run_dialect(name, arguments[1:])
     if len(arguments) > 1 and arguments[1] in DIALECTS:

@@ -47,7 +47,7 @@ def write_pages(directory: Path) -> list[Path]:
 
 def dialect_pages() -> list[DialectPage]:
     """Return what the dialects' tables say of their commands."""
-    return [*_vcs(), _dscli(), _dsmc(), _dsmadmc(), *_opensvc()]
+    return [*_vcs(), _dscli(), _dsmc(), _dsmcad(), _dsmadmc(), *_opensvc()]
 
 
 def _vcs() -> list[DialectPage]:
@@ -91,14 +91,30 @@ def _dscli() -> DialectPage:
 
 
 def _dsmc() -> DialectPage:
-    forms = ["dsmc incremental [FILESPACE ...]", "dsmc restore SOURCE [DESTINATION]"]
-    forms += ["dsmc query backup FILESPEC", "dsmc query filespace", "dsmc query inclexcl"]
+    from holdfast.dialects.tsm.dsmcwords import QUERIES
+
+    forms = ["dsmc incremental [FILESPACE | FILESPEC ...]", "dsmc selective FILESPEC ...", "dsmc archive FILESPEC ..."]
+    forms += [f"dsmc {verb} FILESPEC [DESTINATION]" for verb in ("restore", "retrieve")]
+    forms += ["dsmc preview backup|archive FILESPEC", "dsmc expire FILESPEC ...", "dsmc macro FILE", "dsmc schedule"]
+    forms += ["dsmc delete backup|archive FILESPEC", "dsmc delete filespace NAME", "dsmc delete access NUMBER ..."]
+    forms += ["dsmc set access backup|archive FILESPEC NODE", *(f"dsmc query {name}" for name, _ in QUERIES)]
     about = (
         "The backup-archive client. Options are written -name=value, may be shortened and stand anywhere; -optfile or "
         "DSM_CONFIG names the option file."
     )
     see = ("holdfast", "holdfast-backup", "holdfast-restore")
     return DialectPage("dsmc", "backup-archive client of a Holdfast server", about, forms, _TSM_CODES, see)
+
+
+def _dsmcad() -> DialectPage:
+    about = (
+        "The client acceptor: waits for the node's schedules, or for prompts, and carries them out. It leaves a daemon "
+        "behind that shows the name by which it was started; with -foreground it stays."
+    )
+    codes = ((0, "the daemon runs"), (12, "options under which it cannot; the message says which"))
+    return DialectPage(
+        "dsmcad", "scheduler of a backup client", about, ["dsmcad [-optfile=FILE] [-foreground]"], codes, ("dsmc",)
+    )
 
 
 def _dsmadmc() -> DialectPage:

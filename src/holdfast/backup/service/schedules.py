@@ -133,7 +133,8 @@ class NodeSchedules:
     def answer(self, message: m.QuerySchedules) -> m.Schedules:
         """Say what to do next, and how to behave; note where a node in prompted mode waits."""
         now_ns = self._core.now_ns()
-        self._note_contact(message.address, now_ns)
+        if not message.looking:
+            self._note_contact(message.address, now_ns)
         with self._core.database.read() as connection:
             chosen = {name: read_setting(connection, name) for name in SETTINGS}
             percent = int(chosen["randomize"])

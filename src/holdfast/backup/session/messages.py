@@ -378,10 +378,12 @@ class Fetched(Message, frozen=True):
 class QuerySchedules(Message, frozen=True):
     """Ask what this node is to do next. ``address`` is where it waits to be prompted (``HOST:PORT``); empty: it polls.
 
-    A prompt carries nothing but the request to ask, so it needs no secret and gives none away."""
+    A prompt carries nothing but the request to ask, so it needs no secret and gives none away. ``looking``: somebody
+    only wants to see, and the address on record stays."""
 
     seq: int
     address: str = ""
+    looking: bool = False
 
 
 class ScheduleRow(msgspec.Struct, array_like=True, frozen=True):

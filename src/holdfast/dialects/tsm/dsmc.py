@@ -7,36 +7,22 @@ of its own; here stand the way in, the banner, macros and the interactive loop.
 from __future__ import annotations
 
 import datetime
-import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 from holdfast.backup.model.clientmessages import text
 from holdfast.backup.service.client.dates import stamp
 from holdfast.backup.service.client.login import Login
-from holdfast.backup.service.client.options import DEFAULT_SYSFILE, ClientOptions, load_options
+from holdfast.backup.service.client.options import ClientOptions
 from holdfast.backup.session import messages as m
-from holdfast.dialects.tsm import dsmcfetch, dsmcquery, dsmcremove, dsmcstore
-from holdfast.dialects.tsm.dsmcdesk import ERROR, Desk
+from holdfast.dialects.tsm import dsmcschedule
+from holdfast.dialects.tsm.dsmcdesk import ERROR, Desk, load, optfile_of
+from holdfast.dialects.tsm.dsmcverbs import VERBS, verb
 from holdfast.dialects.tsm.dsmcwords import Arguments, read_arguments
 from holdfast.kernel.errors import HoldfastError, InputError
 from holdfast.runtime.textfile import read_text
-
-_VERBS: dict[str, Callable[[Desk], int]] = {
-    "incremental": dsmcstore.incremental,
-    "selective": dsmcstore.selective,
-    "archive": dsmcstore.archive,
-    "preview": dsmcstore.preview,
-    "restore": dsmcfetch.restore,
-    "retrieve": dsmcfetch.retrieve,
-    "query": dsmcquery.query,
-    "delete": dsmcremove.delete,
-    "expire": dsmcremove.expire,
-    "set": dsmcremove.set_,
-}
 
 
 def main(arguments: list[str], out: TextIO, stdin: TextIO | None = None) -> int:
@@ -46,6 +32,8 @@ def main(arguments: list[str], out: TextIO, stdin: TextIO | None = None) -> int:
         options = load(read)
         if read.verb == "macro":
             return _macro(read, options, out, stdin)
+        if read.verb == "schedule":
+            return dsmcschedule.schedule(read, options)
         if read.verb in ("", "loop"):
             return _loop(read, options, out, stdin)
         return run(read, options, out, stdin)
@@ -54,32 +42,12 @@ def main(arguments: list[str], out: TextIO, stdin: TextIO | None = None) -> int:
         return ERROR
 
 
-def load(read: Arguments) -> ClientOptions:
-    """Return the options of the option file, with what the command line says instead."""
-    options = load_options(optfile_of(read))
-    if read.options.get("DOMAIN"):
-        options.lists["DOMAIN"] = [read.options["DOMAIN"]]
-    for name in ("SUBDIR", "REPLACE", "DATEFORMAT", "ERRORLOGNAME", "SCHEDLOGNAME", "SCHEDMODE"):
-        if name in read.options:
-            options.values[name] = read.options[name]
-    return options
-
-
-def optfile_of(read: Arguments) -> Path:
-    """Return the option file in effect: -OPTFILE, DSM_CONFIG, or dsm.opt in the usual place."""
-    usual = f"{Path(DEFAULT_SYSFILE).parent}/dsm.opt"
-    return Path(read.options.get("OPTFILE") or os.environ.get("DSM_CONFIG") or usual)
-
-
 def run(read: Arguments, options: ClientOptions, out: TextIO, stdin: TextIO | None = None) -> int:
     """Run one command; return its exit code."""
-    desk = Desk(read, options, out, optfile_of(read), stdin)
-    if read.verb not in _VERBS:
-        raise InputError(f"ANS1138E The '{read.verb}' command cannot stand here", remedy=", ".join(_VERBS))
-    with desk:
+    with Desk(read, options, out, optfile_of(read), stdin) as desk:
         if not desk.local:
             banner(desk.session.welcome, desk.login, out, options.get("DATEFORMAT", "1"))
-        return _VERBS[read.verb](desk)
+        return verb(read)(desk)
 
 
 def banner(welcome: m.Welcome, login: Login, out: TextIO, dateformat: str = "1") -> None:
@@ -120,8 +88,8 @@ def _line(line: str, file: str, number: int) -> Arguments | None:
         read = read_arguments(words)
     except InputError as error:
         raise InputError(error.message, file=file, line=number, column=1, remedy=error.remedy) from error
-    if read.verb not in _VERBS:
-        remedy = f"one of {', '.join(_VERBS)}"
+    if read.verb not in VERBS:
+        remedy = f"one of {', '.join(VERBS)}"
         raise InputError(f"'{words[0]}' cannot stand in a macro", file=file, line=number, column=1, remedy=remedy)
     return read
 

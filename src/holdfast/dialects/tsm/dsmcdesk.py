@@ -6,11 +6,12 @@ asked only on a terminal, or of the input that was handed in.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from holdfast.backup.service.client.bringback import Ask
 from holdfast.backup.service.client.choose import list_filespaces
@@ -18,23 +19,43 @@ from holdfast.backup.service.client.dates import moment, stamp
 from holdfast.backup.service.client.incremental import Say
 from holdfast.backup.service.client.login import Login
 from holdfast.backup.service.client.namedfiles import absolute, read_filelist
-from holdfast.backup.service.client.options import ClientOptions
+from holdfast.backup.service.client.options import DEFAULT_SYSFILE, ClientOptions, load_options
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 from holdfast.dialects.tsm.dsmcwords import QUERIES, Arguments, full_word
 from holdfast.kernel.errors import InputError
 
+
+class Writes(Protocol):
+    """What a command prints into."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+
+    def flush(self) -> None:
+        """Let nothing wait."""
+
+
 OK, SKIPPED, WARNING, ERROR = 0, 4, 8, 12
 
 
 class Desk:
-    """One command at work. Use as a context manager: leaving it ends the session."""
+    """One command at work. Use as a context manager: leaving it ends the session.
+
+    A ``scheduled`` one has nobody to ask and prints everything into its log."""
 
     def __init__(
-        self, read: Arguments, options: ClientOptions, out: TextIO, optfile: Path, stdin: TextIO | None = None
+        self,
+        read: Arguments,
+        options: ClientOptions,
+        out: Writes,
+        optfile: Path,
+        stdin: TextIO | None = None,
+        *,
+        scheduled: bool = False,
     ) -> None:
         self.read, self.options, self.out, self.optfile = read, options, out, optfile
-        self._stdin = stdin
+        self._stdin, self._scheduled = stdin, scheduled
         self._open: Session | None = None
 
     def __enter__(self) -> Desk:
@@ -72,7 +93,10 @@ class Desk:
     def say(self) -> Say | None:
         """Takes a line per object, unless QUIET."""
         quiet = self.read.has("QUIET") or self.options.get("QUIET").lower().startswith("y")
-        return None if quiet else partial(print, file=self.out)
+        return None if quiet else self._say
+
+    def _say(self, line: str) -> None:
+        self.out.write(f"{line}\n")
 
     @property
     def subdir(self) -> bool:
@@ -82,7 +106,7 @@ class Desk:
     @property
     def ask(self) -> Ask | None:
         """Asks the person at the terminal; None when nobody is there."""
-        if self._stdin is None and not sys.stdin.isatty():
+        if self._scheduled or (self._stdin is None and not sys.stdin.isatty()):
             return None
         return self._ask
 
@@ -124,10 +148,40 @@ class Desk:
         """Return the names of the filespaces the server keeps for the node."""
         return [row.name for row in list_filespaces(self.session)]
 
+    def summary(self, block: str) -> None:
+        """Print the summary of a command; in a scheduled event it stands between its records."""
+        if self._scheduled:
+            self.out.write(f"--- SCHEDULEREC STATUS BEGIN\n{block}\n--- SCHEDULEREC STATUS END\n")
+        else:
+            self.out.write(f"\n{block}\n")
+
     def complain(self, *lines: str) -> None:
-        """Print lines on standard error."""
+        """Print lines on standard error; a scheduled event has only its log."""
+        stream: Writes = self.out if self._scheduled else sys.stderr
         for line in lines:
-            sys.stderr.write(f"{line}\n")
+            stream.write(f"{line}\n")
 
 
 Verb = Callable[[Desk], int]
+
+
+def load(read: Arguments) -> ClientOptions:
+    """Return the options of the option file, with what the command line says instead."""
+    return overruled(load_options(optfile_of(read)), read)
+
+
+def overruled(options: ClientOptions, read: Arguments) -> ClientOptions:
+    """Return options as a command line overrules them."""
+    found = options.copy()
+    if read.options.get("DOMAIN"):
+        found.lists["DOMAIN"] = [read.options["DOMAIN"]]
+    for name in ("SUBDIR", "REPLACE", "DATEFORMAT", "ERRORLOGNAME", "SCHEDLOGNAME", "SCHEDMODE"):
+        if name in read.options:
+            found.values[name] = read.options[name]
+    return found
+
+
+def optfile_of(read: Arguments) -> Path:
+    """Return the option file in effect: -OPTFILE, DSM_CONFIG, or dsm.opt in the usual place."""
+    usual = f"{Path(DEFAULT_SYSFILE).parent}/dsm.opt"
+    return Path(read.options.get("OPTFILE") or os.environ.get("DSM_CONFIG") or usual)

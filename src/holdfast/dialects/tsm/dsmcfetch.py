@@ -47,7 +47,8 @@ def _fetch(desk: Desk, *, archives: bool) -> int:
         done = bring_back(desk.session, choice, landing, archives=archives, only=only)
         _add(total, done)
     verb = "retrieved" if archives else "restored"
-    desk.out.write(f"\n{what.capitalize()} processing finished.\n\n{restore_summary(total, verb)}\n")
+    desk.out.write(f"\n{what.capitalize()} processing finished.\n")
+    desk.summary(restore_summary(total, verb))
     desk.complain(*total.failures)
     if not (total.objects or total.objects_left or total.objects_failed or desk.read.has("PICK")):
         desk.complain(text("ANS1302E", spec=words[0]))

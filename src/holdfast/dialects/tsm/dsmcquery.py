@@ -44,10 +44,9 @@ def query(desk: Desk) -> int:
         "mgmtclass": _mgmtclass,
         "options": _options,
         "session": _session,
+        "schedule": _schedule,
         "access": _access,
     }
-    if kind not in queries:
-        raise InputError(f"ANS1138E The 'query {kind}' command is not known", remedy=", ".join(queries))
     return queries[kind](desk)
 
 
@@ -185,6 +184,31 @@ def _session(desk: Desk) -> int:
         ("User Name", ""),
     ]
     desk.out.write("Server Information\n" + "".join(f"{name:<26}: {value}\n" for name, value in rows))
+    return OK
+
+
+def _schedule(desk: Desk) -> int:
+    """Every schedule of the node, the next to start first."""
+    reply = desk.session.call(lambda seq: m.QuerySchedules(seq, looking=True))
+    assert isinstance(reply, m.Schedules)
+    for row in reply.rows:
+        facts = (
+            ("Schedule Name", row.name),
+            ("Description", row.description),
+            ("Schedule Style", row.style),
+            ("Action", row.action.capitalize()),
+            ("Options", row.options),
+            ("Objects", row.objects),
+            ("Priority", str(row.priority)),
+            ("Next Execution", desk.stamp(row.assigned_ns)),
+            ("Duration", row.duration),
+            ("Period", row.period),
+            ("Day of Week", row.days),
+            ("Expire", row.expiration or "Never"),
+        )
+        desk.out.write("".join(f"{name:>20}: {value}".rstrip() + "\n" for name, value in facts) + "\n")
+    if not reply.rows:
+        desk.complain(text("ANS1816I"))
     return OK
 
 

@@ -85,7 +85,7 @@ def archive(desk: Desk) -> int:
 
 
 def _finish(desk: Desk, done: Figures, verb: str = "backed up") -> int:
-    desk.out.write("\n" + backup_summary(done, verb) + "\n")
+    desk.summary(backup_summary(done, verb))
     desk.complain(*done.errors, *done.warnings, *done.failures)
     return done.exit_code
 
@@ -106,7 +106,7 @@ def preview(desk: Desk) -> int:
             file.writelines(f"{line}\n" for line in lines)
         desk.out.write(f"{len(lines)} objects written to {name}\n")
     else:
-        desk.out.writelines(f"{line}\n" for line in lines)
+        desk.out.write("".join(f"{line}\n" for line in lines))
     return OK
 
 

@@ -15,9 +15,10 @@ OPTIONS = {
     "FROMDATE": 5, "FROMTIME": 5, "TODATE": 3, "TOTIME": 3, "REPLACE": 3, "IFNEWER": 3, "VIRTUALNODENAME": 12,
     "FROMNODE": 5, "QUIET": 5, "VERBOSE": 4, "DATEFORMAT": 4, "SNAPSHOTROOT": 12, "ERRORLOGNAME": 11, "DOMAIN": 3,
     "NOPROMPT": 3, "PRESERVEPATH": 8, "FILELIST": 5, "DESCRIPTION": 3, "ARCHMC": 5, "DELETEFILES": 3, "ABSOLUTE": 3,
-    "DETAIL": 3, "DELTYPE": 4, "FILENAME": 5, "SCHEDLOGNAME": 9, "SCHEDMODE": 8,
+    "DETAIL": 3, "DELTYPE": 4, "FILENAME": 5, "SCHEDLOGNAME": 9, "SCHEDMODE": 8, "ONCE": 4, "PROMPTADDRESS": 13,
+    "FOREGROUND": 10, "REPORTTO": 8,
 }  # fmt: skip
-"""Option → shortest form."""
+"""Option → shortest form. The last four are between ``dsmcad`` and the ``dsmc schedule`` that it starts."""
 VERBS = (
     ("incremental", 1), ("selective", 1), ("archive", 2), ("restore", 3), ("retrieve", 3), ("query", 1), ("delete", 3),
     ("expire", 3), ("set", 3), ("preview", 3), ("macro", 2), ("schedule", 3), ("loop", 1),
@@ -31,7 +32,20 @@ SETTINGS = (("access", 1),)
 PREVIEWS = (("backup", 1), ("archive", 2))
 KINDS = (("backup", 1), ("archive", 1))
 _SWITCHES = frozenset(
-    {"INACTIVE", "LATEST", "PICK", "IFNEWER", "QUIET", "VERBOSE", "NOPROMPT", "DELETEFILES", "ABSOLUTE", "DETAIL"}
+    {
+        "INACTIVE",
+        "LATEST",
+        "PICK",
+        "IFNEWER",
+        "QUIET",
+        "VERBOSE",
+        "NOPROMPT",
+        "DELETEFILES",
+        "ABSOLUTE",
+        "DETAIL",
+        "ONCE",
+        "FOREGROUND",
+    }
 )
 
 

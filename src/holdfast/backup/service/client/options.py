@@ -22,8 +22,9 @@ KEYWORDS = (
     "INCLExcl", "DOMain", "ERRORLOGName", "SCHEDLOGName", "ERRORLOGRetention", "SCHEDLOGRetention", "SCHEDMODe",
     "MANAGEDServices", "HTTPport", "TCPCLIENTAddress", "TCPCLIENTPort", "CHAngingretries", "COMPRESSIon", "SUbdir",
     "QUIET", "DATEformat", "REPlace", "DEFAULTServer", "CLUSTERnode", "QUERYSCHedperiod", "RETRYPeriod",
-    "MAXCMDRetries", "PRESchedulecmd", "POSTSchedulecmd", "SCHEDCMDDisabled", "SESSIONINITiation", "SCHEDLOGRet",
-    "RESOURceutilization", "TESTFlag", "TCPBuffsize", "TCPWindowsize", "TXNBytelimit", "VIRTUALMountpoint",
+    "MAXCMDRetries", "PRESchedulecmd", "POSTSchedulecmd", "PRENSchedulecmd", "POSTNSchedulecmd", "SCHEDCMDDisabled",
+    "SCHEDRESTRetrdisabled", "SESSIONINITiation", "RESOURceutilization",
+    "TESTFlag", "TCPBuffsize", "TCPWindowsize", "TXNBytelimit", "VIRTUALMountpoint",
     "TLSIDENTITY", "TLSSERVERNAME", "ALLLOCALROOT",
 )  # fmt: skip
 """The last three are Holdfast's: identity directory, name in the server's certificate, roots of ALL-LOCAL."""
@@ -64,6 +65,11 @@ class ClientOptions:
         """Return the include-exclude list in effect."""
         return Rules(self.statements, self.option_set)
 
+    def copy(self) -> ClientOptions:
+        """Return options that can be changed without changing these."""
+        lists = {name: list(lines) for name, lines in self.lists.items()}
+        return ClientOptions(dict(self.values), lists, list(self.statements), list(self.option_set), self.stanza)
+
     def under(self, option_set: Iterable[Imposed]) -> ClientOptions:
         """Return these options as the server's client option set changes them.
 
@@ -71,13 +77,8 @@ class ClientOptions:
         otherwise counts only where the client has none. What this client does not know is passed over: an option set
         is made for many clients.
         """
-        found = ClientOptions(
-            dict(self.values),
-            {name: list(lines) for name, lines in self.lists.items()},
-            self.statements,
-            [],
-            self.stanza,
-        )
+        found = self.copy()
+        found.option_set = []
         for imposed in option_set:
             name = imposed.name.upper()
             if name in ("INCLEXCL", "INCLUDE", "EXCLUDE"):
