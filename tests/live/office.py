@@ -11,6 +11,7 @@ from pathlib import Path
 
 from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
+from holdfast.backup.drivers.sqliteselect import SqliteSelector
 from holdfast.backup.ports import AdminCommand, Media
 from holdfast.backup.service.admin.caller import acting_as
 from holdfast.backup.service.admin.dispatch import perform
@@ -54,6 +55,7 @@ class Office:
         clock = lambda: wall_ns(self.now)  # noqa: E731
         self.core = Core("DELHI", self.directory, database, KeyRing(self.directory), clock, drivers)
         self.core.read_command = read
+        self.core.selector = SqliteSelector(self.directory / "catalog.db")
         initialise(self.core, self.config)
         self.manager = ScheduleManager(self.core, perform)
 

@@ -63,6 +63,14 @@ def test_layouts_for_programs(desk: Desk) -> None:
     assert ": Ann" not in wide
 
 
+def test_select_from_the_command_line(desk: Desk) -> None:
+    asked = "select node_name, contact from nodes where node_name='ONE'"
+    assert desk.run("-dataonly=yes", "-comma", asked) == 'ONE,"Ann, of Delhi"\n'
+    assert desk.run("-dataonly=yes", "-tab", *asked.split()) == "ONE\tAnn, of Delhi\n"
+    none = desk.run("-dataonly=yes", "select node_name from nodes where locked='YES'", code=11)
+    assert none == "ANR2034E SELECT: No match found using this criteria.\n"
+
+
 def test_without_dataonly_it_says_what_it_did(desk: Desk) -> None:
     said = desk.run("q", "node", "nobody", code=11)
     assert "ANS8000I Server command: 'q node nobody'." in said

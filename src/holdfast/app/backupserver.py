@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
+from holdfast.backup.drivers.sqliteselect import SqliteSelector
 from holdfast.backup.drivers.virtual import VirtualMedia
 from holdfast.backup.ports import AdminCommand, Media
 from holdfast.backup.service.admin.dispatch import perform, run_operation
@@ -67,6 +68,7 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
     keys = KeyRing(config.directory)
     core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
     core.read_command = _read_command
+    core.selector = SqliteSelector(config.directory / CATALOG_FILE)
     return core
 
 

@@ -5,7 +5,7 @@ Drivers stand in ``drivers``; ``app.backup`` hands them in. A service never open
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,34 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Release the files. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTable:
+    """A table that exists for one statement only."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The answer of a SELECT. ``columns`` are as the database calls them."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+
+
+class Selector(Protocol):
+    """Runs one SELECT, read-only and within bounds, over views and tables that exist for it alone."""
+
+    schema: str
+    """Where the catalog's own tables are."""
+
+    def select(
+        self, statement: str, views: Mapping[str, str], tables: Mapping[str, MemoryTable], now_ns: int
+    ) -> Selected:
+        """Return the rows. Raises ``Refused`` (``invalid``) for SQL that is wrong, forbidden or takes too much."""
 
 
 class Claims(Protocol):

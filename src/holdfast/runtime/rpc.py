@@ -30,6 +30,23 @@ Unary = Callable[[bytes, str], bytes]
 Stream = Callable[[Iterator[bytes], str], Iterable[bytes]]
 
 
+class Incoming:
+    """The requests of one stream, with a way to end it from outside: whoever waits for the next one is told at once."""
+
+    def __init__(self, requests: Iterator[bytes], cancel: Callable[[], object]) -> None:
+        self._requests, self._cancel = requests, cancel
+
+    def __iter__(self) -> Incoming:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._requests)
+
+    def cancel(self) -> None:
+        """End the stream. Idempotent."""
+        self._cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class Methods:
     """What a server answers: method name → handler(request, caller's name)."""
@@ -116,7 +133,7 @@ def _guarded_unary(handler: Unary) -> Callable[[bytes, Any], bytes]:
 def _guarded_stream(handler: Stream) -> Callable[[Iterator[bytes], Any], Iterator[bytes]]:
     def run(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         try:
-            yield from handler(requests, _caller(context))
+            yield from handler(Incoming(requests, context.cancel), _caller(context))
         except Refused as refused:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, _encode(refused.refusal))
 

@@ -19,6 +19,10 @@ TEXTS: dict[str, str] = {
     "ANR0430W": "Session {number} for {name} refused - locked.",  # [K]
     "ANR0440W": "Protocol error on session {number} for node {name}: {reason}",
     "ANR0480W": "Session {number} for node {name} terminated - connection with client severed.",  # [K]
+    "ANR0483W": "Session {number} for {name} terminated - forced by administrator.",  # [K]
+    "ANR0490I": "Canceling session {number} for {name}.",  # [K]
+    "ANR0940I": "Cancel request for process {number} by {name} accepted.",  # [K]
+    "ANR0944E": "{what}: No active processes found.",
     "ANR0993I": "Server initialization complete.",
     "ANR0990I": "Server restart-recovery in progress.",
     "ANR8200I": "TCP/IP driver ready for connection with clients on {address}.",

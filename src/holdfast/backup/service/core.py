@@ -17,13 +17,14 @@ from sqlalchemy import Connection, insert, select
 
 from holdfast.backup.model import messages
 from holdfast.backup.model.pools import DISK, DeviceType
-from holdfast.backup.ports import AdminCommand, Claims, Clock, Database, Media, RandomMedia, ReadCommand
+from holdfast.backup.ports import AdminCommand, Claims, Clock, Database, Media, RandomMedia, ReadCommand, Selector
 from holdfast.backup.service.attempts import Attempts
 from holdfast.backup.service.catalog.schema import actlog, devclasses, pools, settings, volumes
 from holdfast.backup.service.claims import LocalClaims
 from holdfast.backup.service.keys import KeyRing
 from holdfast.backup.service.mounts import Mounts
 from holdfast.backup.service.processes import ProcessTable
+from holdfast.backup.service.sessions import SessionTable
 from holdfast.kernel.errors import Refusal, Refused
 
 RemoteMedia = Callable[["Core", str, str], Media]
@@ -52,6 +53,7 @@ class Core:
         self._media: dict[str, Media] = {}
         self._sessions = itertools.count(1)
         self.processes = ProcessTable()
+        self.sessions = SessionTable()
         self.claims: Claims = LocalClaims()
         self.mounts = Mounts(self)
         """Who appends to a volume, works on a pool, has a session open: see ``claims`` for the keys."""
@@ -62,6 +64,8 @@ class Core:
         self.attempts = Attempts()
         self.schedules_changed = threading.Event()
         """Set whenever a schedule, an association or an event changed: the schedule manager looks again."""
+        self.selector: Selector | None = None
+        """Answers SELECT; the composition root sets it where the catalog's driver has one."""
         self.read_command: ReadCommand = _no_language
         """Reads a command that the server keeps (schedules, scripts); the composition root sets it."""
         with database.read() as connection:

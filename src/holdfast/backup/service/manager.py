@@ -23,7 +23,7 @@ from holdfast.backup.model.schedules import EventStatus
 from holdfast.backup.plan.schedules import missed, next_window, open_window
 from holdfast.backup.service.admin.caller import SERVER, acting_as
 from holdfast.backup.service.admin.reply import Args, Reply
-from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules
+from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules, summary
 from holdfast.backup.service.catalog.schema import actlog
 from holdfast.backup.service.core import Core, set_setting, setting
 from holdfast.backup.service.prompting import prompt
@@ -46,6 +46,7 @@ _LONGEST_SLEEP_S = 60.0
 _PRUNE_EVERY_NS = 3_600 * _NS
 _PROMPT_AGAIN_S = 20 * 60
 _PROMPTERS = 8
+_RETENTIONS = ("eventretention", "actlogretention", "summaryretention")
 
 
 class ScheduleManager:
@@ -226,9 +227,11 @@ class ScheduleManager:
             return
         self._pruned_ns = now_ns
         with self._core.database.write() as connection:
-            days = {name: int(read_setting(connection, name)) for name in ("eventretention", "actlogretention")}
+            days = {name: int(read_setting(connection, name)) for name in _RETENTIONS}
             before_ns = now_ns - days["eventretention"] * _DAY_NS
             gone = connection.execute(delete(events).where(events.c.scheduled_ns < before_ns)).rowcount
+            ended = summary.c.start_ns < now_ns - days["summaryretention"] * _DAY_NS
+            connection.execute(delete(summary).where(ended))
             newest = connection.execute(select(func.max(actlog.c.id))).scalar()
             old = actlog.c.at_ns < now_ns - days["actlogretention"] * _DAY_NS
             connection.execute(delete(actlog).where(old, actlog.c.id != newest))

@@ -24,9 +24,9 @@ _NS = 1_000_000_000
 _UNITS = {"MINUTES": "minutes", "HOURS": "hours", "DAYS": "days"}
 SETTINGS = {
     "schedmodes": "ANY", "randomize": "25", "queryschedperiod": "", "maxcmdretries": "", "retryperiod": "",
-    "eventretention": "14", "actlogretention": "30",
+    "eventretention": "14", "actlogretention": "30", "summaryretention": "30",
 }  # fmt: skip
-"""Settings of the scheduler and their values at installation; an empty one is the client's to choose. [K] 25, 14, 30"""
+"""Settings of the scheduler and their values at installation; an empty one is the client's to choose. [K]"""
 _REASON_CHARACTERS = 1_000
 
 

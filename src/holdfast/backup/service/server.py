@@ -25,6 +25,7 @@ from holdfast.backup.service.egress import Egress
 from holdfast.backup.service.ingest import Ingest
 from holdfast.backup.service.keys import chunk_key
 from holdfast.backup.service.schedules import NodeSchedules
+from holdfast.backup.service.sessions import SessionEntry, finish, reading
 from holdfast.backup.service.signon import Principal, renew, sign_on, touch
 from holdfast.backup.service.vault import Vault, recover_interrupted
 from holdfast.backup.session import messages as m
@@ -70,9 +71,10 @@ class Server:
         ingest, egress = Ingest(core, node, who.session, classes), Egress(core, node)
         calendar = NodeSchedules(core, node)
         others = ClientRequests(core, node, classes, egress)
+        entry = self._enter(who, "Node", caller, requests)
         core.claims.take(SESSIONS, shared=True, timeout_s=_SWEEP_TIMEOUT_S)
         try:
-            for data in requests:
+            for data in reading(core, entry, requests):
                 message = m.decode(data)
                 machine.receive(message)
                 if machine.state is State.CLOSED:
@@ -83,15 +85,22 @@ class Server:
                     reply = others.handle(message)
                 else:
                     reply = _serve_client(message, ingest, egress, calendar)
+                entry.note(message, reply)
                 if reply is not None:
-                    yield m.encode(reply)
+                    yield entry.sending(m.encode(reply))
         except Refused as refused:
             core.log("ANR0440W", session=who.session, number=who.session, name=node, reason=refused.refusal.reason)
             raise
         finally:
             core.claims.give(SESSIONS)
             ingest.close()
+            finish(core, entry)
             core.log("ANR0403I", session=who.session, number=who.session, name=node, platform=who.request.platform)
+
+    def _enter(self, who: Principal, kind: str, caller: str, requests: Iterator[bytes]) -> SessionEntry:
+        platform = who.request.platform
+        entry = SessionEntry(who.session, kind, who.row.name, platform, caller, self._core.now_ns())
+        return self._core.sessions.begin(entry, requests)
 
     def _welcome(self, who: Principal, classes: list[ClassBinding]) -> m.Welcome:
         bound = [self._bound(binding) for binding in classes]
@@ -137,16 +146,18 @@ class Server:
         touch(core, "NODE", who.row.name)
         core.log("ANR0408I", session=who.session, number=who.session, name=who.row.name, mode=state.value)
         vault = Vault(core, who.row.name, who.row.domain)
+        entry = self._enter(who, "Server", caller, requests)
         try:
-            for data in requests:
+            for data in reading(core, entry, requests):
                 message = m.decode(data)
                 reply = _serve_source(machine, vault, message)
                 if machine.state is State.CLOSED:
                     break
                 if reply is not None:
-                    yield m.encode(reply)
+                    yield entry.sending(m.encode(reply))
         finally:
             vault.close()
+            finish(core, entry)
             core.log("ANR0409I", session=who.session, number=who.session, name=who.row.name)
 
     def _verify(self, who: Principal) -> State:
@@ -171,22 +182,29 @@ class Server:
         machine.welcome(State.ADMIN)
         touch(core, "ADMIN", who.row.name)
         core.log("ANR0407I", session=who.session, number=who.session, name=who.row.name)
-        for data in requests:
-            message = m.decode(data)
-            machine.receive(message)
-            if not isinstance(message, m.Run):
-                break
-            if message.operation != "query console":
-                core.log("ANR2017I", session=who.session, name=who.row.name, text=message.text)
-            if who.expired and not _renews(who.row.name, message):
-                text = messages.text("ANR0425W", number=who.session, name=who.row.name)
-                yield m.encode(m.Outcome(message.seq, 9, (text, "remedy: UPDATE ADMIN with a new password")))
-                continue
-            outcome = self._run_operation(core, who.row.name, message)
-            if who.expired and outcome.code == 0:
-                who = replace(who, expired=False)
-            yield m.encode(outcome)
-        core.log("ANR0405I", session=who.session, number=who.session, name=who.row.name)
+        entry = self._enter(who, "Admin", caller, requests)
+        try:
+            for data in reading(core, entry, requests):
+                message = m.decode(data)
+                machine.receive(message)
+                if not isinstance(message, m.Run):
+                    break
+                outcome = self._answer(who, message)
+                if who.expired and outcome.code == 0:
+                    who = replace(who, expired=False)
+                yield entry.sending(m.encode(outcome))
+        finally:
+            finish(core, entry)
+            core.log("ANR0405I", session=who.session, number=who.session, name=who.row.name)
+
+    def _answer(self, who: Principal, message: m.Run) -> m.Outcome:
+        """Carry a command out; with an expired password only the one that changes it."""
+        if message.operation != "query console":
+            self._core.log("ANR2017I", session=who.session, name=who.row.name, text=message.text)
+        if who.expired and not _renews(who.row.name, message):
+            text = messages.text("ANR0425W", number=who.session, name=who.row.name)
+            return m.Outcome(message.seq, 9, (text, "remedy: UPDATE ADMIN with a new password"))
+        return self._run_operation(self._core, who.row.name, message)
 
 
 def _renews(admin: str, message: m.Run) -> bool:

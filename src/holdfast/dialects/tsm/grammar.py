@@ -120,6 +120,7 @@ REName SCRipt            | name newname |
 Query SCRipt             | [name] | Format
 RUn                      | name [values*] | Preview Verbose
 ISSUE MESSage            | severity text |
+SELect                   | query... |
 COMmit                   | |
 ROLlback                 | |
 Query STGpool            | [name] | POoltype Format
@@ -127,7 +128,17 @@ Query Volume             | [name] | ACCess STatus STGpool DEVclass Format
 Query Node               | [name] | DOmain Type Format
 Query SERver             | [name] | Format
 Query VOLHistory         | | Type BEGINDate ENDDate BEGINTime ENDTime
-Query ACtlog             | | BEGINDate ENDDate BEGINTime ENDTime MSGno Search NODEname
+Query ACtlog             | | BEGINDate ENDDate BEGINTime ENDTime MSGno Search NODEname ORiginator SEVerity
+    SESSnum PROCess
+Query PRocess            | [number] |
+CANcel PRocess           | number |
+Query SEssion            | [number] | Type Format
+CANcel SEssion           | number |
+Query STatus             | |
+Query OPTion             | [name] |
+Query OCCupancy          | [node] [filespace] | STGpool Type
+Query CONtent            | volume | Node FIlespace COUnt
+SET SUMmaryretention     | value |
 Query DB                 | | Format
 Query DEVclass           | [name] | Format
 Query FIlespace          | [node] [filespace] | Format

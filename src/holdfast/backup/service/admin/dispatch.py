@@ -9,16 +9,19 @@ import msgspec
 
 from holdfast.backup.model import messages
 from holdfast.backup.service.admin import (
+    activity,
     admins,
     events,
     nodes,
     objects,
     optionsets,
+    overview,
     passwords,
     policy,
     query,
     schedules,
     scripts,
+    selecting,
     servers,
     storage,
     storagequery,
@@ -29,6 +32,7 @@ from holdfast.backup.service.admin.reply import CODES, ERROR, SYNTAX, Args, Repl
 from holdfast.backup.service.authority import authorize
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.processes import Process
+from holdfast.backup.service.sessions import summarise_process
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import HoldfastError, InputError, Refused
 
@@ -42,6 +46,12 @@ COMMANDS: dict[str, Operation] = {
     **optionsets.COMMANDS,
     **servers.COMMANDS,
     **scripts.COMMANDS,
+    **selecting.COMMANDS,
+    **activity.COMMANDS,
+    **overview.COMMANDS,
+    **selecting.COMMANDS,
+    **activity.COMMANDS,
+    **overview.COMMANDS,
     **storage.COMMANDS,
     **storagequery.COMMANDS,
     "define schedule": schedules.define_schedule,
@@ -60,12 +70,9 @@ COMMANDS: dict[str, Operation] = {
     "set retryperiod": events.set_retryperiod,
     "set eventretention": events.set_eventretention,
     "set actlogretention": events.set_actlogretention,
+    "set summaryretention": events.set_summaryretention,
     "query server": query.query_server,
     "query volhistory": query.query_volhistory,
-    "query actlog": query.query_actlog,
-    "query console": query.query_console,
-    "query db": query.query_db,
-    "query filespace": query.query_filespace,
     "query domain": query.query_domain,
     "query object": objects.query_object,
     "mark object": objects.mark,
@@ -139,7 +146,10 @@ def _attempt(core: Core, operation: str, args: Args, process: Process) -> Reply:
             core.log_text(text, process=number)
     finally:
         core.processes.end(process)
-    state = "SUCCESS" if reply.code == 0 else "CANCELED" if process.cancelled else "FAILURE"
+    successful = reply.code == 0
+    entity = args.get("name", args.get("primary", args.get("devclass", ""))).upper()
+    summarise_process(core, operation, process, entity, bool(reply.figures.get("full")), successful)
+    state = "SUCCESS" if successful else "CANCELED" if process.cancelled else "FAILURE"
     time = query.stamp(core.now_ns())
     reply.messages.append(
         core.log("ANR0985I", process=number, number=number, what=operation.upper(), state=state, time=time)

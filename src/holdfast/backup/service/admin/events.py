@@ -7,12 +7,14 @@ schedule and the clock, what was reported lies in the table ``events``.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from holdfast.backup.model.pools import NAME_LIMIT
-from holdfast.backup.model.schedules import EXCEPTIONS, EventStatus, Window
+from holdfast.backup.model.schedules import EXCEPTIONS, EventStatus
 from holdfast.backup.plan.dates import moment
 from holdfast.backup.plan.schedules import status, windows
 from holdfast.backup.service.admin.caller import author
@@ -90,68 +92,91 @@ def span(core: Core, args: Args) -> tuple[datetime.datetime, datetime.datetime]:
     return begin, end + datetime.timedelta(seconds=60 if len(args.get("endtime", "")) == 5 else 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One window of a schedule for one node, and what is on record of it (``event``; None: nothing)."""
+
+    start: datetime.datetime
+    row: Any
+    node: str
+    event: Any
+    status: EventStatus
+
+
+def all_events(core: Core, connection: Connection) -> list[Happening]:
+    """Return every event on record, and what is to come until the end of tomorrow, in order of time."""
+    now = wall(core.now_ns())
+    begin = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
+    end = now.replace(hour=0, minute=0, second=0, microsecond=0) + datetime.timedelta(days=2)
+    return happenings(connection, lambda row, node: True, (begin, end), now)
+
+
+def happenings(
+    connection: Connection,
+    wanted: Callable[[Any, str], bool],
+    between: tuple[datetime.datetime, datetime.datetime],
+    now: datetime.datetime,
+) -> list[Happening]:
+    """Return the events of the wanted schedules and nodes, in order of time. Refuses more than can be listed."""
+    found: list[Happening] = []
+    links = connection.execute(select(associations)).all()
+    kept_since = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
+    for row in connection.execute(select(schedules)).all():
+        mine = [(x.node, x.since_ns) for x in links if (x.domain, x.schedule) == (row.domain, row.name)]
+        for node, since_ns in mine if row.domain else [("", row.created_ns)]:
+            if wanted(row, node):
+                first = max(between[0], wall(since_ns).replace(microsecond=0), kept_since)
+                found += _events_of(connection, row, node, (first, *between), now)
+            if len(found) > _MOST_EVENTS:
+                raise refuse("invalid", f"ANR2103E more than {_MOST_EVENTS} events", "name a shorter time")
+    return sorted(found, key=lambda event: event.start)
+
+
 def query_event(core: Core, args: Args) -> Reply:
     """QUERY EVENT domain schedule [NODES=] [BEGINDATE= ...] [EXCEPTIONSONLY=] [TYPE=] [FORMAT=]."""
-    server_own, (begin, end) = administrative(args), span(core, args)
+    server_own, between = administrative(args), span(core, args)
     of_schedule = matching({"name": args.get("domain" if server_own else "schedule", "*")})
     of_domain, of_node = matching(args, "domain"), matching(args, "nodes")
     only = choice(args, "exceptionsonly", "NO", "YES", "NO") == "YES"
-    found: list[tuple[Any, ...]] = []
-    now = wall(core.now_ns())
+
+    def wanted(row: Any, node: str) -> bool:
+        if server_own:
+            return row.domain == "" and of_schedule(row.name)
+        return row.domain != "" and of_domain(row.domain) and of_schedule(row.name) and of_node(node)
+
     with core.database.read() as connection:
-        links = connection.execute(select(associations)).all()
-        kept_since = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
-        for row in connection.execute(select(schedules)).all():
-            if (
-                (row.domain == "") != server_own
-                or not of_schedule(row.name)
-                or not (server_own or of_domain(row.domain))
-            ):
-                continue
-            mine = [(x.node, x.since_ns) for x in links if (x.domain, x.schedule) == (row.domain, row.name)]
-            for node, since_ns in [("", row.created_ns)] if server_own else mine:
-                if not server_own and not of_node(node):
-                    continue
-                first = max(begin, wall(since_ns).replace(microsecond=0), kept_since)
-                found += _events_of(connection, row, node, (first, begin, end), now)
-                if len(found) > _MOST_EVENTS:
-                    raise refuse("invalid", f"ANR2103E more than {_MOST_EVENTS} events", "name a shorter time")
-    chosen = sorted((e for e in found if not only or e[4] in EXCEPTIONS), key=lambda event: event[0])
+        found = happenings(connection, wanted, between, wall(core.now_ns()))
+    chosen = [event for event in found if not only or event.status in EXCEPTIONS]
     return _shown(chosen, server_own, choice(args, "format", "STANDARD", "STANDARD", "DETAILED") == "DETAILED")
 
 
 def _events_of(
-    connection: Any, row: Any, node: str, span: tuple[datetime.datetime, ...], now: datetime.datetime
-) -> list[tuple[Any, ...]]:
-    """Return (start, row, node, record's row or None, status) of each window; recorded ones also before ``first``."""
+    connection: Connection, row: Any, node: str, span: tuple[datetime.datetime, ...], now: datetime.datetime
+) -> list[Happening]:
+    """Return what is on record, and each window from ``first`` of which nothing is."""
     first, begin, end = span
     where = (events.c.domain == row.domain, events.c.schedule == row.name, events.c.node == node)
     between = (events.c.scheduled_ns >= wall_ns(begin), events.c.scheduled_ns < wall_ns(end))
     kept = {event.scheduled_ns: event for event in connection.execute(select(events).where(*where, *between)).all()}
-    found: list[tuple[Any, ...]] = [
-        (wall(at_ns), row, node, event, EventStatus(event.status)) for at_ns, event in kept.items()
-    ]
-    timing = timing_of(row)
+    found = [Happening(wall(at_ns), row, node, event, EventStatus(event.status)) for at_ns, event in kept.items()]
     if row.domain or row.active:
-        for number, window in enumerate(windows(timing, first, end)):
+        for number, window in enumerate(windows(timing_of(row), first, end)):
             if number > _MOST_EVENTS:
                 break
             if wall_ns(window.start) not in kept:
-                found.append((window.start, row, node, None, _unreported(window, now)))
+                found.append(Happening(window.start, row, node, None, status(window, now, None)))
     return found
-
-
-def _unreported(window: Window, now: datetime.datetime) -> EventStatus:
-    return status(window, now, None)
 
 
 def _stamp(at: datetime.datetime) -> str:
     return at.strftime("%m/%d/%Y %H:%M:%S")
 
 
-def _shown(found: list[tuple[Any, ...]], server_own: bool, detailed: bool) -> Reply:
+def _shown(found: list[Happening], server_own: bool, detailed: bool) -> Reply:
     rows: list[tuple[str, ...]] = []
-    for start, row, node, event, state in found:
+    for happening in found:
+        start, row, node, event = happening.start, happening.row, happening.node, happening.event
+        state = happening.status
         began = _stamp(wall(event.started_ns)) if event is not None and event.started_ns else ""
         who = () if server_own else (node,)
         if not detailed:
@@ -214,3 +239,4 @@ set_maxcmdretries = _numeric("maxcmdretries", 0, 9_999, by_client=True)
 set_retryperiod = _numeric("retryperiod", 1, 9_999, by_client=True)
 set_eventretention = _numeric("eventretention", 0, 9_999)
 set_actlogretention = _numeric("actlogretention", 0, 9_999)
+set_summaryretention = _numeric("summaryretention", 0, 9_999)

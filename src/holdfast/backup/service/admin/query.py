@@ -6,15 +6,12 @@ import datetime
 
 from sqlalchemy import func, select
 
-from holdfast.backup.service.admin.reply import Args, Reply, answer, matching, number
+from holdfast.backup.service.admin.reply import Args, Reply, answer, matching
 from holdfast.backup.service.catalog.schema import (
-    actlog,
     domains,
-    filespaces,
     nodes,
     policysets,
     servers,
-    versions,
     volhistory,
 )
 from holdfast.backup.service.core import Core
@@ -75,61 +72,6 @@ def query_volhistory(core: Core, args: Args) -> Reply:
         or ("DBBACKUP".startswith(wanted) and h.type[:6] == "BACKUP")
     ]
     return answer("QUERY VOLHISTORY", columns, rows)
-
-
-def query_actlog(core: Core, args: Args) -> Reply:
-    """QUERY ACTLOG [MSGNO=] [SEARCH=]: the last hour unless BEGINDATE=-n says more days."""
-    hours = 1
-    if args.get("begindate", "").lstrip("-").isdigit():
-        hours = 24 * (int(args["begindate"].lstrip("-")) + 1)
-    since = core.now_ns() - hours * 3_600 * _NS
-    wanted, id = args.get("search", "").upper(), args.get("msgno", "")
-    with core.database.read() as connection:
-        found = connection.execute(select(actlog).where(actlog.c.at_ns >= since).order_by(actlog.c.id)).all()
-    rows = []
-    for line in found:
-        suffix = f" (SESSION: {line.session})" if line.session else ""
-        suffix += f" (PROCESS: {line.process})" if line.process else ""
-        if wanted in line.message.upper() and (not id or line.message[3:7] == id.zfill(4)):
-            rows.append((stamp(line.at_ns), line.message + suffix))
-    return answer("QUERY ACTLOG", ("Date/Time", "Message"), rows)
-
-
-def query_console(core: Core, args: Args) -> Reply:
-    """QUERY CONSOLE after: what was written to the activity log after a number; at first (0) only the last number."""
-    after = number(args, "after", 0, 0, 2**62)
-    with core.database.read() as connection:
-        if not after:
-            last = connection.execute(select(func.max(actlog.c.id))).scalar() or 0
-            return Reply([], ("Number", "Message"), [(str(last), "")])
-        lines = select(actlog.c.id, actlog.c.message).where(actlog.c.id > after).order_by(actlog.c.id).limit(1_000)
-        return Reply([], ("Number", "Message"), [(str(row.id), row.message) for row in connection.execute(lines)])
-
-
-def query_db(core: Core, _args: Args) -> Reply:
-    """QUERY DB."""
-    with core.database.read() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-        size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-        objects = connection.execute(select(func.count()).select_from(versions)).scalar_one()
-    columns = ("Database Name", "Total Pages", "Usable Pages", "Used Pages", "Free Pages", "Page Size", "Versions")
-    row = ("CATALOG", str(pages), str(pages), str(pages - free), str(free), str(size), str(objects))
-    return Reply([], columns, [row])
-
-
-def query_filespace(core: Core, args: Args) -> Reply:
-    """QUERY FILESPACE [node] [name]."""
-    columns = ("Node Name", "Filespace Name", "FSID", "Filespace Type", "Last Backup Start", "Last Backup Completion")
-    matches, of_node = matching(args, "filespace"), matching(args, "node")
-    with core.database.read() as connection:
-        found = connection.execute(select(filespaces).order_by(filespaces.c.node, filespaces.c.name)).all()
-    rows = [
-        (f.node, f.name, str(f.id), f.type, stamp(f.started_ns), stamp(f.ended_ns))
-        for f in found
-        if matches(f.name) and of_node(f.node)
-    ]
-    return answer("QUERY FILESPACE", columns, rows)
 
 
 def query_domain(core: Core, args: Args) -> Reply:

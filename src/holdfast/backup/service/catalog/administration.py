@@ -117,3 +117,20 @@ script_lines = Table(
     Column("line", Integer, primary_key=True),
     _text("command"),
 )
+summary = Table(
+    "summary",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _number("start_ns"),
+    _number("end_ns"),
+    _text("activity"),
+    _number("number"),
+    _text("entity"),
+    _text("address"),
+    _number("affected"),
+    _number("failed"),
+    _number("bytes"),
+    _number("successful"),
+)
+"""What sessions and processes did, for monitoring: a row for each activity of a session, one for each process."""
+Index("summary_by_time", summary.c.start_ns)
