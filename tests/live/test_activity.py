@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import backup_lab
 from office import Office
 
+from holdfast.backup.service.admin.dispatch import perform
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import HoldfastError
 
@@ -101,3 +102,48 @@ def test_a_session_is_seen_and_cancelled_and_what_it_committed_stays(tmp_path: P
         assert server.run("cancel session", number="ALL").code == 0
     finally:
         lab.close()
+
+
+def test_disabled_sessions_stay_out_and_administrators_come_in(tmp_path: Path) -> None:
+    lab = backup_lab.Lab(tmp_path)
+    server = lab.server("DELHI")
+    try:
+        server.run("register node", name="ONE", password="secret")
+        assert server.run("disable sessions").code == 0
+        with pytest.raises(HoldfastError, match="disabled"):
+            lab.session("DELHI", "ONE")
+        server.stop()
+        server.start()
+        with pytest.raises(HoldfastError, match="disabled"):
+            lab.session("DELHI", "ONE")
+        assert server.run("enable sessions").code == 0
+        lab.session("DELHI", "ONE").close()
+    finally:
+        lab.close()
+
+
+def test_query_system_answers_for_everything_at_once(office: Office) -> None:
+    office.run("register node one secret")
+    reply = office.run("q system")
+    shown = [text for text, _ in reply.parts]
+    assert shown[:4] == ["QUERY STATUS", "QUERY OPTION", "QUERY STGPOOL", "QUERY DB"]
+    assert "QUERY NODE" in shown
+    assert all(part.rows for _, part in reply.parts)
+
+
+@pytest.mark.parametrize(
+    "what", ["stgpool", "volume", "devclass", "domain", "server", "node", "admin", "db", "filespace"]
+)
+def test_detailed_answers_are_lists_with_the_standard_columns_first(office: Office, what: str) -> None:
+    standard, detailed = (perform(office.core, f"query {what}", {"format": f}) for f in ("standard", "detailed"))
+    assert standard.code == detailed.code
+    if what in ("stgpool", "domain", "devclass", "db"):
+        assert detailed.layout == "list"
+        assert detailed.columns[: len(standard.columns)] == standard.columns
+        assert len(detailed.columns) > len(standard.columns)
+    assert all(len(row) == len(detailed.columns) for row in detailed.rows)
+
+
+def test_what_is_not_here_is_not_found(office: Office) -> None:
+    for text in ("q drive", "q libvol", "q library", "q path"):
+        assert "ANR2034E" in office.run(text, code=11).messages[0]

@@ -71,6 +71,15 @@ def test_select_from_the_command_line(desk: Desk) -> None:
     assert none == "ANR2034E SELECT: No match found using this criteria.\n"
 
 
+def test_numbers_are_those_of_the_c_locale_whatever_the_environment_says(desk: Desk) -> None:
+    asked = ("-dataonly=yes", "-comma", "select est_capacity_mb, 1234567.5, 1000000 from stgpools")
+    plain = desk.run(*asked)
+    desk.env.update(LC_ALL="fr_FR.UTF-8", LANG="de_DE.UTF-8")
+    assert desk.run(*asked) == plain
+    assert ",1234567.5,1000000" in plain
+    assert plain.isascii()
+
+
 def test_without_dataonly_it_says_what_it_did(desk: Desk) -> None:
     said = desk.run("q", "node", "nobody", code=11)
     assert "ANS8000I Server command: 'q node nobody'." in said

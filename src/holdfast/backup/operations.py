@@ -75,6 +75,18 @@ OPERATIONS: tuple[Operation, ...] = (
         examples=('holdfast server command --config delhi.toml "QUERY STGPOOL"',),
     ),
     Operation(
+        "server processes",
+        "List what runs at the server, with progress. Cancel one with the command CANCEL PROCESS number.",
+        examples=("holdfast server processes --config delhi.toml --watch",),
+        changes=False,
+    ),
+    Operation(
+        "server sessions",
+        "List who has a session with the server. End one with the command CANCEL SESSION number.",
+        examples=("holdfast server sessions --config delhi.toml",),
+        changes=False,
+    ),
+    Operation(
         "server reconcile",
         "Compare the virtual volumes of a device class with the objects at its target, both ways.",
         examples=("holdfast server reconcile TARGETCLASS --fix yes --config delhi.toml --json",),

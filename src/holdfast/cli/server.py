@@ -11,6 +11,7 @@ import click
 
 from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit, table
+from holdfast.cli.watching import watch, watch_option
 from holdfast.runtime.textfile import read_text
 
 
@@ -44,13 +45,14 @@ _PATH = click.Path(path_type=Path)
 _config = click.option(
     "--config", type=_PATH, required=True, envvar="HOLDFAST_SERVER_CONFIG", help="The server's TOML file."
 )
+_PROCESS_COLUMNS = ("number", "name", "status", "done", "total", "unit", "done_bytes")
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def commands(wire: Wire) -> click.Group:
     """Return the group."""
     group = click.Group("server", help="The backup server.")
-    for add in (_lifecycle, _administration, _recovery, _rebuild, _objects):
+    for add in (_lifecycle, _administration, _activity, _recovery, _rebuild, _objects):
         add(group, wire)
     return group
 
@@ -127,6 +129,30 @@ def _administration(group: click.Group, wire: Wire) -> None:
         value = {**empty, **answer.figures, "code": answer.code, "messages": answer.messages}
         emit(value, as_json, "\n".join(answer.messages))
         ctx.exit(answer.code)
+
+
+def _activity(group: click.Group, wire: Wire) -> None:
+    @group.command("processes", help=help_of("server processes"))
+    @_config
+    @_json
+    @watch_option
+    def processes(config: Path, as_json: bool, watched: bool) -> None:
+        def fetch() -> list[dict[str, Any]]:
+            found = wire.operate(config, "query process", {}).figures.get("processes", [])
+            return [{"id": str(row["number"]), **row} for row in found]
+
+        if watched:
+            watch(fetch, _PROCESS_COLUMNS, as_json, lambda row: (row["total"] - row["done"], row["total"]))
+        rows = fetch()
+        shown = [[str(row[name]) for name in _PROCESS_COLUMNS] for row in rows]
+        emit(rows, as_json, table(_PROCESS_COLUMNS, shown) if rows else "no process runs")
+
+    @group.command("sessions", help=help_of("server sessions"))
+    @_config
+    @_json
+    @click.pass_context
+    def sessions(ctx: click.Context, config: Path, as_json: bool) -> None:
+        show([wire.operate(config, "query session", {})], as_json, ctx)
 
 
 def _recovery(group: click.Group, wire: Wire) -> None:

@@ -27,15 +27,21 @@ watch_option = click.option(
 """The option of commands that can."""
 
 
-class Progress:
-    """How far each row's copy is and when it ends at the pace that was seen since it was first looked at."""
+def tracks_left(row: dict[str, Any]) -> tuple[int, int]:
+    """Return how many tracks a copy has left to do, of how many."""
+    return int(row["out_of_sync_tracks"]), int(row["tracks_to_copy"] or row["tracks_total"] or 0)
 
-    def __init__(self) -> None:
+
+class Progress:
+    """How far each row's work is and when it ends at the pace that was seen since it was first looked at."""
+
+    def __init__(self, left_of: Callable[[dict[str, Any]], tuple[int, int]] = tracks_left) -> None:
+        self._left_of = left_of
         self._first: dict[str, tuple[float, int]] = {}
 
     def told(self, row: dict[str, Any], now: float) -> tuple[str, str]:
         """Return share and time left, empty where nothing is to be copied."""
-        left, total = int(row["out_of_sync_tracks"]), int(row["tracks_to_copy"] or row["tracks_total"] or 0)
+        left, total = self._left_of(row)
         began, before = self._first.setdefault(row["id"], (now, left))
         if not left or not total:
             self._first.pop(row["id"], None)
@@ -51,9 +57,14 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def watch(fetch: Callable[[], Rows], columns: Sequence[str], as_json: bool) -> None:
-    """Show what ``fetch`` returns once a second until interrupted."""
-    progress, last = Progress(), ""
+def watch(
+    fetch: Callable[[], Rows],
+    columns: Sequence[str],
+    as_json: bool,
+    left_of: Callable[[dict[str, Any]], tuple[int, int]] = tracks_left,
+) -> None:
+    """Show what ``fetch`` returns once a second until interrupted; ``left_of``: what a row has left, of how much."""
+    progress, last = Progress(left_of), ""
     for rows in _again(fetch):
         now = time.monotonic()
         shown = [{**row, **dict(zip(("progress", "left"), progress.told(row, now), strict=True))} for row in rows]

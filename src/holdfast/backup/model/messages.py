@@ -16,6 +16,7 @@ TEXTS: dict[str, str] = {
     "ANR0424W": "Session {number} for {name} refused - invalid password submitted.",
     "ANR0423W": "Session {number} for {name} refused - certificate {caller} is not one of its own.",  # [K]
     "ANR0425W": "Session {number} for {name} refused - password has expired.",  # [K]
+    "ANR0429W": "Session {number} for {name} refused - server is disabled for such sessions.",  # [K]
     "ANR0430W": "Session {number} for {name} refused - locked.",  # [K]
     "ANR0440W": "Protocol error on session {number} for node {name}: {reason}",
     "ANR0480W": "Session {number} for node {name} terminated - connection with client severed.",  # [K]
@@ -130,6 +131,8 @@ TEXTS: dict[str, str] = {
     "ANR1497W": "ISSUE MESSAGE: {text}",  # [K]
     "ANR1498E": "ISSUE MESSAGE: {text}",  # [K]
     "ANR1499S": "ISSUE MESSAGE: {text}",  # [K]
+    "ANR2551I": "Server now enabled for {kind} sessions.",  # [K]
+    "ANR2552I": "Server now disabled for {kind} sessions.",  # [K]
     # schedules
     "ANR2500I": "Schedule {name} defined in policy domain {domain}.",  # [K]
     "ANR2501I": "Schedule {name} deleted from policy domain {domain}.",  # [K]

@@ -73,6 +73,12 @@ def _admitted(core: Core, who: Principal, kind: str, caller: str) -> Principal:
     if row.locked:
         core.log("ANR0430W", **fields)
         raise Refused(Refusal("authentication", f"{row.name} is locked", "an administrator unlocks it: UNLOCK"))
+    with core.database.read() as connection:
+        closed = kind != "ADMIN" and setting(connection, f"sessions_closed_{kind}")
+        days = int(setting(connection, "passexp") or _PASSEXP_DAYS)
+    if closed:
+        core.log("ANR0429W", **fields)
+        raise Refused(Refusal("disabled", "the server is disabled for new sessions", "ENABLE SESSIONS"))
     bound = "" if kind == "ADMIN" else row.certificates
     if bound and not any(fnmatch.fnmatchcase(caller, word) for word in bound.split(",")):
         core.log("ANR0423W", **fields, caller=caller)
@@ -80,8 +86,6 @@ def _admitted(core: Core, who: Principal, kind: str, caller: str) -> Principal:
             Refusal("authentication", f"{row.name} is bound to other certificates", "UPDATE NODE CERTIFICATE=")
         )
     table = admins if kind == "ADMIN" else nodes
-    with core.database.read() as connection:
-        days = int(setting(connection, "passexp") or _PASSEXP_DAYS)
     if row.passexp_days is not None:
         days = row.passexp_days
     if row.invalid:

@@ -135,6 +135,13 @@ CANcel PRocess           | number |
 Query SEssion            | [number] | Type Format
 CANcel SEssion           | number |
 Query STatus             | |
+Query SYStem             | |
+Query DRive              | [library] [drive] | Format
+Query LIBRary            | [name] | Format
+Query LIBVolume          | [library] [volume] | Format
+Query PATH               | [source] [destination] | Format
+DISAble SEssions         | [kind] |
+ENable SEssions          | [kind] |
 Query OPTion             | [name] |
 Query OCCupancy          | [node] [filespace] | STGpool Type
 Query CONtent            | volume | Node FIlespace COUnt

@@ -13,7 +13,7 @@ from holdfast.backup.service.admin.caller import author
 from holdfast.backup.service.admin.query import stamp
 from holdfast.backup.service.admin.reply import NOTFOUND, Args, Reply, answer, choice, number, refuse
 from holdfast.backup.service.catalog.schema import actlog
-from holdfast.backup.service.core import Core
+from holdfast.backup.service.core import Core, set_setting
 from holdfast.backup.service.schedules import wall, wall_ns
 
 _NS = 1_000_000_000
@@ -142,7 +142,28 @@ def query_console(core: Core, args: Args) -> Reply:
         return Reply([], ("Number", "Message"), [(str(row.id), row.message) for row in found])
 
 
+def _admission(core: Core, args: Args, closed: bool) -> Reply:
+    kind = choice({"kind": args.get("kind", "CLIENT")}, "kind", "CLIENT", "CLIENT", "SERVER", "ALL")
+    with core.database.write() as connection:
+        for name in ("CLIENT", "SERVER"):
+            if kind in (name, "ALL"):
+                set_setting(connection, f"sessions_closed_{name}", "1" if closed else "")
+    return Reply([core.log("ANR2552I" if closed else "ANR2551I", kind=kind)])
+
+
+def disable_sessions(core: Core, args: Args) -> Reply:
+    """DISABLE SESSIONS [CLIENT|SERVER|ALL]: no new ones; administrators always come in."""
+    return _admission(core, args, True)
+
+
+def enable_sessions(core: Core, args: Args) -> Reply:
+    """ENABLE SESSIONS [CLIENT|SERVER|ALL]."""
+    return _admission(core, args, False)
+
+
 COMMANDS = {
+    "disable sessions": disable_sessions,
+    "enable sessions": enable_sessions,
     "query process": query_process,
     "cancel process": cancel_process,
     "query session": query_session,

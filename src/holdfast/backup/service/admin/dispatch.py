@@ -111,6 +111,21 @@ def perform(core: Core, operation: str, args: Args) -> Reply:
 
 
 COMMANDS["run"] = scripts.runner(perform)
+_DETAILED = frozenset({"stgpool", "volume", "db", "node", "filespace", "schedule"})
+_SYSTEM = (
+    "status", "option", "stgpool", "volume", "db", "node", "filespace", "domain", "copygroup", "devclass", "server",
+    "schedule", "process", "session",
+)  # fmt: skip
+
+
+def query_system(core: Core, _args: Args) -> Reply:
+    """QUERY SYSTEM: what support asks for first, in one answer."""
+    asked = [(f"query {noun}", {"format": "detailed"} if noun in _DETAILED else {}) for noun in _SYSTEM]
+    parts = [(operation.upper(), perform(core, operation, args)) for operation, args in asked]
+    return Reply(parts=[(text, part) for text, part in parts if part.rows])
+
+
+COMMANDS["query system"] = query_system
 
 
 def _process(core: Core, operation: str, args: Args) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -166,7 +167,21 @@ def query_filespace(core: Core, args: Args) -> Reply:
     return answer("QUERY FILESPACE", columns, rows, detailed)
 
 
+_NOT_HERE = ("drive", "library", "libvolume", "path")
+
+
+def _nothing(noun: str) -> Callable[[Core, Args], Reply]:
+    """Return the query of a thing that this server does not have: nothing is found, as where none is defined."""
+
+    def run(_core: Core, _args: Args) -> Reply:
+        return answer(f"QUERY {noun.upper()}", (noun.capitalize(),), [])
+
+    run.__doc__ = f"QUERY {noun.upper()}: there is none here."
+    return run
+
+
 COMMANDS = {
+    **{f"query {noun}": _nothing(noun) for noun in _NOT_HERE},
     "query status": query_status,
     "query option": query_option,
     "query occupancy": query_occupancy,

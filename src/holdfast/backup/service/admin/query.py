@@ -6,7 +6,7 @@ import datetime
 
 from sqlalchemy import func, select
 
-from holdfast.backup.service.admin.reply import Args, Reply, answer, matching
+from holdfast.backup.service.admin.reply import Args, Reply, answer, choice, matching
 from holdfast.backup.service.catalog.schema import (
     domains,
     nodes,
@@ -39,21 +39,25 @@ def mb(size_bytes: int) -> str:
 
 
 def query_server(core: Core, args: Args) -> Reply:
-    """QUERY SERVER."""
-    columns = (
+    """QUERY SERVER [name] [FORMAT=]."""
+    columns: tuple[str, ...] = (
         "Server Name", "Comm. Method", "High-level Address", "Low-level Address", "Days Since Last Access",
-        "Virtual Volume Password Set",
+        "Server Password Set", "Virtual Volume Password Set", "Allow Replacement",
     )  # fmt: skip
     matches = matching(args)
+    detailed = choice(args, "format", "STANDARD", "STANDARD", "DETAILED") == "DETAILED"
     with core.database.read() as connection:
         found = connection.execute(select(servers).order_by(servers.c.name)).all()
     kept = core.keys.secrets.servers
-    rows = [
-        (s.name, "TCPIP", s.hladdress, s.lladdress, days_since(core, s.access_ns), "Yes" if s.name in kept else "No")
-        for s in found
-        if matches(s.name)
-    ]
-    return answer("QUERY SERVER", columns, rows)
+    rows: list[tuple[str, ...]] = []
+    for s in found:
+        if matches(s.name):
+            more = (s.nodename, s.description, str(s.grace_days), stamp(s.access_ns)) if detailed else ()
+            secret = "Yes" if s.name in kept else "No"
+            address = (s.name, "TCPIP", s.hladdress, s.lladdress, days_since(core, s.access_ns))
+            rows.append((*address, "No", secret, "No", *more))
+    more_columns = ("Node Name", "Description", "Grace Deletion Period", "Last Access Date/Time")
+    return answer("QUERY SERVER", (*columns, *(more_columns if detailed else ())), rows, detailed)
 
 
 def query_volhistory(core: Core, args: Args) -> Reply:
@@ -75,12 +79,14 @@ def query_volhistory(core: Core, args: Args) -> Reply:
 
 
 def query_domain(core: Core, args: Args) -> Reply:
-    """QUERY DOMAIN."""
-    columns = (
+    """QUERY DOMAIN [name] [FORMAT=]."""
+    columns: tuple[str, ...] = (
         "Policy Domain Name", "Activated Policy Set", "Activated Default Mgmt Class", "Number of Registered Nodes",
         "Description",
     )  # fmt: skip
-    matches, rows = matching(args), []
+    matches = matching(args)
+    detailed = choice(args, "format", "STANDARD", "STANDARD", "DETAILED") == "DETAILED"
+    rows: list[tuple[str, ...]] = []
     with core.database.read() as connection:
         for domain in connection.execute(select(domains).order_by(domains.c.name)).all():
             where = (policysets.c.domain == domain.name, policysets.c.name == "ACTIVE")
@@ -88,5 +94,8 @@ def query_domain(core: Core, args: Args) -> Reply:
             count = connection.execute(select(func.count()).where(nodes.c.domain == domain.name)).scalar_one()
             if matches(domain.name):
                 names = (active.activated_from, active.default_class) if active else ("", "")
-                rows.append((domain.name, *names, str(count), domain.description))
-    return answer("QUERY DOMAIN", columns, rows)
+                kept = (str(domain.backretention_days), str(domain.archretention_days))
+                more = (stamp(active.activated_ns) if active else "", *kept) if detailed else ()
+                rows.append((domain.name, *names, str(count), domain.description, *more))
+    more_columns = ("Activation Date/Time", "Backup Retention (Grace Period)", "Archive Retention (Grace Period)")
+    return answer("QUERY DOMAIN", (*columns, *(more_columns if detailed else ())), rows, detailed)

@@ -43,7 +43,7 @@ def query_stgpool(core: Core, args: Args) -> Reply:
                 facts = volume_facts(connection, volumes.c.pool == pool.name)
                 more = _pool_details(core, pool, facts) if detailed else ()
                 rows.append((*_stgpool(connection, pool, facts), *more))
-    return answer("QUERY STGPOOL", (*columns, *(_POOL_DETAILS if detailed else ())), rows)
+    return answer("QUERY STGPOOL", (*columns, *(_POOL_DETAILS if detailed else ())), rows, detailed)
 
 
 def _stgpool(connection: Connection, pool: Any, facts: list[VolumeFacts]) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def query_volume(core: Core, args: Args) -> Reply:
         for fact in found
         if all(test(getattr(fact.row, field)) for test, field in tests)
     ]
-    return answer("QUERY VOLUME", (*columns, *(_VOLUME_DETAILS if detailed else ())), rows)
+    return answer("QUERY VOLUME", (*columns, *(_VOLUME_DETAILS if detailed else ())), rows, detailed)
 
 
 _VOLUME_FILTERS = (
@@ -144,7 +144,7 @@ def query_devclass(core: Core, args: Args) -> Reply:
                     str(item.retryinterval_s),
                 )  # fmt: skip
                 rows.append((*_devclass(item, used), *(details if detailed else ())))
-    return answer("QUERY DEVCLASS", (*columns, *(more if detailed else ())), rows)
+    return answer("QUERY DEVCLASS", (*columns, *(more if detailed else ())), rows, detailed)
 
 
 def _devclass(item: Any, used: int) -> tuple[str, ...]:
