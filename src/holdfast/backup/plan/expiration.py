@@ -50,6 +50,13 @@ def expired(versions: Sequence[Version], group: BackupCopyGroup, now_ns: int) ->
     return sorted({*over_count(versions, group), *over_age(versions, group, now_ns)})
 
 
+def cuts_of(group: BackupCopyGroup, now_ns: int) -> tuple[int, int]:
+    """Return up to which time a version must have become inactive to be over RETEXTRA, and over RETONLY; -1: never."""
+    extra_ns = now_ns - group.retextra_days * DAY_NS if group.retextra_days < NOLIMIT else -1
+    only_ns = now_ns - group.retonly_days * DAY_NS if group.retonly_days < NOLIMIT else -1
+    return extra_ns, only_ns
+
+
 def doomed(versions: Sequence[tuple[int, int, int | None]], group: BackupCopyGroup, now_ns: int) -> list[int]:
     """Return what :func:`expired` returns, of (id, stored, inactive) from the oldest to the newest.
 
@@ -57,8 +64,7 @@ def doomed(versions: Sequence[tuple[int, int, int | None]], group: BackupCopyGro
     count = len(versions)
     exists = versions[-1][2] is None
     limit = group.verexists if exists else group.verdeleted
-    extra_ns = now_ns - group.retextra_days * DAY_NS if group.retextra_days < NOLIMIT else -1
-    only_ns = now_ns - group.retonly_days * DAY_NS if group.retonly_days < NOLIMIT else -1
+    extra_ns, only_ns = cuts_of(group, now_ns)
     gone = []
     for position, (id, _, inactive_ns) in enumerate(versions, 1):
         if inactive_ns is None:

@@ -62,7 +62,7 @@ _VOLATILE = frozenset(
     }
 )
 """Columns whose change alone is not worth a new record."""
-_SETTINGS_OF_ITS_OWN = frozenset({_DIGEST, "volume_number", "expired_ns"})
+_SETTINGS_OF_ITS_OWN = frozenset({_DIGEST, "volume_number", "expired_ns", "expired_policy"})
 
 
 _KINDS: dict[type, RecordKind] = {

@@ -257,6 +257,14 @@ versions = Table(
     Column("inactive_ns", BigInteger),
 )
 Index("versions_by_key", versions.c.filespace, versions.c.key)
+_INACTIVE = versions.c.inactive_ns.is_not(None)
+Index(
+    "versions_inactive",
+    versions.c.filespace,
+    versions.c.inactive_ns,
+    sqlite_where=_INACTIVE,
+    postgresql_where=_INACTIVE,
+)
 # SQLite has one writer at a time, which looks before it stores; several writers need the database to watch.
 Index(
     "versions_active",
