@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 nftables util-linux etcd-server
-PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping nbdkit fio
+PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping nbdkit fio restic borgbackup zstd
 AGENTS := resource-agents fence-agents kmod nginx-light postgresql iputils-ping libxml2-utils qemu-utils fio btrfs-progs xfsprogs
 
 .PHONY: run test check fuzz unit sim sim-gate drill packages agent-packages peer-packages docs man clean
@@ -39,7 +39,7 @@ drill: $(BIN)/.test packages
 	$(BIN)/pytest -q tests/live/test_drill.py -k "not sabotage"
 	$(BIN)/pytest -q -n 2 tests/live/test_drill.py -k sabotage
 
-bench-cluster bench-decision bench-copies: peer-packages
+bench-cluster bench-decision bench-copies bench-backup: peer-packages
 
 bench-%: $(BIN)/.test packages
 	$(BIN)/python -m bench.$(subst -,_,$*)

@@ -26,9 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "live"
 import backup_lab
 
 from holdfast.app.backupserver import build_core
+from holdfast.backup.model.journal import RecordKind
 from holdfast.backup.model.objects import Extra, Kind, Stat
 from holdfast.backup.service.catalog.bulk import insert_rows
 from holdfast.backup.service.catalog.schema import chunks, filespaces, groups, versions
+from holdfast.backup.service.catalog.storage import catalog_records
 from holdfast.backup.service.client.restore import Selection, list_versions
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -54,6 +56,17 @@ def fill(server: backup_lab.LabServer, count: int) -> None:
     now = time.time_ns()
     with core.database.write() as connection:
         connection.execute(insert(filespaces), {"id": 1, "node": "N", "name": "/fs", "type": "EXT4"})
+        # as if its commits had been recorded in the volumes, so that the server need not do that now
+        group = {"id": FIRST_GROUP - 1, "uuid": b"record", "pool": "BACKUPPOOL"}
+        connection.execute(insert(groups), group)
+        record = {
+            "grp": FIRST_GROUP - 1,
+            "kind": int(RecordKind.COMMIT),
+            "filespace": 1,
+            "versions": count,
+            "at_ns": now,
+        }
+        connection.execute(insert(catalog_records), record)
     last_group = FIRST_GROUP - 1
     made = 0
     for start in range(0, count // 2, BATCH):
