@@ -34,6 +34,7 @@ NOUNS = {
     "restore": ("holdfast.app.backup:restore_commands", "Restore from a backup server."),
     "retrieve": ("holdfast.app.backupclient:retrieve_command", "Bring archive objects back from a backup server."),
     "diff": ("holdfast.app.backupclient:diff_command", "What changed between two points in time, or since."),
+    "mount": ("holdfast.app.mounting:mount_command", "Show a filespace as it was, as a read-only file system."),
     "verify": ("holdfast.app.backupclient:verify_command", "Read back what is kept and compare it with its source."),
     "server": ("holdfast.app.backup:server_commands", "The backup server."),
     "store": ("holdfast.app.store:store_commands", "The replicated state that every system reads and writes."),

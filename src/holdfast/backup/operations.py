@@ -53,6 +53,12 @@ OPERATIONS: tuple[Operation, ...] = (
         changes=False,
     ),
     Operation(
+        "mount",
+        "Mount a filespace as it was at a point in time, read-only. Unmount it with `umount` or `fusermount3 -u`.",
+        examples=("holdfast mount /VCS /mnt/then --pitdate 2026-11-20 --pittime 13:45:10 --optfile dsm.opt",),
+        changes=False,
+    ),
+    Operation(
         "verify",
         "Read active versions back and compare them with their source, all of them or a sample. Exit code 12 when an "
         "object is damaged or differs.",
