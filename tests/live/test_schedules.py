@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -81,6 +82,17 @@ def test_what_nobody_started_is_missed_also_while_the_server_was_down(office: Of
     ]
     assert len([line for line in office.log() if line.startswith("ANR2578W")]) == 4
     assert len(events(office, "begind=-5 endd=+5 ex=yes")) == 4
+
+
+def test_an_idle_server_writes_nothing_about_its_schedules(office: Office) -> None:
+    office.clock("11-27 12:10")
+    with sqlite3.connect(office.directory / "catalog.db") as watcher:
+        version = watcher.execute("PRAGMA data_version").fetchone()
+        for minute in range(11, 50):
+            office.clock(f"11-27 12:{minute}")
+        assert watcher.execute("PRAGMA data_version").fetchone() == version
+        office.clock("11-28 02:00")
+        assert watcher.execute("PRAGMA data_version").fetchone() != version
 
 
 def test_a_failed_event_is_an_exception_and_names_its_code(office: Office) -> None:

@@ -15,8 +15,10 @@ import backup_lab
 from office import Office
 from test_backup_roundtrip import back_up
 
-from holdfast.backup.drivers import sqliteselect
+from holdfast.backup.drivers import copyingselect, sqliteselect
+from holdfast.backup.drivers.copyingselect import CopyingSelector
 from holdfast.backup.service.admin.dispatch import perform
+from holdfast.backup.service.catalog.schema import metadata
 from holdfast.backup.service.catalog.views import BY_NAME, VIEWS
 from holdfast.dialects.tsm.language import read_command
 from holdfast.kernel.errors import InputError
@@ -32,9 +34,12 @@ define clientopt linux inclexcl 'exclude /tmp/*'
 """
 
 
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+@pytest.fixture(scope="module", params=["in place", "copied"])
+def office(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Office]:
+    """A server whose catalog is asked in place, and one whose tables are copied first, as for any other database."""
     office = Office(tmp_path_factory.mktemp("office") / "server")
+    if request.param == "copied":
+        office.core.selector = CopyingSelector(office.core.database, metadata)
     office.macro(SETUP)
     office.manager.round()
     office.clock("11-28 03:00")
@@ -168,6 +173,14 @@ def test_a_statement_that_takes_too_long_is_ended(office: Office, monkeypatch: p
     assert "rows" in refused(office, "select a.colname from syscat.columns a, syscat.columns b")
 
 
+def test_a_table_too_large_to_copy_is_refused(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copyingselect, "ROWS_COPIED", 1)
+    if isinstance(office.core.selector, CopyingSelector):
+        assert "too many" in refused(office, "select * from nodes")
+    else:
+        assert len(ask(office, "select * from nodes")) == 2
+
+
 def test_a_select_changes_nothing_and_sees_what_is_committed(office: Office) -> None:
     before = (office.directory / "catalog.db").read_bytes()
     ask(office, "select * from nodes")
@@ -186,6 +199,9 @@ def test_sessions_and_processes_leave_figures_in_the_summary(tmp_path: Path) -> 
         tree.mkdir()
         (tree / "file").write_bytes(b"x" * 100_000)
         back_up(lab, tree)
+        told = [row[1] for row in server.run("query actlog", originator="CLIENT").rows]
+        assert any("ANE4954I (Node: N) Total number of objects backed up: 2" in line for line in told)
+        assert any("ANE4961I" in line for line in told)
         server.run("expire inventory", wait="YES")
         rows = server.run("select", query="activity, entity, affected, successful from summary order by activity").rows
         assert rows[0][:2] == ("BACKUP", "N")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from holdfast.backup.drivers.copyingselect import CopyingSelector
 from holdfast.backup.drivers.files import FileMedia
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.sqliteselect import SqliteSelector
@@ -68,7 +69,10 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
     keys = KeyRing(config.directory)
     core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
     core.read_command = _read_command
-    core.selector = SqliteSelector(config.directory / CATALOG_FILE)
+    if isinstance(database, SqliteDatabase):
+        core.selector = SqliteSelector(config.directory / CATALOG_FILE)
+    else:
+        core.selector = CopyingSelector(database, metadata)
     return core
 
 

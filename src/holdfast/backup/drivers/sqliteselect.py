@@ -41,15 +41,27 @@ class SqliteSelector:
         """Run one statement. Raises ``Refused`` for what is wrong, forbidden or too much."""
         connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=10.0, isolation_level=None)
         try:
-            _prepare(connection, views, tables, now_ns)
-            deadline = time.monotonic() + TIME_LIMIT_S
-            connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS_BETWEEN_LOOKS)
-            connection.set_authorizer(_authorizer(frozenset(views)))
-            return _fetched(connection.execute(statement))
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise Refused(_explained(str(error))) from error
+            return ask(connection, statement, views, tables, now_ns)
         finally:
             connection.close()
+
+
+def ask(
+    connection: sqlite3.Connection,
+    statement: str,
+    views: Mapping[str, str],
+    tables: Mapping[str, MemoryTable],
+    now_ns: int,
+) -> Selected:
+    """Run one statement on a connection that is used for nothing else. Raises ``Refused``."""
+    try:
+        _prepare(connection, views, tables, now_ns)
+        deadline = time.monotonic() + TIME_LIMIT_S
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), _STEPS_BETWEEN_LOOKS)
+        connection.set_authorizer(_authorizer(frozenset(views)))
+        return _fetched(connection.execute(statement))
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise Refused(_explained(str(error))) from error
 
 
 def _prepare(

@@ -153,6 +153,8 @@ TEXTS: dict[str, str] = {
     # client statistics as the server keeps them
     "ANE4961I": "(Node: {node}) Total number of bytes transferred: {bytes}",
     "ANE4954I": "(Node: {node}) Total number of objects backed up: {objects}",
+    "ANE4955I": "(Node: {node}) Total number of objects archived: {objects}",  # [K]
+    "ANE4959I": "(Node: {node}) Total number of chunks restored: {objects}",  # [K]
 }
 
 

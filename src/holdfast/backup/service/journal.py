@@ -57,12 +57,13 @@ _VOLATILE = frozenset(
         "status",
         "pending_ns",
         "platform",
+        "invalid",
         "owner",
         "at_ns",
     }
 )
 """Columns whose change alone is not worth a new record."""
-_SETTINGS_OF_ITS_OWN = frozenset({_DIGEST, "volume_number", "expired_ns", "expired_policy"})
+_SETTINGS_OF_ITS_OWN = frozenset({_DIGEST, "volume_number", "expired_ns", "expired_policy", "schedules_checked_ns"})
 
 
 _KINDS: dict[type, RecordKind] = {

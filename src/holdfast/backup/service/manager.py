@@ -46,6 +46,8 @@ _LONGEST_SLEEP_S = 60.0
 _PRUNE_EVERY_NS = 3_600 * _NS
 _PROMPT_AGAIN_S = 20 * 60
 _PROMPTERS = 8
+CHECKED = "schedules_checked_ns"
+"""The setting that says when windows were last looked at for missed events."""
 _RETENTIONS = ("eventretention", "actlogretention", "summaryretention")
 
 
@@ -56,7 +58,7 @@ class ScheduleManager:
         self._core, self._perform = core, perform
         self._stopped = threading.Event()
         self._prompted: dict[tuple[str, str, int], int] = {}
-        self._pruned_ns = 0
+        self._pruned_ns = self._checked_ns = 0
         self._prompters = ThreadPoolExecutor(_PROMPTERS, thread_name_prefix="prompter")
         self._thread = threading.Thread(target=self._run, name="schedule-manager", daemon=True)
 
@@ -167,20 +169,25 @@ class ScheduleManager:
     # --- nodes
 
     def _note_missed(self, rows: list[Any], now_ns: int) -> None:
-        """Put on record which windows closed since the last look without a word of the node."""
-        found: list[tuple[str, str, str, int]] = []
+        """Put on record which windows closed since the last look without a word of the node.
+
+        The time of the look is written only when a window closed, so that an idle server writes nothing."""
+        closed, found = False, list[tuple[str, str, str, int]]()
         with self._core.database.read() as connection:
-            since_ns = int(setting(connection, "schedules_checked_ns") or now_ns)
+            written_ns = int(setting(connection, CHECKED) or 0)
+            kept_ns = now_ns - int(read_setting(connection, "eventretention")) * _DAY_NS
+            since_ns = self._checked_ns or max(written_ns or now_ns, kept_ns)
             for row in rows:
                 for window in missed(timing_of(row), wall(since_ns), wall(now_ns), {}):
+                    closed = True
                     if row.domain or row.active:
                         found += _silent(connection, row, wall_ns(window.start))
-        if not found and 0 <= now_ns - since_ns < _LONGEST_SLEEP_S * _NS and since_ns != now_ns:
-            return
-        with self._core.database.write() as connection:
-            for key in found:
-                record(connection, key, EventStatus.MISSED)
-            set_setting(connection, "schedules_checked_ns", str(now_ns))
+        if closed or (rows and not written_ns):
+            with self._core.database.write() as connection:
+                for key in found:
+                    record(connection, key, EventStatus.MISSED)
+                set_setting(connection, CHECKED, str(now_ns))
+        self._checked_ns = now_ns
         for domain, schedule, node, _ in found:
             self._core.log("ANR2578W", schedule=schedule, domain=domain, node=node)
 

@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
@@ -111,11 +111,22 @@ def reading(core: Core, entry: SessionEntry, requests: Iterator[bytes]) -> Itera
         yield data
 
 
+_STATISTICS = {
+    "BACKUP": ("ANE4954I", "ANE4961I"), "ARCHIVE": ("ANE4955I", "ANE4961I"), "RESTORE": ("ANE4959I", "ANE4961I"),
+}  # fmt: skip
+"""What the activity log repeats of a client's statistics, by activity: objects, bytes."""
+
+
 def finish(core: Core, entry: SessionEntry) -> None:
     """Take a session off the table and leave its figures in the summary."""
     core.sessions.end(entry)
     if entry.cancelled:
         core.log("ANR0483W", session=entry.number, number=entry.number, name=entry.name)
+    for activity, ids in _STATISTICS.items():
+        if entry.objects[activity]:
+            fields: dict[str, Any] = {"session": entry.number, "node": entry.name}
+            core.log(ids[0], **fields, objects=entry.objects[activity])
+            core.log(ids[1], **fields, bytes=entry.stored[activity])
     rows = [
         {
             "start_ns": entry.started_ns,
