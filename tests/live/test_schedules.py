@@ -177,6 +177,33 @@ def test_update_keeps_what_is_not_named_and_delete_takes_everything_along(office
     assert office.asks().rows == ()
 
 
+def test_an_action_is_offered_once_to_its_nodes_and_then_forgotten(office: Office) -> None:
+    office.run("define clientaction vcs* action=command objects='sync' domain=standard")
+    (action, nightly) = office.asks().rows
+    assert (action.name, action.action, action.objects, nightly.name) == ("@1", "COMMAND", "sync", "NIGHTLY")
+    assert office.asks("OTHER").rows == ()
+    office.reports(action, "Started")
+    office.reports(action, "Completed")
+    assert [row.name for row in office.asks().rows] == ["NIGHTLY"]
+    office.run("define clientaction nobody", code=11)
+    office.run("define clientaction vcs* action=macro", code=3)
+    office.clock("12-02 11:00")
+    assert office.run("q sched standard @1").rows
+    office.clock("12-31 11:00")
+    office.run("q sched standard @1", code=11)
+    office.macro("define clientaction vcs*\ndelete schedule standard @*")
+    office.run("q sched standard @*", code=11)
+    office.run("delete schedule standard", code=11)
+
+
+def test_a_schedule_is_copied_to_another_domain(office: Office) -> None:
+    office.macro("copy domain standard delhi\ncopy schedule standard nightly delhi")
+    office.run("copy sched standard nightly delhi weekly")
+    assert [row[1] for row in office.run("q sched delhi").rows] == ["NIGHTLY", "WEEKLY"]
+    office.run("copy schedule standard nightly delhi", code=10)
+    office.run("copy schedule standard nowhere delhi", code=11)
+
+
 def until_logged(office: Office, id: str) -> None:
     """Wait until a message stands in the activity log."""
     for _ in range(500):

@@ -59,7 +59,8 @@ _BY_NEED: tuple[tuple[Need, str], ...] = (
     (Need((_P, _N), Scope.NODE), "delete filespace"),
     (
         Need((_P,)),
-        "define cloptset, update cloptset, delete cloptset, copy cloptset, define clientopt, update clientopt, "
+        "define clientaction, define cloptset, update cloptset, delete cloptset, copy cloptset, define clientopt, "
+        "update clientopt, "
         "delete clientopt, delete event",
     ),
     (

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from holdfast.backup.model.schedules import EventStatus
 from holdfast.backup.plan.schedules import missed, next_window, open_window
+from holdfast.backup.service.admin import clientactions
 from holdfast.backup.service.admin.caller import SERVER, acting_as
 from holdfast.backup.service.admin.reply import Args, Reply
 from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules, summary
@@ -239,6 +240,11 @@ class ScheduleManager:
             gone = connection.execute(delete(events).where(events.c.scheduled_ns < before_ns)).rowcount
             ended = summary.c.start_ns < now_ns - days["summaryretention"] * _DAY_NS
             connection.execute(delete(summary).where(ended))
+            for row in connection.execute(select(schedules).where(schedules.c.name.like("@%"))).all():
+                if clientactions.over(row, wall(now_ns), days["eventretention"]):
+                    for table, column in ((schedules, "name"), (associations, "schedule")):
+                        mine = (table.c.domain == row.domain, table.c[column] == row.name)
+                        connection.execute(delete(table).where(*mine))
             newest = connection.execute(select(func.max(actlog.c.id))).scalar()
             old = actlog.c.at_ns < now_ns - days["actlogretention"] * _DAY_NS
             connection.execute(delete(actlog).where(old, actlog.c.id != newest))

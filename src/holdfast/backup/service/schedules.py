@@ -24,7 +24,7 @@ _NS = 1_000_000_000
 _UNITS = {"MINUTES": "minutes", "HOURS": "hours", "DAYS": "days"}
 SETTINGS = {
     "schedmodes": "ANY", "randomize": "25", "queryschedperiod": "", "maxcmdretries": "", "retryperiod": "",
-    "eventretention": "14", "actlogretention": "30", "summaryretention": "30",
+    "eventretention": "14", "actlogretention": "30", "summaryretention": "30", "clientactduration": "5",
 }  # fmt: skip
 """Settings of the scheduler and their values at installation; an empty one is the client's to choose. [K]"""
 _REASON_CHARACTERS = 1_000
@@ -213,8 +213,11 @@ def _checked(address: str) -> None:
 
 
 def assigned(row: Any, following: Turn, node: str, percent: int) -> datetime.datetime:
-    """Return when, inside its window, a node is to start: spread over the first ``percent`` of it."""
+    """Return when, inside its window, a node is to start: spread over the first ``percent`` of it, an immediate
+    action at once."""
     window = following.window
+    if row.name.startswith("@"):
+        return window.start
     return spread(window, percent, f"{row.domain}/{row.name}/{node}/{window.start.isoformat()}")
 
 

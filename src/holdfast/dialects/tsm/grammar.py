@@ -98,6 +98,9 @@ DEFine SCHedule          | domain [schedule] | Type DESCription ACTion OPTions O
     DURation DURUnits SCHEDStyle PERiod PERUnits DAYofweek MONth DAYOFMonth WEEKofmonth EXPiration CMD ACTIVE
 UPDate SCHedule          | domain [schedule] | Type DESCription ACTion OPTions OBJects PRIority STARTDate STARTTime
     DURation DURUnits SCHEDStyle PERiod PERUnits DAYofweek MONth DAYOFMonth WEEKofmonth EXPiration CMD ACTIVE
+DEFine CLIENTAction      | [nodes] | DOmain ACTion OPTions OBJects
+COPy SCHedule            | domain schedule newdomain [newname] |
+SET CLIENTACTDuration    | value |
 DELete SCHedule          | domain [schedule] | Type
 Query SCHedule           | [domain] [schedule] | Type Nodes Format
 DEFine ASSOCiation       | domain schedule nodes |

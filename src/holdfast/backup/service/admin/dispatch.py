@@ -11,6 +11,7 @@ from holdfast.backup.model import messages
 from holdfast.backup.service.admin import (
     activity,
     admins,
+    clientactions,
     events,
     nodes,
     objects,
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Operation] = {
     **optionsets.COMMANDS,
     **servers.COMMANDS,
     **scripts.COMMANDS,
+    **clientactions.COMMANDS,
     **selecting.COMMANDS,
     **activity.COMMANDS,
     **overview.COMMANDS,

@@ -95,8 +95,10 @@ def update_schedule(core: Core, args: Args) -> Reply:
 
 
 def delete_schedule(core: Core, args: Args) -> Reply:
-    """DELETE SCHEDULE domain name: with its associations and the record of its events."""
-    domain, name = key_of(args)
+    """DELETE SCHEDULE domain name: with its associations and the record of its events. The name may be a pattern."""
+    server_own = administrative(args)
+    domain = "" if server_own else identifier(args, "domain", NAME_LIMIT)
+    name = args.get("domain" if server_own else "schedule", "").upper()
     matches, texts = matching({"name": name}), []
     with core.database.write() as connection:
         found = connection.execute(select(schedules.c.name).where(schedules.c.domain == domain)).scalars().all()
