@@ -7,7 +7,6 @@ environment or in files of the workplace.
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import shutil
 import signal
@@ -22,7 +21,7 @@ from holdfast.runtime.authority import create_authority, issue
 from holdfast.runtime.identity import save_identity
 from holdfast.runtime.secretfile import write_secret
 
-_HOLDFAST = [sys.executable, "-m", "holdfast.app.main"]
+HOLDFAST = [sys.executable, "-m", "holdfast.app.main"]
 
 
 class Tool:
@@ -36,6 +35,7 @@ class Tool:
         self.home = base / self.name.split(" ")[0].replace(",", "")
         self.environment = dict(os.environ)
         self._peak_kib = 0
+        self.last_cpu_s = 0.0
 
     def fresh(self) -> None:
         """Begin with nothing stored."""
@@ -72,6 +72,7 @@ class Tool:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, f"{command} ended with {process.returncode}"
         self._peak_kib = max(self._peak_kib, usage.ru_maxrss)
+        self.last_cpu_s = usage.ru_utime + usage.ru_stime
         return elapsed
 
 
@@ -165,48 +166,69 @@ class Holdfast(Tool):
         write_secret(base / "secret", secrets.token_hex().encode())
         self._server: subprocess.Popen[bytes] | None = None
         self.optfile = str(base / "dsm.opt")
+        self._config, self._port = self.home / "server.toml", 0
 
     def fresh(self) -> None:
         """Start a fresh server with one node."""
         super().fresh()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        config, ready = self.home / "server.toml", self.home / "ready"
+            self._port = probe.getsockname()[1]
+        port = self._port
+        config, ready = self._config, self.home / "ready"
         config.write_text(
             f'name = "BENCH"\ndirectory = "{self.home / "server"}"\naddress = "127.0.0.1:{port}"\n'
             f'identity = "{self.base / "server-identity"}"\nready_file = "{ready}"\n'
         )
-        self._write_options(port)
+        shutil.rmtree(self.base / "pw", ignore_errors=True)
+        self._write_options(self.base, "BENCH")
         self.run("server", "init", "--config", str(config))
-        self._server = subprocess.Popen([*_HOLDFAST, "server", "run", "--config", str(config)])
+        self._server = subprocess.Popen([*HOLDFAST, "server", "run", "--config", str(config)])
         while not ready.exists():
             assert self._server.poll() is None, "the server did not start"
             time.sleep(0.02)
-        self.register(config, "bench")
+        self._register("bench", self.optfile)
 
-    def register(self, config: Path, node: str) -> None:
-        """Make a node with the run's password, and keep that for the client."""
+    def another_node(self, name: str) -> str:
+        """Make another node of the running server; return its option file."""
+        directory = self.base / name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        self._write_options(directory, name)
+        self._register(name, str(directory / "dsm.opt"))
+        return str(directory / "dsm.opt")
+
+    def _register(self, node: str, optfile: str) -> None:
+        """Make a node with the run's password, and keep that for its client."""
         secret = (self.base / "secret").read_text()
-        self.run("server", "command", "--config", str(config), f"register node {node} {secret}")
-        self.run("backup", "set-password", "--optfile", self.optfile, "--password-file", str(self.base / "secret"))
+        macro = self.home / f"{node}.macro"
+        write_secret(macro, f"register node {node} {secret}\n".encode())
+        self.run("server", "command", "--config", str(self._config), "--macro", str(macro))
+        self.run("backup", "set-password", "--optfile", optfile, "--password-file", str(self.base / "secret"))
 
-    def _write_options(self, port: int) -> None:
-        (self.base / "dsm.opt").write_text("SErvername BENCH\n")
-        (self.base / "dsm.sys").write_text(
-            f"SErvername BENCH\n TCPServeraddress 127.0.0.1\n TCPPort {port}\n NODename BENCH\n"
-            f" TLSIDENTITY {self.base / 'identity'}\n PASSWORDAccess generate\n PASSWORDDIR {self.base / 'pw'}\n"
+    def _write_options(self, directory: Path, node: str) -> None:
+        (directory / "dsm.opt").write_text("SErvername BENCH\n")
+        (directory / "dsm.sys").write_text(
+            f"SErvername BENCH\n TCPServeraddress 127.0.0.1\n TCPPort {self._port}\n NODename {node}\n"
+            f" TLSIDENTITY {self.base / 'identity'}\n PASSWORDAccess generate\n PASSWORDDIR {directory / 'pw'}\n"
         )
+
+    def cpu_s(self) -> tuple[float, float]:
+        """Return the seconds of CPU that the last command and the server have used."""
+        assert self._server is not None
+        fields = Path(f"/proc/{self._server.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks = os.sysconf("SC_CLK_TCK")
+        return round(self.last_cpu_s, 2), round((int(fields[11]) + int(fields[12])) / ticks, 2)
 
     def run(self, *arguments: str) -> None:
         """Run a command untimed."""
-        subprocess.run([*_HOLDFAST, *arguments], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*HOLDFAST, *arguments], check=True, stdout=subprocess.DEVNULL)
 
     def backup(self, tree: Path) -> float:
-        return self.timed(*_HOLDFAST, "backup", "incremental", str(tree), "--optfile", self.optfile)
+        return self.timed(*HOLDFAST, "backup", "incremental", str(tree), "--optfile", self.optfile)
 
     def restore(self, tree: Path, target: Path) -> float:
-        return self.timed(*_HOLDFAST, "restore", str(tree), str(target), "--optfile", self.optfile)
+        return self.timed(*HOLDFAST, "restore", str(tree), str(target), "--optfile", self.optfile)
 
     def stored_mib(self) -> float:
         """Pools and catalog: what the server's directory takes."""
@@ -235,8 +257,3 @@ class Holdfast(Tool):
             self._server.send_signal(signal.SIGTERM)
             self._server.wait(60)
             self._server = None
-
-
-def children_peak_mib() -> float:
-    """Return the largest child so far."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

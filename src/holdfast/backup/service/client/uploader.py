@@ -19,7 +19,7 @@ from holdfast.kernel.sizes import MIB
 
 GROUP_BYTES = 4 * MIB
 _WORKERS = 2
-_LEVEL = 3
+LEVEL = 3
 
 
 class Uploader:
@@ -85,6 +85,6 @@ class Uploader:
 
     def _compressor(self) -> zstandard.ZstdCompressor:
         if not hasattr(self._local, "compressor"):
-            self._local.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+            self._local.compressor = zstandard.ZstdCompressor(level=LEVEL)
         compressor: zstandard.ZstdCompressor = self._local.compressor
         return compressor
