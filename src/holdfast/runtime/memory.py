@@ -12,7 +12,7 @@ import ctypes
 import gc
 
 _M_ARENA_MAX = -8
-_YOUNG, _MIDDLE, _OLD = 50_000, 20, 50
+_YOUNG, _MIDDLE, _OLD = 20_000, 10, 10
 
 
 def for_bulk_data() -> None:

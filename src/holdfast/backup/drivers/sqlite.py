@@ -2,7 +2,7 @@
 
 A transaction that has ended is on the disk: what the server acknowledges after it survives any kill. Readers see a
 snapshot and never wait for the writer. Write transactions begin IMMEDIATE under one lock, so none fails half way
-because another got in between.
+because another got in between; they share one connection, the only one with a page cache worth the memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
+
+_WRITER_CACHE_KIB, _READER_CACHE_KIB = 16_384, 2_048
 
 
 class SqliteDatabase:
@@ -26,8 +29,8 @@ class SqliteDatabase:
     def __init__(self, path: Path, schema: MetaData) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
-        event.listen(self._engine, "connect", _prepare)
+        self._engine = _engine(path, _READER_CACHE_KIB)
+        self._writer = _engine(path, _WRITER_CACHE_KIB, pool_size=1, max_overflow=0)
         with self.write() as connection:
             schema.create_all(connection)
         path.chmod(0o600)
@@ -43,7 +46,7 @@ class SqliteDatabase:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open the one write transaction."""
-        with self._lock, self._engine.connect() as connection:
+        with self._lock, self._writer.connect() as connection:
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
@@ -64,6 +67,13 @@ class SqliteDatabase:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+        self._writer.dispose()
+
+
+def _engine(path: Path, cache_kib: int, **options: int) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False}, **options)
+    event.listen(engine, "connect", partial(_prepare, cache_kib))
+    return engine
 
 
 def _failed(path: Path, error: OperationalError) -> HoldfastError:
@@ -73,7 +83,8 @@ def _failed(path: Path, error: OperationalError) -> HoldfastError:
     return Unavailable(f"the catalog {path} cannot be written: {reason}", "check its file system")
 
 
-def _prepare(connection: Any, _record: Any) -> None:
+def _prepare(cache_kib: int, connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun explicitly above
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384", "temp_store=MEMORY"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA cache_size=-{cache_kib}")

@@ -18,7 +18,7 @@ from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 
 _BATCH = 2_000
-_COMMIT_OBJECTS = 20_000
+_COMMIT_OBJECTS = 10_000
 _COMMIT_BYTES = 512 * 1024 * 1024
 _encoder = msgspec.msgpack.Encoder()
 
