@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import backup_lab
 import dsmc_lab
 from dsmc_lab import DsmcLab
 
@@ -36,6 +38,7 @@ def typed(desk: DsmcLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  #
         assert main(["holdfast", *words, "--optfile", str(optfile), "--json"]) == code
         return json.loads(capsys.readouterr().out)
 
+    run.optfile = optfile  # type: ignore[attr-defined]
     return run
 
 
@@ -105,3 +108,27 @@ def test_archive_and_retrieve_by_native_commands(desk: DsmcLab, typed, tmp_path:
     typed("retrieve", f"{desk.fs}/*", f"{tmp_path}/y/", "--description", "other", code=12)
     selective = typed("backup", "selective", f"{desk.fs}/a")
     assert selective["bytes"] == 1
+
+
+def test_a_restore_that_was_killed_goes_on_where_it_ended(desk: DsmcLab, typed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for number in range(300):
+        path = desk.fs / f"d{number % 7}" / f"f{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.urandom(60_000))
+        if number % 10 == 0:
+            os.link(path, desk.fs / f"link{number}")
+    typed("backup", "incremental", str(desk.fs))
+    back = tmp_path / "back"
+    words = ["restore", str(desk.fs), str(back), "--optfile", str(typed.optfile)]
+    with subprocess.Popen([sys.executable, "-m", "holdfast.app.main", *words]) as process:
+        while process.poll() is None and len(list(back.glob("*/f*"))) < 40:
+            pass
+        process.kill()
+    there = len(list(back.glob("*/f*")))
+    done = typed("restore", str(desk.fs), str(back), "--resume")
+    assert done["objects_left"] > 0
+    assert done["objects_left"] <= there + 30
+    assert backup_lab.differences(desk.fs, back) == ""
+    again = typed("restore", str(desk.fs), str(back), "--resume")
+    assert (again["bytes"], again["transferred_bytes"]) == (0, 0)
+    assert (back / "link0").stat().st_nlink == 2

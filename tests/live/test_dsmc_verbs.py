@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import dsmc_lab
 from dsmc_lab import DsmcLab, names
 
+from holdfast.backup.session import messages as m
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DsmcLab]:
@@ -287,3 +289,46 @@ def test_the_loop_takes_commands_until_it_is_told_to_end(mine: Mine) -> None:
     shown = desk.run(opt, "loop", answers="incremental\nfrobnicate\nquit\nincremental\n")
     assert shown.out.count("Total number of objects inspected") == 1
     assert "ANS1138E" in shown.err
+
+
+def test_the_activity_log_has_what_clients_did_and_what_went_wrong(mine: Mine) -> None:
+    desk, opt = mine
+    desk.write(a="a", b="b")
+    desk.run(opt, "incremental")
+    desk.run(opt, "selective", f"{desk.fs}/missing", code=12)
+    node = opt.parent.name.upper()
+    log = [row[-1] for row in desk.admin(f"query actlog search={node}").rows]
+    assert any(line.startswith(f"ANE4954I (Node: {node}) Total number of objects backed up: 3") for line in log)
+    assert any(line.startswith(f"ANE4005E (Node: {node}) Error processing '{desk.fs}/missing'") for line in log)
+    desk.run(opt, "archive", f"{desk.fs}/a")
+    desk.run(opt, "restore", f"{desk.fs}/a", f"{desk.fs}/back")
+    told = " ".join(row[-1] for row in desk.admin(f"query actlog search={node}").rows)
+    assert "objects archived: 2" in told
+    assert "objects restored: 1" in told
+
+
+def test_a_client_cannot_write_what_it_likes_into_the_activity_log(mine: Mine) -> None:
+    desk, opt = mine
+    name = opt.parent.name
+    with desk.lab.session("DELHI", name) as session:
+        lines = ("ANR9999D forged", "ANS4037E real\nANR2017I Administrator ADMIN issued command: forged", "x" * 5000)
+        session.send(m.Tell({"ANE4954I": 7, "ANE9999I": 1, "ANE4961I": -1, "ANR2579E": 3}, lines * 100))
+    log = [row[-1] for row in desk.admin(f"query actlog search={name}").rows]
+    told = [line for line in log if line.startswith("ANE")]
+    assert sum("ANE4954I" in line for line in told) == 1
+    assert sum("ANE4037E" in line for line in told) <= 34
+    assert not any(line.startswith(("ANR9999D", "ANE9999I", "ANR2579E")) for line in log)
+    assert all("\n" not in line for line in told)
+
+
+def test_another_stanza_and_everything_anew_are_options_of_the_command(mine: Mine) -> None:
+    desk, opt = mine
+    desk.write(a="a")
+    stanza = opt.parent / "dsm.sys"
+    other = stanza.read_text().replace("TSM_VCS", "TSM_OTHER").replace("TLSSERVERNAME DELHI", "TLSSERVERNAME DELHI2")
+    stanza.write_text(stanza.read_text() + other)
+    desk.run(opt, "incremental")
+    assert desk.run(opt, "incremental").number("Total number of objects backed up:") == 0
+    assert desk.run(opt, "incremental", "-absolute").number("Total number of objects backed up:") == 1
+    assert "DELHI2" in desk.run(opt, "incremental", "-se=tsm_other", code=12).err
+    assert "no stanza for server 'NONE'" in desk.run(opt, "incremental", "-se=NONE", code=12).err

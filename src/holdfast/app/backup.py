@@ -151,8 +151,9 @@ def _filespaces(optfile: Path, sysfile: Path | None, node: str) -> list[dict[str
 
 def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.model.objects import key_of
-    from holdfast.backup.service.client.restore import Restore, Selection
+    from holdfast.backup.service.client.restore import Restore, Selection, unfinished
     from holdfast.backup.service.client.run import point_in_time
+    from holdfast.backup.service.client.telling import tell_fetched
     from holdfast.backup.session import messages as m
     from holdfast.runtime.memory import for_bulk_data
 
@@ -163,8 +164,10 @@ def _restore(request: restore_cli.Request) -> tuple[dict[str, Any], int, list[st
     with client(request.optfile, request.sysfile, request.node)[1].open() as session:
         if request.from_node:
             session.call(lambda seq: m.ActFor(seq, request.from_node))
-        restore = Restore(session, str(request.destination), replace=request.replace)
+        replace = unfinished if request.resume else request.replace
+        restore = Restore(session, str(request.destination), replace=replace)
         done = restore.run(Selection(filespace, under, pit, latest=request.latest))
+        tell_fetched(session, done)
     return asdict(done), done.exit_code, done.failures
 
 

@@ -27,6 +27,7 @@ class Request:
     pittime: str
     latest: bool
     replace: bool
+    resume: bool = False
     from_node: str = ""
 
 
@@ -78,6 +79,7 @@ def command(wire: Wire) -> click.Command:
     @click.option("--pittime", default="", help="As of this time of that date; fractions count.")
     @click.option("--latest", is_flag=True, help="The newest version of everything, deleted objects too.")
     @click.option("--replace/--no-replace", default=True, help="Replace files that exist.")
+    @click.option("--resume", is_flag=True, help="Go on with a restore that was cut short; what is whole is left.")
     @_from_node
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.pass_context

@@ -150,11 +150,19 @@ TEXTS: dict[str, str] = {
     "ANR2750I": "Starting scheduled command {name} ( {text} ).",  # [K]
     "ANR2751I": "Scheduled command {name} completed successfully.",  # [K]
     "ANR2752E": "Scheduled command {name} failed.",  # [K]
-    # client statistics as the server keeps them
-    "ANE4961I": "(Node: {node}) Total number of bytes transferred: {bytes}",
-    "ANE4954I": "(Node: {node}) Total number of objects backed up: {objects}",
-    "ANE4955I": "(Node: {node}) Total number of objects archived: {objects}",  # [K]
-    "ANE4959I": "(Node: {node}) Total number of chunks restored: {objects}",  # [K]
+    # client statistics as the server keeps them, in the order in which a client tells them; 4961 is [S], the rest [K]
+    "ANE4952I": "(Node: {node}) Total number of objects inspected: {count:,}",
+    "ANE4953I": "(Node: {node}) Total number of objects archived: {count:,}",
+    "ANE4954I": "(Node: {node}) Total number of objects backed up: {count:,}",
+    "ANE4955I": "(Node: {node}) Total number of objects restored: {count:,}",
+    "ANE4956I": "(Node: {node}) Total number of objects retrieved: {count:,}",
+    "ANE4957I": "(Node: {node}) Total number of objects deleted: {count:,}",
+    "ANE4958I": "(Node: {node}) Total number of objects updated: {count:,}",
+    "ANE4960I": "(Node: {node}) Total number of objects rebound: {count:,}",
+    "ANE4970I": "(Node: {node}) Total number of objects expired: {count:,}",
+    "ANE4959I": "(Node: {node}) Total number of objects failed: {count:,}",
+    "ANE4961I": "(Node: {node}) Total number of bytes transferred: {count:,}",
+    "ANE4964I": "(Node: {node}) Elapsed processing time: {count:,} s",
 }
 
 

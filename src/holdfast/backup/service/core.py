@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +91,15 @@ class Core:
 
     def log_text(self, text: str, *, session: int = 0, process: int = 0) -> None:
         """Write a rendered message to the activity log."""
+        self.log_texts([text], session=session, process=process)
+
+    def log_texts(self, texts: Sequence[str], *, session: int = 0, process: int = 0) -> None:
+        """Write rendered messages to the activity log, in one transaction."""
+        if not texts:
+            return
         with self.database.write() as connection:
-            connection.execute(
-                insert(actlog), {"at_ns": self.now_ns(), "message": text, "session": session, "process": process}
-            )
+            common = {"session": session, "process": process}
+            connection.execute(insert(actlog), [{"at_ns": self.now_ns(), "message": text, **common} for text in texts])
 
     def media_of_class(self, name: str) -> Media:
         """Return the media of a device class. Raises ``Refused`` when the class is not defined."""

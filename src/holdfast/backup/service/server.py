@@ -27,6 +27,7 @@ from holdfast.backup.service.keys import chunk_key
 from holdfast.backup.service.schedules import NodeSchedules
 from holdfast.backup.service.sessions import SessionEntry, finish, reading
 from holdfast.backup.service.signon import Principal, renew, sign_on, touch
+from holdfast.backup.service.told import note
 from holdfast.backup.service.vault import Vault, recover_interrupted
 from holdfast.backup.session import messages as m
 from holdfast.backup.session.machine import Machine, State
@@ -81,6 +82,9 @@ class Server:
                     break
                 if isinstance(message, m.ChangePassword):
                     reply: m.Message | None = renew(core, machine, node, message)
+                elif isinstance(message, m.Tell):
+                    note(core, node, who.session, message)
+                    reply = None
                 elif isinstance(message, Request):
                     reply = others.handle(message)
                 else:

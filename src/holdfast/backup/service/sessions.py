@@ -38,6 +38,8 @@ class SessionEntry:
     received_bytes: int = 0
     sent_bytes: int = 0
     cancelled: bool = False
+    told: bool = False
+    """Whether the client itself told the activity log what it did."""
     objects: Counter[str] = field(default_factory=Counter)
     stored: Counter[str] = field(default_factory=Counter)
     """Objects and bytes by activity."""
@@ -50,6 +52,7 @@ class SessionEntry:
 
     def note(self, message: m.Message, reply: m.Message | None) -> None:
         """Count what a request and its reply say was done."""
+        self.told = self.told or isinstance(message, m.Tell)
         if isinstance(message, m.Archive):
             self._archives = True
         elif isinstance(reply, m.Committed):
@@ -111,10 +114,8 @@ def reading(core: Core, entry: SessionEntry, requests: Iterator[bytes]) -> Itera
         yield data
 
 
-_STATISTICS = {
-    "BACKUP": ("ANE4954I", "ANE4961I"), "ARCHIVE": ("ANE4955I", "ANE4961I"), "RESTORE": ("ANE4959I", "ANE4961I"),
-}  # fmt: skip
-"""What the activity log repeats of a client's statistics, by activity: objects, bytes."""
+_STATISTICS = {"BACKUP": "ANE4954I", "ARCHIVE": "ANE4953I", "RESTORE": ""}
+"""How the activity log tells of the objects of an activity when the client itself said nothing of it."""
 
 
 def finish(core: Core, entry: SessionEntry) -> None:
@@ -122,11 +123,12 @@ def finish(core: Core, entry: SessionEntry) -> None:
     core.sessions.end(entry)
     if entry.cancelled:
         core.log("ANR0483W", session=entry.number, number=entry.number, name=entry.name)
-    for activity, ids in _STATISTICS.items():
-        if entry.objects[activity]:
+    for activity, id in _STATISTICS.items():
+        if entry.objects[activity] and not entry.told:
             fields: dict[str, Any] = {"session": entry.number, "node": entry.name}
-            core.log(ids[0], **fields, objects=entry.objects[activity])
-            core.log(ids[1], **fields, bytes=entry.stored[activity])
+            if id:
+                core.log(id, **fields, count=entry.objects[activity])
+            core.log("ANE4961I", **fields, count=entry.stored[activity])
     rows = [
         {
             "start_ns": entry.started_ns,

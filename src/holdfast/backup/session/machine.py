@@ -32,7 +32,7 @@ _READING = (m.ListVersions, m.ListArchives, m.Locate, m.Fetch)
 _QUERIES = (m.ListFilespaces, m.ActFor, m.ListAccess, m.ListClasses, *_READING)
 _CHANGES = (m.DeleteVersions, m.DropFilespace, m.Grant, m.Revoke)
 _BACKUP = (m.ListActive, m.Have, m.Group, m.Versions, m.Archive, m.Expire, m.Rebind)
-_SCHEDULING = (m.QuerySchedules, m.ReportEvent, m.ChangePassword)
+_SCHEDULING = (m.QuerySchedules, m.ReportEvent, m.ChangePassword, m.Tell)
 _READS = (m.ReadVolume, m.ListFiles)
 
 TABLE: dict[tuple[State, type[m.Message]], State] = {

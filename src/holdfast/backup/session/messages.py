@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from holdfast.backup.model.objects import Extra, Kind, Piece, Stat
+from holdfast.backup.session.rows import BoundClass as BoundClass
+from holdfast.backup.session.rows import FilespaceRow as FilespaceRow
+from holdfast.backup.session.rows import NewVersion as NewVersion
+from holdfast.backup.session.rows import RemoteFile as RemoteFile
+from holdfast.backup.session.rows import ScheduleRow as ScheduleRow
+from holdfast.backup.session.rows import ServerOption as ServerOption
+from holdfast.backup.session.rows import StoredArchive as StoredArchive
+from holdfast.backup.session.rows import StoredVersion as StoredVersion
 from holdfast.kernel.errors import Refusal, Refused
 
 
@@ -40,38 +47,6 @@ class Proof(Message, frozen=True):
     """Shows knowledge of the password without sending it."""
 
     proof: bytes
-
-
-class BoundClass(msgspec.Struct, array_like=True, frozen=True):
-    """A management class a client may bind to, and the pool that receives it ("" when it takes no backups).
-
-    ``naming`` keys the names of that pool's chunks; ``archive_pool`` is "" when the class takes no archives. ``mode``,
-    ``frequency_days`` and ``serialization`` are those of the backup copy group."""
-
-    name: str
-    default: bool
-    pool: str
-    naming: bytes
-    tries: int = 4
-    archive_pool: str = ""
-    archive_naming: bytes = b""
-    mode: str = "MODIFIED"
-    frequency_days: int = 0
-    serialization: str = "SHRSTATIC"
-
-    @property
-    def by_date(self) -> bool:
-        """Whether it matters when the active version was stored."""
-        return self.frequency_days > 0 or self.mode == "ABSOLUTE"
-
-
-class ServerOption(msgspec.Struct, array_like=True, frozen=True):
-    """An option of the node's option set. INCLEXCL statements are evaluated before the client's own; another option
-    overrides the client's with ``force`` and otherwise counts only where the client has none."""
-
-    name: str
-    value: str
-    force: bool = False
 
 
 class Welcome(Message, frozen=True):
@@ -162,18 +137,6 @@ class Group(Message, frozen=True):
     data: bytes
 
 
-class NewVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A version to store. ``pieces`` is None when only attributes changed: the content stays the active version's."""
-
-    key: bytes
-    kind: Kind
-    stat: Stat
-    extra: Extra
-    digest: bytes
-    mgmtclass: str
-    pieces: tuple[Piece, ...] | None
-
-
 class Versions(Message, frozen=True):
     """Versions to store: a compressed msgpack list of :class:`NewVersion`."""
 
@@ -198,6 +161,13 @@ class Rebind(Message, frozen=True):
 
     keys: tuple[bytes, ...]
     mgmtclass: str
+
+
+class Tell(Message, frozen=True):
+    """What a command did (statistics by the id of their message) and what went wrong, for the activity log."""
+
+    figures: dict[str, int]
+    failures: tuple[str, ...] = ()
 
 
 class Commit(Message, frozen=True):
@@ -249,20 +219,6 @@ class ListVersions(Message, frozen=True):
     shallow: bool = False
 
 
-class StoredVersion(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A version as the server lists it. ``pieces`` holds (chunk id or 0 for a hole, length)."""
-
-    id: int
-    key: bytes
-    kind: Kind
-    stat: Stat
-    extra: Extra
-    mgmtclass: str
-    stored_ns: int
-    inactive_ns: int | None
-    pieces: tuple[tuple[int, int], ...]
-
-
 class ActFor(Message, frozen=True):
     """From here on ask for what ``node`` has let this node restore; "" is this node's own again."""
 
@@ -279,12 +235,6 @@ class ListArchives(Message, frozen=True):
     after: tuple[bytes, int] | None
     limit: int
     contents: bool
-
-
-class StoredArchive(StoredVersion, frozen=True):
-    """An archive object as the server lists it; ``stored_ns`` is when it was archived, ``inactive_ns`` is None."""
-
-    description: str = ""
 
 
 class DeleteVersions(Message, frozen=True):
@@ -331,15 +281,6 @@ class ListClasses(Message, frozen=True):
     seq: int
 
 
-class FilespaceRow(msgspec.Struct, array_like=True, frozen=True):
-    """A filespace as the server lists it."""
-
-    name: str
-    type: str
-    started_ns: int
-    ended_ns: int
-
-
 class Locate(Message, frozen=True):
     """Ask where chunks lie."""
 
@@ -384,31 +325,6 @@ class QuerySchedules(Message, frozen=True):
     seq: int
     address: str = ""
     looking: bool = False
-
-
-class ScheduleRow(msgspec.Struct, array_like=True, frozen=True):
-    """One schedule and the window to work in: the open one unless it is settled, otherwise the next.
-
-    The window opens at ``start_ns`` for ``window_ns``; the node is to start at ``assigned_ns``, its place in the first
-    ``randomize_percent`` of the window. ``status`` is what is on record of this window ("" when nothing): ``Started``
-    means that the event was interrupted and runs again, reported as ``Restarted``."""
-
-    name: str
-    action: str
-    options: str
-    objects: str
-    start_ns: int
-    window_ns: int
-    priority: int
-    randomize_percent: int
-    assigned_ns: int
-    status: str
-    description: str = ""
-    style: str = "Classic"
-    duration: str = ""
-    period: str = ""
-    days: str = "ANY"
-    expiration: str = ""
 
 
 class Schedules(Message, frozen=True):
@@ -525,16 +441,6 @@ class ListFiles(Message, frozen=True):
     prefix: str
 
 
-class RemoteFile(msgspec.Struct, array_like=True, frozen=True):
-    """An archive object at the target."""
-
-    name: str
-    size_bytes: int
-    written_ns: int
-    marked: bool
-    present: bool
-
-
 class Files(Message, frozen=True):
     """The answer to :class:`ListFiles`."""
 
@@ -575,7 +481,7 @@ AnyMessage = (
     | Group | Versions | Archive | Expire | Rebind | Commit | Committed | DropFilespace | ListFilespaces | ListVersions
     | Locate | Located | Fetch | Fetched | Run | Outcome | OpenVolume | Append | CommitVolume | ReadVolume | Bytes
     | ListFiles | Files | MarkFile | Done | Failed | SignOff | ActFor | ListArchives | DeleteVersions | Deleted | Grant
-    | Revoke | ListAccess | ListClasses | QuerySchedules | Schedules | ReportEvent | ChangePassword
+    | Revoke | ListAccess | ListClasses | Tell | QuerySchedules | Schedules | ReportEvent | ChangePassword
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -167,7 +167,7 @@ Verb = Callable[[Desk], int]
 
 def load(read: Arguments) -> ClientOptions:
     """Return the options of the option file, with what the command line says instead."""
-    return overruled(load_options(optfile_of(read)), read)
+    return overruled(load_options(optfile_of(read), server=read.options.get("SERVERNAME", "")), read)
 
 
 def overruled(options: ClientOptions, read: Arguments) -> ClientOptions:
@@ -178,6 +178,8 @@ def overruled(options: ClientOptions, read: Arguments) -> ClientOptions:
     for name in ("SUBDIR", "REPLACE", "DATEFORMAT", "ERRORLOGNAME", "SCHEDLOGNAME", "SCHEDMODE"):
         if name in read.options:
             found.values[name] = read.options[name]
+    if read.has("ABSOLUTE"):
+        found.values["ABSOLUTE"] = "yes"
     return found
 
 

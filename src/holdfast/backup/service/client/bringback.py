@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from holdfast.backup.model.objects import Kind, key_of, path_of, printable, under
 from holdfast.backup.plan.filespec import FileSpec
 from holdfast.backup.service.client.choose import Choice, chosen_archives, chosen_versions, newest_of_each
-from holdfast.backup.service.client.restore import Replace, Restore, RestoreFigures, Selection
+from holdfast.backup.service.client.restore import Replace, Restore, RestoreFigures, Selection, unfinished
+from holdfast.backup.service.client.telling import tell_fetched
 from holdfast.backup.service.connection import Session
 from holdfast.backup.session import messages as m
 from holdfast.kernel.errors import InputError
 
 PRESERVE = ("subtree", "complete", "nobase", "none")
-REPLACE = ("all", "no", "prompt", "ifnewer")
+REPLACE = ("all", "no", "prompt", "ifnewer", "unfinished")
+"""``unfinished`` is Holdfast's: what is there whole from a restore that was cut short is left, the rest is replaced."""
 Ask = Callable[[str], str]
 """Asks a person and returns the answer."""
 
@@ -53,7 +55,9 @@ def bring_back(
         versions = (one for one in chosen_versions(session, choice) if _meant(one, only))
     replace = replacing(landing.replace, choice.filespace, landing.ask)
     restore = Restore(session, placement.root, replace=replace, place=placement.place)
-    return restore.run(Selection(choice.filespace), (one for one in versions if placement.keeps(one)))
+    done = restore.run(Selection(choice.filespace), (one for one in versions if placement.keeps(one)))
+    tell_fetched(session, done, retrieved=archives)
+    return done
 
 
 def _meant(version: m.StoredVersion, only: frozenset[int] | None) -> bool:
@@ -137,6 +141,8 @@ def replacing(how: str, filespace: str, ask: Ask | None) -> bool | Replace:
         raise InputError(f"ANS1107E Invalid option/value: REPLACE={how}", remedy=", ".join(REPLACE))
     if found[0] == "ifnewer":
         return lambda version, there: version.stat.mtime_ns > there.st_mtime_ns
+    if found[0] == "unfinished":
+        return unfinished
     if found[0] == "prompt":
         return Prompt(filespace, ask).replaces if ask is not None else True
     return found[0] == "all"

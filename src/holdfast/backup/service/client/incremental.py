@@ -96,7 +96,8 @@ class Source:
 
 
 class Incremental:
-    """One run over one filespace within a session. ``inventory`` is where its inventory file lies, if anywhere."""
+    """One run over one filespace within a session. ``inventory`` is where its inventory file lies, if anywhere; with
+    ``absolute`` everything is stored as if it had changed."""
 
     def __init__(
         self,
@@ -106,12 +107,16 @@ class Incremental:
         say: Say | None,
         tries: int = 4,
         inventory: Path | None = None,
+        absolute: bool = False,
     ) -> None:
         self._session, self._source, self._say = session, source, say
         self.figures = Figures()
         self._classes = {bound.name: bound for bound in session.welcome.classes if bound.pool}
         self._default = next((bound.name for bound in self._classes.values() if bound.default), "")
         self._special = tuple(bound for bound in self._classes.values() if bound.by_date)
+        if absolute:
+            bounds = self._classes.values()
+            self._special = tuple(msgspec.structs.replace(b, mode="ABSOLUTE", frequency_days=0) for b in bounds)
         self._tries, self._path = tries, None if self._special else inventory
         self._scanner = Scanner(os.fsencode(source.root), source.filespace, rules, self._default, self._fail)
         self._ground = _ground(rules, session)

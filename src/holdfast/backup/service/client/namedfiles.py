@@ -19,6 +19,7 @@ from holdfast.backup.service.client.incremental import Figures, Say, Source
 from holdfast.backup.service.client.options import ClientOptions
 from holdfast.backup.service.client.run import mounts, write_error_log
 from holdfast.backup.service.client.selected import Archive, Order, Partial, Selective
+from holdfast.backup.service.client.telling import tell_stored
 from holdfast.backup.service.connection import Session
 from holdfast.kernel.errors import InputError
 from holdfast.runtime.textfile import read_text
@@ -65,6 +66,7 @@ def run_named(
         total.add(run(session, order, say))
     total.seconds = round(total.seconds, 3)
     write_error_log(options, total)
+    tell_stored(session, total, archived=archive)
     return total
 
 

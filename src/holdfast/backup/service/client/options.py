@@ -128,15 +128,20 @@ class _Line:
         return InputError(text, file=self.file, line=self.number, column=self.column, remedy=remedy)
 
 
-def load_options(optfile: Path, sysfile: Path | None = None) -> ClientOptions:
-    """Read ``dsm.opt``, then the stanza it names in ``dsm.sys``. Raises ``InputError`` with file, line and column."""
+def load_options(optfile: Path, sysfile: Path | None = None, server: str = "") -> ClientOptions:
+    """Read ``dsm.opt``, then the stanza it names in ``dsm.sys``, or that of ``server``.
+
+    Raises ``InputError`` with file, line and column."""
     user = _read(optfile)
     sysfile = sysfile or find_sysfile(optfile)
     system = _read(sysfile)
     naming = [line for line in user if line.keyword == "SERVERNAME"]
     naming += [line for line in system if line.keyword == "DEFAULTSERVER"]
-    wanted = naming[0].value if naming else ""
+    wanted = server or (naming[0].value if naming else "")
     known = sorted({line.value for line in system if line.keyword == "SERVERNAME"})
+    if server and server.upper() not in {name.upper() for name in known}:
+        remedy = f"name one of {', '.join(known)}"
+        raise InputError(f"{sysfile} has no stanza for server {server!r}", remedy=remedy)
     if naming and known and wanted.upper() not in {name.upper() for name in known}:
         raise naming[0].error(f"{sysfile} has no stanza for server {wanted!r}", f"name one of {', '.join(known)}")
     stanza = _stanza(system, wanted, sysfile)

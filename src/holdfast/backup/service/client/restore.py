@@ -101,6 +101,16 @@ def list_versions(
             return
 
 
+def unfinished(version: m.StoredVersion, there: os.stat_result) -> bool:
+    """Return whether what stands there is not yet this version: times are set last, a part of a file never has them."""
+    kept = version.stat
+    return (kept.mode, kept.size if version.kind is Kind.FILE else 0, kept.mtime_ns) != (
+        there.st_mode,
+        there.st_size if version.kind is Kind.FILE else 0,
+        there.st_mtime_ns,
+    )
+
+
 class Restore:
     """One restore into one directory.
 
@@ -145,6 +155,9 @@ class Restore:
         links: dict[tuple[int, int, int], list[m.StoredVersion]] = {}
         for version in versions:
             if not self._wanted(version):
+                if self._replace is unfinished and version.stat.nlink > 1:
+                    identity = (version.stat.ino, version.stat.ctime_ns, version.stat.size)
+                    links.setdefault(identity, []).append(version)  # others of its links may be missing yet
                 continue
             if version.kind is Kind.DIRECTORY:
                 directories.append(version)

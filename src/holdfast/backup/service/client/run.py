@@ -18,6 +18,7 @@ from holdfast.backup.plan.domain import MountFact, local_filespaces, resolve
 from holdfast.backup.service.client.incremental import Figures, Incremental, Say, Source
 from holdfast.backup.service.client.login import Login
 from holdfast.backup.service.client.options import ClientOptions
+from holdfast.backup.service.client.telling import tell_stored
 from holdfast.backup.service.connection import Session
 from holdfast.kernel.errors import InputError
 
@@ -88,7 +89,8 @@ def run_session(session: Session, options: ClientOptions, chosen: Sequence[Sourc
             continue
         _tell(say, f"Incremental backup of volume '{source.filespace}'")
         kept = inventory_path(options, session, source.filespace)
-        done = Incremental(session, source, rules, say, max(tries, 1), kept).run()
+        absolute = options.get("ABSOLUTE") == "yes"
+        done = Incremental(session, source, rules, say, max(tries, 1), kept, absolute=absolute).run()
         if done.objects_failed:
             text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
             done.failures.append(text)
@@ -98,6 +100,7 @@ def run_session(session: Session, options: ClientOptions, chosen: Sequence[Sourc
         figures.total.add(done)
     figures.total.seconds = round(figures.total.seconds, 3)
     write_error_log(options, figures.total)
+    tell_stored(session, figures.total)
     return figures
 
 
