@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import dsmc_lab
 from dsmc_lab import DsmcLab, names
 
+from holdfast.backup.service.client.restore import Selection, list_versions
 from holdfast.backup.session import messages as m
+from holdfast.kernel.errors import Refused
 
 
 @pytest.fixture(scope="module")
@@ -332,3 +334,20 @@ def test_another_stanza_and_everything_anew_are_options_of_the_command(mine: Min
     assert desk.run(opt, "incremental", "-absolute").number("Total number of objects backed up:") == 1
     assert "DELHI2" in desk.run(opt, "incremental", "-se=tsm_other", code=12).err
     assert "no stanza for server 'NONE'" in desk.run(opt, "incremental", "-se=NONE", code=12).err
+
+
+def test_content_is_given_only_to_whom_it_was_listed(mine: Mine) -> None:
+    desk, opt = mine
+    desk.write(secret="s" * 100_000)
+    desk.run(opt, "incremental")
+    with desk.lab.session("DELHI", opt.parent.name) as session:
+        (secret,) = (v for v in list_versions(session, Selection(str(desk.fs))) if v.key == b"secret")
+        chunk = secret.pieces[0][0]
+        located = session.call(lambda seq: m.Locate(seq, (chunk,)))
+        assert isinstance(located, m.Located)
+        group = located.places[0][0]
+        assert isinstance(session.call(lambda seq: m.Fetch(seq, group)), m.Fetched)
+    thief = desk.node().parent.name
+    for ask in (lambda seq: m.Locate(seq, (chunk,)), lambda seq: m.Fetch(seq, group)):
+        with pytest.raises(Refused, match="never told of"), desk.lab.session("DELHI", thief) as session:
+            session.call(ask)

@@ -34,7 +34,6 @@ from holdfast.kernel.errors import InputError, Refusal, Refused
 _KINDS = ("backup", "archive")
 _stat = msgspec.msgpack.Decoder(Stat)
 _extra = msgspec.msgpack.Decoder(Extra)
-_content = msgspec.msgpack.Decoder(tuple[tuple[int, int], ...])
 Request = (
     m.ActFor | m.ListArchives | m.DeleteVersions | m.DropFilespace | m.Grant | m.Revoke | m.ListAccess | m.ListClasses
 )
@@ -115,7 +114,21 @@ class ClientRequests:
                     if permitted(rules, message.filespace, row.key, directory=row.kind == Kind.DIRECTORY)
                 ]
             if rows or last:
-                return m.Page(message.seq, pack([_archived(row, message.contents) for row in rows]), last)
+                return m.Page(message.seq, pack([self._archived(row, message.contents) for row in rows]), last)
+
+    def _archived(self, row: Any, contents: bool) -> m.StoredArchive:
+        return m.StoredArchive(
+            row.id,
+            row.key,
+            Kind(row.kind),
+            _stat.decode(row.stat),
+            _extra.decode(row.extra) if contents else Extra(),
+            row.mgmtclass,
+            row.stored_ns,
+            None,
+            self._egress.pieces(row.content) if contents else (),
+            row.description,
+        )
 
     def _delete(self, message: m.DeleteVersions) -> m.Deleted:
         filespace = self._filespace(message.filespace, self._node)
@@ -174,18 +187,3 @@ class ClientRequests:
             reason = f"ANS1302E node {self._node} has no access rule {message.number}"
             raise Refused(Refusal("not-found", reason, "dsmc query access"))
         return m.Done(message.seq)
-
-
-def _archived(row: Any, contents: bool) -> m.StoredArchive:
-    return m.StoredArchive(
-        row.id,
-        row.key,
-        Kind(row.kind),
-        _stat.decode(row.stat),
-        _extra.decode(row.extra) if contents else Extra(),
-        row.mgmtclass,
-        row.stored_ns,
-        None,
-        _content.decode(row.content) if contents else (),
-        row.description,
-    )

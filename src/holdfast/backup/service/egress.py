@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from holdfast.backup.model.numberset import NumberSet
 from holdfast.backup.model.objects import Extra, Kind, Stat
 from holdfast.backup.plan.access import AccessRule, permitted
 from holdfast.backup.service.catalog.commit import batches
@@ -33,6 +34,8 @@ class Egress:
     def __init__(self, core: Core, node: str) -> None:
         self._core, self._node = core, node
         self._rules: list[AccessRule] | None = None
+        self._chunks, self._groups = NumberSet(), NumberSet()
+        """What this session was told of: a node reads the content of what it was listed, whatever numbers it sends."""
 
     def act_for(self, node: str, rules: list[AccessRule] | None) -> None:
         """List what ``node`` keeps from here on; with ``rules`` only what they cover."""
@@ -76,6 +79,12 @@ class Egress:
                 )
             return page(connection, filespace, message)
 
+    def pieces(self, content: bytes) -> tuple[tuple[int, int], ...]:
+        """Return the pieces of an object that this session may list; from here on it may read them."""
+        found = _content.decode(content)
+        self._chunks.add(chunk for chunk, _ in found)
+        return found
+
     def _stored(self, row: Any, contents: bool) -> m.StoredVersion:
         return m.StoredVersion(
             row.id,
@@ -86,11 +95,13 @@ class Egress:
             row.mgmtclass,
             row.stored_ns,
             row.inactive_ns,
-            _content.decode(row.content) if contents else (),
+            self.pieces(row.content) if contents else (),
         )
 
     def locate(self, message: m.Locate) -> m.Located:
-        """Say where chunks lie, in the order asked."""
+        """Say where chunks lie, in the order asked. Raises ``Refused`` (protocol) for one that was never listed."""
+        if any(chunk not in self._chunks for chunk in message.chunks):
+            raise Refused(Refusal("protocol", "a chunk was asked for that this session was never told of"))
         found: dict[int, tuple[int, int, int]] = {}
         with self._core.database.read() as connection:
             for part in batches(message.chunks):
@@ -102,10 +113,15 @@ class Egress:
         missing = [chunk for chunk in message.chunks if chunk not in found]
         if missing:
             raise Refused(Refusal("damaged", f"the catalog has lost {len(missing)} chunks", "AUDIT VOLUME"))
+        self._groups.add(group for group, _, _ in found.values())
         return m.Located(message.seq, tuple(found[chunk] for chunk in message.chunks))
 
     def fetch(self, message: m.Fetch) -> m.Fetched:
-        """Return one group, or why it cannot be read and which volumes should have held it."""
+        """Return one group, or why it cannot be read and which volumes should have held it.
+
+        Raises ``Refused`` (protocol) for a group that was never located."""
+        if message.group not in self._groups:
+            raise Refused(Refusal("protocol", "a group was asked for that this session was never told of"))
         try:
             index, data = read_group(self._core, message.group)
         except Unreadable as error:

@@ -40,6 +40,8 @@ class PointInTime:
         self._contents: Contents | None = None
         self._listings: OrderedDict[bytes, _Listing] = OrderedDict()
         self._entries = 0
+        self._told: set[bytes] = set()
+        """Directories that the present session has listed: content is given only to a session that was told of it."""
         self._root = m.StoredVersion(0, b"", Kind.DIRECTORY, _BARE, Extra(), "", 0, None, ())
 
     def look(self, key: bytes) -> m.StoredVersion:
@@ -72,6 +74,7 @@ class PointInTime:
     def _listed(self, session: Session, key: bytes) -> _Listing:
         chosen = Selection(self._filespace, key, self.at_ns, shallow=True)
         found: _Listing = {}
+        self._told.add(key)
         start = len(key) + 1 if key else 0
         for version in list_versions(session, chosen):
             if version.key == key:
@@ -89,6 +92,9 @@ class PointInTime:
                 if self._contents is None:
                     self._contents = Contents(session)
                 contents = self._contents
+            above = version.key.rpartition(b"\0")[0]
+            if above not in self._told:
+                self._listed(session, above)
             return contents.read(version, offset, length)
 
         return self._asked(ask)
@@ -116,6 +122,7 @@ class PointInTime:
     def _drop(self) -> None:
         with self._lock:
             broken, self._session, self._contents = self._session, None, None
+            self._told = set()
         if broken is not None:
             broken.close(orderly=False)
 
