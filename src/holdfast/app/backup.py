@@ -44,9 +44,10 @@ def restore_commands() -> click.Command:
 
 def server_commands() -> click.Group:
     """Return ``holdfast server``."""
+    from holdfast.cli import newserver
     from holdfast.cli import server as server_cli
 
-    return server_cli.commands(
+    group = server_cli.commands(
         server_cli.Wire(
             lambda config: _server().init_server(_configured(config)),
             lambda config: _server().serve(_configured(config)),
@@ -57,6 +58,18 @@ def server_commands() -> click.Group:
             _rebuild_catalog,
         )
     )
+    newserver.add_to(
+        group,
+        newserver.Wire(
+            lambda directory, name, address: _setup().new_server(directory, name, address),
+            lambda config, node, into, domain: _setup().add_client(config, node, into, domain),
+        ),
+    )
+    return group
+
+
+def _setup() -> ModuleType:
+    return importlib.import_module("holdfast.app.backupsetup")
 
 
 def _server() -> ModuleType:

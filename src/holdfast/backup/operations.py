@@ -66,6 +66,17 @@ OPERATIONS: tuple[Operation, ...] = (
         changes=False,
     ),
     Operation(
+        "server new",
+        "Make a server with all it needs in one directory: authority, identity, configuration, catalog, pools.",
+        examples=("holdfast server new /srv/holdfast --address 10.1.0.5:1500",),
+    ),
+    Operation(
+        "server add-client",
+        "Register a node at a running server that `server new` made, and write its client's identity, password and "
+        "option files.",
+        examples=("holdfast server add-client alpha --config /srv/holdfast/server.toml --into /etc/holdfast/backup",),
+    ),
+    Operation(
         "server init",
         "Create the server: catalog, keys, STANDARD policy, pools, administrator ADMIN.",
         examples=("holdfast server init --config delhi.toml",),
