@@ -89,6 +89,13 @@ class Core:
         self.log_text(text, session=session, process=process)
         return text
 
+    def log_all(self, texts: list[str]) -> None:
+        """Write many rendered messages to the activity log at once."""
+        if texts:
+            with self.database.write() as connection:
+                rows = [{"at_ns": self.now_ns(), "message": text, "session": 0, "process": 0} for text in texts]
+                connection.execute(insert(actlog), rows)
+
     def log_text(self, text: str, *, session: int = 0, process: int = 0) -> None:
         """Write a rendered message to the activity log."""
         self.log_texts([text], session=session, process=process)

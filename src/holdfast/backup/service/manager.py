@@ -19,21 +19,21 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from holdfast.backup.model import messages
 from holdfast.backup.model.schedules import EventStatus
 from holdfast.backup.plan.schedules import missed, next_window, open_window
 from holdfast.backup.service.admin import clientactions
 from holdfast.backup.service.admin.caller import SERVER, acting_as
 from holdfast.backup.service.admin.reply import Args, Reply
 from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules, summary
+from holdfast.backup.service.catalog.commit import batches
 from holdfast.backup.service.catalog.schema import actlog
 from holdfast.backup.service.core import Core, set_setting, setting
 from holdfast.backup.service.prompting import prompt
 from holdfast.backup.service.schedules import (
     assigned,
-    next_turn,
     read_setting,
     record,
-    schedules_of,
     timing_of,
     wall,
     wall_ns,
@@ -44,6 +44,8 @@ Perform = Callable[[Core, str, Args], Reply]
 _NS = 1_000_000_000
 _DAY_NS = 86_400 * _NS
 _LONGEST_SLEEP_S = 60.0
+_LEAST_SLEEP_S = 0.2
+"""Between two looks, so that a thousand nodes that report at once do not cause a thousand looks."""
 _PRUNE_EVERY_NS = 3_600 * _NS
 _PROMPT_AGAIN_S = 20 * 60
 _PROMPTERS = 8
@@ -85,6 +87,7 @@ class ScheduleManager:
                 print(f"schedule manager: {error}", file=sys.stderr, flush=True)
                 wait_s = _LONGEST_SLEEP_S
             self._core.schedules_changed.wait(wait_s)
+            self._stopped.wait(_LEAST_SLEEP_S)
 
     def round(self) -> float:
         """Look at everything once; return the seconds until there is something to look at again."""
@@ -95,7 +98,7 @@ class ScheduleManager:
             if row.domain == "" and row.active:
                 self._administrative(row, now_ns)
         self._note_missed(rows, now_ns)
-        following = [*self._moments(rows, now_ns), *self._prompt_nodes(now_ns)]
+        following = [*self._moments(rows, now_ns), *self._prompt_nodes(rows, now_ns)]
         self._prune(now_ns)
         nearest_ns = min(following, default=now_ns + int(_LONGEST_SLEEP_S * _NS))
         return min(max((nearest_ns - now_ns) / _NS, 0.05), _LONGEST_SLEEP_S)
@@ -173,41 +176,41 @@ class ScheduleManager:
         """Put on record which windows closed since the last look without a word of the node.
 
         The time of the look is written only when a window closed, so that an idle server writes nothing."""
-        closed, found = False, list[tuple[str, str, str, int]]()
         with self._core.database.read() as connection:
             written_ns = int(setting(connection, CHECKED) or 0)
             kept_ns = now_ns - int(read_setting(connection, "eventretention")) * _DAY_NS
-            since_ns = self._checked_ns or max(written_ns or now_ns, kept_ns)
-            for row in rows:
-                for window in missed(timing_of(row), wall(since_ns), wall(now_ns), {}):
-                    closed = True
-                    if row.domain or row.active:
-                        found += _silent(connection, row, wall_ns(window.start))
+        since = wall(self._checked_ns or max(written_ns or now_ns, kept_ns))
+        closed = [(row, w) for row in rows for w in missed(timing_of(row), since, wall(now_ns), {})]
+        found: list[dict[str, Any]] = []
         if closed or (rows and not written_ns):
             with self._core.database.write() as connection:
-                for key in found:
-                    record(connection, key, EventStatus.MISSED)
+                for row, window in closed:
+                    if row.domain or row.active:
+                        found += _silent(connection, row, wall_ns(window.start))
+                for part in batches(found):
+                    connection.execute(insert(events), part)
                 set_setting(connection, CHECKED, str(now_ns))
         self._checked_ns = now_ns
-        for domain, schedule, node, _ in found:
-            self._core.log("ANR2578W", schedule=schedule, domain=domain, node=node)
+        self._core.log_all(
+            [messages.text("ANR2578W", **{key: e[key] for key in ("schedule", "domain", "node")}) for e in found]
+        )
 
-    def _prompt_nodes(self, now_ns: int) -> list[int]:
-        """Prompt every node whose time has come; return when the next one's comes."""
+    def _prompt_nodes(self, rows: list[Any], now_ns: int) -> list[int]:
+        """Prompt every node whose time in an open window has come; return when the next one's comes."""
         following: list[int] = []
         with self._core.database.read() as connection:
             if read_setting(connection, "schedmodes") == "POLLING":
                 return following
             percent = int(read_setting(connection, "randomize"))
             again_s = 60 * int(read_setting(connection, "retryperiod") or 0) or _PROMPT_AGAIN_S
-            for contact in connection.execute(select(contacts)).all():
-                for row in schedules_of(connection, contact.node):
-                    turn = next_turn(connection, row, contact.node, now_ns)
-                    if turn is None or _on_record(connection, row, contact.node, wall_ns(turn.window.start)):
-                        continue
-                    at_ns = wall_ns(assigned(row, turn, contact.node, percent))
+            for row in rows:
+                opened = open_window(timing_of(row), wall(now_ns)) if row.domain else None
+                if opened is None:
+                    continue
+                for contact in _unheard(connection, row, wall_ns(opened.start)):
+                    at_ns = wall_ns(assigned(row, opened, contact.node, percent))
                     if at_ns <= now_ns:
-                        at_ns = self._prompt(contact, row.name, wall_ns(turn.window.start), now_ns, again_s)
+                        at_ns = self._prompt(contact, row.name, wall_ns(opened.start), now_ns, again_s)
                     following.append(at_ns)
         return following
 
@@ -252,19 +255,24 @@ class ScheduleManager:
             self._core.log("ANR2564I", count=gone)
 
 
-def _on_record(connection: Connection, row: Any, node: str, start_ns: int) -> bool:
-    where = (events.c.domain == row.domain, events.c.schedule == row.name, events.c.node == node)
-    return connection.execute(select(events.c.id).where(*where, events.c.scheduled_ns == start_ns)).first() is not None
+def _unheard(connection: Connection, row: Any, start_ns: int) -> list[Any]:
+    """Return the contacts of the nodes of a schedule that have nothing on record of a window."""
+    joined = (associations.c.domain == row.domain) & (associations.c.schedule == row.name)
+    heard = select(events.c.node).where(
+        events.c.domain == row.domain, events.c.schedule == row.name, events.c.scheduled_ns == start_ns
+    )
+    statement = select(contacts).join(associations, (associations.c.node == contacts.c.node) & joined)
+    return list(connection.execute(statement.where(contacts.c.node.not_in(heard))).all())
 
 
-def _silent(connection: Connection, row: Any, start_ns: int) -> list[tuple[str, str, str, int]]:
-    """Return the events of one closed window that nothing is on record of."""
+def _silent(connection: Connection, row: Any, start_ns: int) -> list[dict[str, Any]]:
+    """Return the missed events of one closed window: those that nothing is on record of."""
     where = (events.c.domain == row.domain, events.c.schedule == row.name, events.c.scheduled_ns == start_ns)
     heard = set(connection.execute(select(events.c.node).where(*where)).scalars())
-    if not row.domain:
-        return [] if heard or row.created_ns > start_ns + _NS else [("", row.name, "", start_ns)]
     mine = (associations.c.domain == row.domain, associations.c.schedule == row.name)
     linked = select(associations.c.node).where(*mine, associations.c.since_ns <= start_ns + _NS)
-    return [
-        (row.domain, row.name, node, start_ns) for node in connection.execute(linked).scalars() if node not in heard
-    ]
+    expected = list(connection.execute(linked).scalars()) if row.domain else [""]
+    if not row.domain and row.created_ns > start_ns + _NS:
+        expected = []
+    key = {"domain": row.domain, "schedule": row.name, "scheduled_ns": start_ns, "status": EventStatus.MISSED.value}
+    return [{**key, "node": node} for node in expected if node not in heard]

@@ -12,7 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from holdfast.backup.model.schedules import DAYS_OF_WEEK, MONTHS, REPORTED, WEEKDAYS, EventStatus, Recorded, Timing
+from holdfast.backup.model.schedules import (
+    DAYS_OF_WEEK,
+    MONTHS,
+    REPORTED,
+    WEEKDAYS,
+    EventStatus,
+    Recorded,
+    Timing,
+    Window,
+)
 from holdfast.backup.plan.schedules import FOREVER, Turn, open_window, spread, turn
 from holdfast.backup.service.catalog.administration import associations, contacts, events, schedules
 from holdfast.backup.service.catalog.schema import nodes
@@ -184,7 +193,6 @@ class NodeSchedules:
             values["started_ns" if status in _RUNNING else "ended_ns"] = now_ns
             record(connection, (row.domain, row.name, self._node, message.start_ns), status, **values)
         self._tell(row.domain, message, status)
-        self._core.schedules_changed.set()
         return m.Done(message.seq)
 
     def _tell(self, domain: str, message: m.ReportEvent, status: EventStatus) -> None:
@@ -212,10 +220,9 @@ def _checked(address: str) -> None:
         raise Refused(Refusal("protocol", "the address for prompts is not HOST:PORT", "set TCPCLIENTADDRESS, TCPPORT"))
 
 
-def assigned(row: Any, following: Turn, node: str, percent: int) -> datetime.datetime:
+def assigned(row: Any, window: Window, node: str, percent: int) -> datetime.datetime:
     """Return when, inside its window, a node is to start: spread over the first ``percent`` of it, an immediate
     action at once."""
-    window = following.window
     if row.name.startswith("@"):
         return window.start
     return spread(window, percent, f"{row.domain}/{row.name}/{node}/{window.start.isoformat()}")
@@ -233,7 +240,7 @@ def _row(row: Any, following: Turn, known: Mapping[int, Recorded], node: str, pe
         window_ns=end_ns - start_ns,
         priority=row.priority,
         randomize_percent=percent,
-        assigned_ns=wall_ns(assigned(row, following, node, percent)),
+        assigned_ns=wall_ns(assigned(row, following.window, node, percent)),
         status=before.status.value if before is not None else "",
         description=row.description,
         style=row.style.capitalize(),

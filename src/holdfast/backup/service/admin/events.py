@@ -7,6 +7,7 @@ schedule and the clock, what was reported lies in the table ``events``.
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,8 @@ from holdfast.backup.service.catalog.schema import nodes
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.schedules import read_setting, timing_of, wall, wall_ns, write_setting
 
-_MOST_EVENTS = 50_000
+_MOST_EVENTS = 200_000
+_SECOND_NS = 1_000_000_000
 
 
 def define_association(core: Core, args: Args) -> Reply:
@@ -103,12 +105,15 @@ class Happening:
     status: EventStatus
 
 
-def all_events(core: Core, connection: Connection) -> list[Happening]:
-    """Return every event on record, and what is to come until the end of tomorrow, in order of time."""
+def events_to_come(core: Core, connection: Connection) -> list[Happening]:
+    """Return the events of which nothing is on record: from a day ago until the end of tomorrow, in order of time.
+
+    What was missed longer ago is on record: the schedule manager sees to that."""
     now = wall(core.now_ns())
-    begin = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
+    begin = now - datetime.timedelta(days=1)
     end = now.replace(hour=0, minute=0, second=0, microsecond=0) + datetime.timedelta(days=2)
-    return happenings(connection, lambda row, node: True, (begin, end), now)
+    found = happenings(connection, lambda row, node: True, (begin, end), now)
+    return [happening for happening in found if happening.event is None]
 
 
 def happenings(
@@ -119,17 +124,28 @@ def happenings(
 ) -> list[Happening]:
     """Return the events of the wanted schedules and nodes, in order of time. Refuses more than can be listed."""
     found: list[Happening] = []
-    links = connection.execute(select(associations)).all()
-    kept_since = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
+    kept = _kept(connection, between)
+    nodes_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for link in connection.execute(select(associations)):
+        nodes_of.setdefault((link.domain, link.schedule), []).append((link.node, link.since_ns))
+    since = now - datetime.timedelta(days=int(read_setting(connection, "eventretention")))
     for row in connection.execute(select(schedules)).all():
-        mine = [(x.node, x.since_ns) for x in links if (x.domain, x.schedule) == (row.domain, row.name)]
-        for node, since_ns in mine if row.domain else [("", row.created_ns)]:
-            if wanted(row, node):
-                first = max(between[0], wall(since_ns).replace(microsecond=0), kept_since)
-                found += _events_of(connection, row, node, (first, *between), now)
-            if len(found) > _MOST_EVENTS:
-                raise refuse("invalid", f"ANR2103E more than {_MOST_EVENTS} events", "name a shorter time")
+        known = nodes_of.get((row.domain, row.name), []) if row.domain else [("", row.created_ns)]
+        chosen = [(node, since_ns) for node, since_ns in known if wanted(row, node)]
+        if chosen:
+            found += _events_of(row, chosen, kept, (max(between[0], since), between[1]), now)
+        if len(found) > _MOST_EVENTS:
+            raise refuse("invalid", f"ANR2103E more than {_MOST_EVENTS} events", "name a shorter time")
     return sorted(found, key=lambda event: event.start)
+
+
+def _kept(connection: Connection, between: tuple[datetime.datetime, datetime.datetime]) -> dict[tuple[str, ...], Any]:
+    """Return what is on record of a span of time: by domain, schedule and node, then by the start of the window."""
+    span = (events.c.scheduled_ns >= wall_ns(between[0]), events.c.scheduled_ns < wall_ns(between[1]))
+    kept: dict[tuple[str, ...], Any] = {}
+    for event in connection.execute(select(events).where(*span).limit(_MOST_EVENTS + 1)):
+        kept.setdefault((event.domain, event.schedule, event.node), {})[event.scheduled_ns] = event
+    return kept
 
 
 def query_event(core: Core, args: Args) -> Reply:
@@ -151,20 +167,25 @@ def query_event(core: Core, args: Args) -> Reply:
 
 
 def _events_of(
-    connection: Connection, row: Any, node: str, span: tuple[datetime.datetime, ...], now: datetime.datetime
+    row: Any,
+    chosen: list[tuple[str, int]],
+    kept: dict[tuple[str, ...], Any],
+    between: tuple[datetime.datetime, datetime.datetime],
+    now: datetime.datetime,
 ) -> list[Happening]:
-    """Return what is on record, and each window from ``first`` of which nothing is."""
-    first, begin, end = span
-    where = (events.c.domain == row.domain, events.c.schedule == row.name, events.c.node == node)
-    between = (events.c.scheduled_ns >= wall_ns(begin), events.c.scheduled_ns < wall_ns(end))
-    kept = {event.scheduled_ns: event for event in connection.execute(select(events).where(*where, *between)).all()}
-    found = [Happening(wall(at_ns), row, node, event, EventStatus(event.status)) for at_ns, event in kept.items()]
-    if row.domain or row.active:
-        for number, window in enumerate(windows(timing_of(row), first, end)):
-            if number > _MOST_EVENTS:
-                break
-            if wall_ns(window.start) not in kept:
+    """Return what is on record of a schedule's nodes, and each window of which nothing is."""
+    found: list[Happening] = []
+    computed = windows(timing_of(row), *between) if row.domain or row.active else iter(())
+    opening = [(wall_ns(w.start), w) for w in itertools.islice(computed, _MOST_EVENTS)]
+    for node, since_ns in chosen:
+        recorded = kept.get((row.domain, row.name, node), {})
+        for at_ns, event in recorded.items():
+            found.append(Happening(wall(at_ns), row, node, event, EventStatus(event.status)))
+        for at_ns, window in opening:
+            if at_ns >= since_ns - _SECOND_NS and at_ns not in recorded:
                 found.append(Happening(window.start, row, node, None, status(window, now, None)))
+        if len(found) > _MOST_EVENTS:
+            break
     return found
 
 

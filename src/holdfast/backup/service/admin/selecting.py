@@ -28,8 +28,10 @@ def select(core: Core, args: Args) -> Reply:
                 continue
             if view.source:
                 views[name] = view.sql(core.selector.schema)
+                if view.besides:
+                    tables[view.besides] = memory_table(core, connection, view.besides, view.names)
             else:
-                tables[name] = memory_table(core, connection, name)
+                tables[name] = memory_table(core, connection, name, view.names)
     found = core.selector.select(statement, views, tables, core.now_ns())
     rows = [tuple(shown(value) for value in row) for row in found.rows]
     columns = tuple(

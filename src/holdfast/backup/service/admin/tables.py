@@ -14,12 +14,12 @@ from sqlalchemy import Connection, func, select
 from holdfast.backup.model.policy import NOLIMIT
 from holdfast.backup.model.pools import DISK
 from holdfast.backup.ports import MemoryTable
-from holdfast.backup.service.admin.events import all_events
+from holdfast.backup.service.admin.events import events_to_come
 from holdfast.backup.service.admin.settings import settings_of
 from holdfast.backup.service.catalog.archive import archive_objects
 from holdfast.backup.service.catalog.schema import filespaces, groups, places, pools, versions, volhistory, volumes
 from holdfast.backup.service.catalog.storage import VolumeFacts, pool_load, volume_facts
-from holdfast.backup.service.catalog.views import BY_NAME, MIB, VIEWS
+from holdfast.backup.service.catalog.views import MIB, VIEWS
 from holdfast.backup.service.claims import pool_key
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.schedules import wall
@@ -127,16 +127,11 @@ def _auditocc(_core: Core, connection: Connection) -> list[Row]:
     return [(node, *(round(value, 2) for value in figures), round(sum(figures), 2)) for node, figures in sums.items()]
 
 
-def _events(core: Core, connection: Connection) -> list[Row]:
-    rows: list[Row] = []
-    for found in all_events(core, connection):
-        event = found.event
-        began = moment(event.started_ns) if event is not None else None
-        ended = moment(event.ended_ns) if event is not None else None
-        result, reason = (event.code, event.reason) if event is not None else (None, "")
-        names = (found.row.domain, found.row.name, found.node)
-        rows.append((_text(found.start), began, ended, *names, found.status.value, result, reason))
-    return rows
+def _events_to_come(core: Core, connection: Connection) -> list[Row]:
+    return [
+        (_text(found.start), None, None, found.row.domain, found.row.name, found.node, found.status.value, None, None)
+        for found in events_to_come(core, connection)
+    ]
 
 
 def _processes(core: Core, _connection: Connection) -> list[Row]:
@@ -221,13 +216,14 @@ def _listed() -> list[Any]:
 
 
 MAKERS: dict[str, Callable[[Core, Connection], Sequence[Row]]] = {
-    "stgpools": _stgpools, "volumes": _volumes, "occupancy": _occupancy, "auditocc": _auditocc, "events": _events,
+    "stgpools": _stgpools, "volumes": _volumes, "occupancy": _occupancy, "auditocc": _auditocc,
+    "events_to_come": _events_to_come,
     "processes": _processes, "sessions": _sessions, "status": _status, "options": _options, "db": _db, "log": _log,
     "syscat_tables": _catalogued, "syscat_columns": _columns,
 }  # fmt: skip
 
 
-def memory_table(core: Core, connection: Connection, name: str) -> MemoryTable:
+def memory_table(core: Core, connection: Connection, name: str, columns: tuple[str, ...]) -> MemoryTable:
     """Return a table of :data:`MAKERS`, or an empty one where this server has nothing of the kind."""
     maker = MAKERS.get(name)
-    return MemoryTable(BY_NAME[name].names, list(maker(core, connection)) if maker is not None else [])
+    return MemoryTable(columns, list(maker(core, connection)) if maker is not None else [])

@@ -20,6 +20,8 @@ class View:
     columns: tuple[tuple[str, str], ...]
     source: str = ""
     remark: str = ""
+    besides: str = ""
+    """A table made in memory with the same columns, whose rows stand besides those of ``source``."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -29,16 +31,17 @@ class View:
     def sql(self, schema: str) -> str:
         """Return the SELECT behind the view; ``schema`` is where the catalog's tables are."""
         chosen = ", ".join(f"{expression} AS {name}" for name, expression in self.columns)
-        return f"SELECT {chosen} FROM {self.source}".replace("@", f"{schema}.")
+        more = f" UNION ALL SELECT * FROM temp.{self.besides}" if self.besides else ""
+        return f"SELECT {chosen} FROM {self.source}{more}".replace("@", f"{schema}.")
 
 
-def _view(name: str, source: str, columns: str, remark: str) -> View:
+def _view(name: str, source: str, columns: str, remark: str, besides: str = "") -> View:
     """Read a definition: lines of ``NAME expression``; a column without expression is empty."""
     pairs = []
     for line in columns.strip().splitlines():
         column, _, expression = line.strip().partition(" ")
         pairs.append((column, expression.strip() or "''"))
-    return View(name, tuple(pairs), source, remark)
+    return View(name, tuple(pairs), source, remark, besides)
 
 
 def _memory(name: str, columns: str, remark: str) -> View:
@@ -258,6 +261,17 @@ VIEWS: tuple[View, ...] = (
         SESSION t.session
         PROCESS t.process
     """, "The activity log"),
+    _view("events", "@events t", """
+        SCHEDULED_START hf_ts(t.scheduled_ns)
+        ACTUAL_START hf_ts(t.started_ns)
+        COMPLETED hf_ts(t.ended_ns)
+        DOMAIN_NAME t.domain
+        SCHEDULE_NAME t.schedule
+        NODE_NAME t.node
+        STATUS t.status
+        RESULT t.code
+        REASON t.reason
+    """, "Events, kept and to come", "events_to_come"),
     _view("summary", "@summary t", f"""
         START_TIME hf_ts(t.start_ns)
         END_TIME hf_ts(t.end_ns)
@@ -340,9 +354,6 @@ VIEWS: tuple[View, ...] = (
             "What each file space has in each pool"),
     _memory("auditocc", """NODE_NAME BACKUP_MB BACKUP_COPY_MB ARCHIVE_MB ARCHIVE_COPY_MB SPACEMG_MB SPACEMG_COPY_MB
         TOTAL_MB""", "What each node has in all pools"),
-    _memory("events", """SCHEDULED_START ACTUAL_START COMPLETED DOMAIN_NAME SCHEDULE_NAME NODE_NAME STATUS
-        RESULT REASON""",
-            "Events, kept and to come"),
     _memory("processes", "PROCESS_NUM PROCESS START_TIME FILES_PROCESSED BYTES_PROCESSED STATUS", "Running processes"),
     _memory("sessions", """SESSION_ID START_TIME COMMMETHOD STATE WAIT_SECONDS BYTES_SENT BYTES_RECEIVED SESSION_TYPE
         CLIENT_PLATFORM CLIENT_NAME OWNER_NAME""", "Open sessions"),
