@@ -132,3 +132,23 @@ def test_a_restore_that_was_killed_goes_on_where_it_ended(desk: DsmcLab, typed, 
     again = typed("restore", str(desk.fs), str(back), "--resume")
     assert (again["bytes"], again["transferred_bytes"]) == (0, 0)
     assert (back / "link0").stat().st_nlink == 2
+
+
+def test_several_filespaces_at_once_are_each_whole(desk: DsmcLab, tmp_path: Path) -> None:
+    tops = [tmp_path / name for name in ("one", "two", "three")]
+    for top in tops:
+        (top / "d").mkdir(parents=True)
+        for number in range(30):
+            (top / "d" / f"f{number}").write_bytes(os.urandom(20_000))
+            os.link(top / "d" / f"f{number}", top / f"link{number}")
+    desk.fs = tops[0]
+    opt = desk.node(extra=f"  DOMain {tops[1]} {tops[2]}\n  RESOURceutilization 3\n")
+    done = desk.run(opt, "incremental")
+    assert done.number("Total number of objects backed up:") == 3 * 62
+    assert done.out.count("Successful incremental backup of") == 3
+    for top in tops:
+        desk.run(opt, "restore", f"{{{top}}}/*", f"{tmp_path}/back-{top.name}/", "-subdir=yes")
+        assert backup_lab.differences(top, tmp_path / f"back-{top.name}") == ""
+    stanza = opt.parent / "dsm.sys"
+    stanza.write_text(stanza.read_text().replace("RESOURceutilization 3", "RESOURceutilization 0"))
+    assert "RESOURCEUTILIZATION" in desk.run(opt, "incremental", code=12).err

@@ -35,7 +35,7 @@ def incremental(desk: Desk) -> int:
     total = Figures()
     if whole or not parts:
         chosen = sources(desk.options, whole, _roots(desk, whole))
-        total.add(run_session(desk.session, desk.options, chosen, desk.say).total)
+        total.add(run_session(desk.session, desk.options, chosen, desk.say, desk.login.open).total)
     if parts:
         total.add(run_named(desk.session, desk.options, parts, namedfiles.partial, desk.say, subdir=desk.subdir))
     return _finish(desk, total)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from holdfast.backup.service.client.telling import tell_stored
 from holdfast.backup.service.connection import Session
 from holdfast.kernel.errors import InputError
 
+_AT_ONCE = 10
 ROOTS_VARIABLE = "HOLDFAST_ALL_LOCAL_ROOTS"
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
@@ -70,38 +73,83 @@ def sources(options: ClientOptions, names: Sequence[str], roots: Mapping[str, st
 def run_incremental(
     options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say | None
 ) -> RunFigures:
-    """Back up every source in one session. Raises ``InputError`` before anything is done."""
+    """Back up every source. Raises ``InputError`` before anything is done."""
     with login.open() as session:
         options = options.under(session.welcome.options)
         chosen = sources(options, names, roots)
-        return run_session(session, options, chosen, say)
+        return run_session(session, options, chosen, say, login.open)
 
 
-def run_session(session: Session, options: ClientOptions, chosen: Sequence[Source], say: Say | None) -> RunFigures:
-    """Back up sources within an open session."""
+def run_session(
+    session: Session,
+    options: ClientOptions,
+    chosen: Sequence[Source],
+    say: Say | None,
+    another: Callable[[], Session] | None = None,
+) -> RunFigures:
+    """Back up sources within an open session; with RESOURCEUTILIZATION several at a time, each in one of ``another``.
+
+    A filespace is never divided, so what is linked within it stays one file. When one fails as a whole, those under way
+    are brought to their end and then the failure is raised.
+    """
     options = options.under(session.welcome.options)
     rules = options.rules()
-    tries = int(options.get("CHANGINGRETRIES", "4") or 4)
     figures = RunFigures()
+    included = []
     for source in chosen:
-        if not rules.filespace(source.filespace).included:
-            figures.total.warnings.append(f"ANS1696W Filespace '{source.filespace}' is excluded from backup.")
-            continue
-        _tell(say, f"Incremental backup of volume '{source.filespace}'")
-        kept = inventory_path(options, session, source.filespace)
-        absolute = options.get("ABSOLUTE") == "yes"
-        done = Incremental(session, source, rules, say, max(tries, 1), kept, absolute=absolute).run()
-        if done.objects_failed:
-            text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
-            done.failures.append(text)
+        if rules.filespace(source.filespace).included:
+            included.append(source)
         else:
-            _tell(say, f"Successful incremental backup of '{source.filespace}'")
+            figures.total.warnings.append(f"ANS1696W Filespace '{source.filespace}' is excluded from backup.")
+    started = time.monotonic()
+    for source, done in zip(included, _run_all(session, options, included, say, another), strict=True):
         figures.filespaces[source.filespace] = done
         figures.total.add(done)
-    figures.total.seconds = round(figures.total.seconds, 3)
+    figures.total.seconds = round(time.monotonic() - started, 3)
     write_error_log(options, figures.total)
     tell_stored(session, figures.total)
     return figures
+
+
+def _run_all(
+    session: Session,
+    options: ClientOptions,
+    chosen: Sequence[Source],
+    say: Say | None,
+    another: Callable[[], Session] | None,
+) -> list[Figures]:
+    """Back up filespaces and return their figures, in order."""
+    at_once = min(_at_once(options), len(chosen))
+    if another is None or at_once < 2:
+        return [_run_one(session, options, source, say) for source in chosen]
+
+    def apart(source: Source) -> Figures:
+        with another() as own:
+            return _run_one(own, options, source, say)
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="filespace") as pool:
+        return [one.result() for one in [pool.submit(apart, source) for source in chosen]]
+
+
+def _at_once(options: ClientOptions) -> int:
+    text = options.get("RESOURCEUTILIZATION", "1") or "1"
+    if not text.isdigit() or not 1 <= int(text) <= _AT_ONCE:
+        raise InputError(f"RESOURCEUTILIZATION: {text} is not a number from 1 to {_AT_ONCE}", remedy="leave it out: 1")
+    return int(text)
+
+
+def _run_one(session: Session, options: ClientOptions, source: Source, say: Say | None) -> Figures:
+    _tell(say, f"Incremental backup of volume '{source.filespace}'")
+    tries = max(int(options.get("CHANGINGRETRIES", "4") or 4), 1)
+    kept = inventory_path(options, session, source.filespace)
+    absolute = options.get("ABSOLUTE") == "yes"
+    done = Incremental(session, source, options.rules(), say, tries, kept, absolute=absolute).run()
+    if done.objects_failed:
+        text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
+        done.failures.append(text)
+    else:
+        _tell(say, f"Successful incremental backup of '{source.filespace}'")
+    return done
 
 
 def inventory_path(options: ClientOptions, session: Session, filespace: str) -> Path:
