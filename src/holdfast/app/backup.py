@@ -129,13 +129,14 @@ def _incremental(
     roots: Mapping[str, str],
     node: str,
     say: backup_cli.Say | None,
+    begun: backup_cli.Begun | None,
 ) -> tuple[dict[str, Any], int, list[str]]:
     from holdfast.backup.service.client.run import run_incremental
     from holdfast.runtime.memory import for_bulk_data
 
     for_bulk_data()
     options, login = client(optfile, sysfile, node)
-    done = run_incremental(options, login, names, roots, say)
+    done = run_incremental(options, login, names, roots, say, begun)
     per_filespace = {name: _plain(asdict(figures)) for name, figures in done.filespaces.items()}
     figures = {**_plain(asdict(done.total)), "filespaces": per_filespace}
     return figures, done.total.exit_code, [*done.total.warnings, *done.total.failures]

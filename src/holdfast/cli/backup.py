@@ -11,8 +11,11 @@ import click
 
 from holdfast.backup.operations import help_of
 from holdfast.cli.frame import emit, table
+from holdfast.cli.ticking import ticking
 from holdfast.kernel.errors import InputError
 
+Begun = Callable[[str, Any], None]
+"""Hears what is being worked on and gets its figures as they rise."""
 Say = Callable[[str], None]
 
 
@@ -34,10 +37,12 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """``incremental(optfile, sysfile, names, roots, node, say)`` → (figures, exit code, lines for standard error)."""
+    """``incremental(optfile, sysfile, names, roots, node, say, begun)`` → (figures, exit code, lines for standard
+    error)."""
 
     incremental: Callable[
-        [Path, Path | None, tuple[str, ...], Mapping[str, str], str, Say | None], tuple[dict[str, Any], int, list[str]]
+        [Path, Path | None, tuple[str, ...], Mapping[str, str], str, Say | None, Begun | None],
+        tuple[dict[str, Any], int, list[str]],
     ]
     named: Callable[[Named, Say | None], tuple[dict[str, Any], int, list[str]]]
     set_password: Callable[[Path, Path | None, str, Path], Path]
@@ -103,7 +108,8 @@ def _incremental(group: click.Group, wire: Wire) -> None:
         as_json: bool,
     ) -> None:
         say = click.echo if verbose and not as_json else None
-        figures, code, problems = wire.incremental(optfile, sysfile, filespaces, pairs(roots), node, say)
+        with ticking(quiet=say is not None) as begun:
+            figures, code, problems = wire.incremental(optfile, sysfile, filespaces, pairs(roots), node, say, begun)
         for line in problems:
             click.echo(line, err=True)
         text = (

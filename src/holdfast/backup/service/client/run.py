@@ -29,6 +29,10 @@ ROOTS_VARIABLE = "HOLDFAST_ALL_LOCAL_ROOTS"
 _ESCAPES = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
 
 
+Begun = Callable[[str, Figures], None]
+"""Hears that a filespace is being backed up, and gets its figures as they rise."""
+
+
 @dataclass(slots=True)
 class RunFigures:
     """The figures of a whole run and of each filespace, in the order they were processed."""
@@ -71,13 +75,18 @@ def sources(options: ClientOptions, names: Sequence[str], roots: Mapping[str, st
 
 
 def run_incremental(
-    options: ClientOptions, login: Login, names: Sequence[str], roots: Mapping[str, str], say: Say | None
+    options: ClientOptions,
+    login: Login,
+    names: Sequence[str],
+    roots: Mapping[str, str],
+    say: Say | None,
+    begun: Begun | None = None,
 ) -> RunFigures:
     """Back up every source. Raises ``InputError`` before anything is done."""
     with login.open() as session:
         options = options.under(session.welcome.options)
         chosen = sources(options, names, roots)
-        return run_session(session, options, chosen, say, login.open)
+        return run_session(session, options, chosen, say, login.open, begun)
 
 
 def run_session(
@@ -86,11 +95,12 @@ def run_session(
     chosen: Sequence[Source],
     say: Say | None,
     another: Callable[[], Session] | None = None,
+    begun: Begun | None = None,
 ) -> RunFigures:
     """Back up sources within an open session; with RESOURCEUTILIZATION several at a time, each in one of ``another``.
 
     A filespace is never divided, so what is linked within it stays one file. When one fails as a whole, those under way
-    are brought to their end and then the failure is raised.
+    are brought to their end and then the failure is raised. ``begun`` hears of each and of its rising figures.
     """
     options = options.under(session.welcome.options)
     rules = options.rules()
@@ -102,7 +112,7 @@ def run_session(
         else:
             figures.total.warnings.append(f"ANS1696W Filespace '{source.filespace}' is excluded from backup.")
     started = time.monotonic()
-    for source, done in zip(included, _run_all(session, options, included, say, another), strict=True):
+    for source, done in zip(included, _run_all(session, options, included, say, another, begun), strict=True):
         figures.filespaces[source.filespace] = done
         figures.total.add(done)
     figures.total.seconds = round(time.monotonic() - started, 3)
@@ -117,15 +127,16 @@ def _run_all(
     chosen: Sequence[Source],
     say: Say | None,
     another: Callable[[], Session] | None,
+    begun: Begun | None,
 ) -> list[Figures]:
     """Back up filespaces and return their figures, in order."""
     at_once = min(_at_once(options), len(chosen))
     if another is None or at_once < 2:
-        return [_run_one(session, options, source, say) for source in chosen]
+        return [_run_one(session, options, source, say, begun) for source in chosen]
 
     def apart(source: Source) -> Figures:
         with another() as own:
-            return _run_one(own, options, source, say)
+            return _run_one(own, options, source, say, begun)
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="filespace") as pool:
         return [one.result() for one in [pool.submit(apart, source) for source in chosen]]
@@ -138,12 +149,15 @@ def _at_once(options: ClientOptions) -> int:
     return int(text)
 
 
-def _run_one(session: Session, options: ClientOptions, source: Source, say: Say | None) -> Figures:
+def _run_one(session: Session, options: ClientOptions, source: Source, say: Say | None, begun: Begun | None) -> Figures:
     _tell(say, f"Incremental backup of volume '{source.filespace}'")
     tries = max(int(options.get("CHANGINGRETRIES", "4") or 4), 1)
     kept = inventory_path(options, session, source.filespace)
     absolute = options.get("ABSOLUTE") == "yes"
-    done = Incremental(session, source, options.rules(), say, tries, kept, absolute=absolute).run()
+    run = Incremental(session, source, options.rules(), say, tries, kept, absolute=absolute)
+    if begun is not None:
+        begun(source.filespace, run.figures)
+    done = run.run()
     if done.objects_failed:
         text = f"ANS1802E Incremental backup of '{source.filespace}' finished with {done.objects_failed} failure(s)"
         done.failures.append(text)
