@@ -98,8 +98,9 @@ class Lab:
 
     def login(self, server: str, node: str, password: str = "secret") -> Login:
         passwords = self.directory / "passwords"
-        path = save_password(passwords, node, server, password.encode())
-        return Login(self.servers[server].config.address, server, self.directory / "client", node, path)
+        found = self.servers[server]
+        path = save_password(passwords, node, found.name, password.encode())
+        return Login(found.config.address, found.name, self.directory / "client", node, path)
 
     def session(self, server: str, node: str, password: str = "secret") -> Session:
         return self.login(server, node, password).open()

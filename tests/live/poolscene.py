@@ -21,11 +21,12 @@ SMALL = "5M"
 class Scene:
     """One server with small volumes, a tree, and what an administrator types."""
 
-    def __init__(self, tmp_path: Path, rng: random.Random) -> None:
+    def __init__(self, tmp_path: Path, rng: random.Random, catalog: str = "") -> None:
         self.rng, self.path = rng, tmp_path
         self.lab = backup_lab.Lab(tmp_path)
         pools = "".join(f'[[pools]]\nname = "{name}"\ncapacity = "{SMALL}"\n' for name in ("BACKUPPOOL", "ARCHIVEPOOL"))
-        self.server = self.lab.server("DELHI", pools)
+        address = f'catalog = "{catalog}"\n' if catalog else ""
+        self.server = self.lab.server("DELHI", address + pools)
         self.good("register node", name="N", password="secret")
         self.good("define devclass", name="SLOWCLASS", devtype="FILE", maxcapacity=SMALL)
         self.tree = tmp_path / "tree"
@@ -60,13 +61,16 @@ class Scene:
             (self.tree / name).write_bytes(self.rng.randbytes(size))
 
     def back_up(self) -> None:
-        with self.lab.session("DELHI", "N") as session:
-            Incremental(session, Source("/fs", str(self.tree)), Rules([]), None).run()
+        self.back_up_at("DELHI", "N", "/fs")
 
-    def restored(self) -> str:
+    def back_up_at(self, server: str, node: str, filespace: str) -> None:
+        with self.lab.session(server, node) as session:
+            Incremental(session, Source(filespace, str(self.tree)), Rules([]), None).run()
+
+    def restored(self, server: str = "DELHI") -> str:
         """Restore everything and return what differs."""
         target = self.path / f"back-{time.monotonic_ns()}"
-        with self.lab.session("DELHI", "N") as session:
+        with self.lab.session(server, "N") as session:
             failures = Restore(session, str(target)).run(Selection("/fs")).failures
         return backup_lab.differences(self.tree, target) + "".join(failures)
 

@@ -14,10 +14,11 @@ from sqlalchemy import func, select
 
 from holdfast.backup.drivers.copyingselect import CopyingSelector
 from holdfast.backup.drivers.files import FileMedia
+from holdfast.backup.drivers.postgres import PostgresClaims, PostgresDatabase
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.sqliteselect import SqliteSelector
 from holdfast.backup.drivers.virtual import VirtualMedia
-from holdfast.backup.ports import AdminCommand, Media
+from holdfast.backup.ports import AdminCommand, Database, Media
 from holdfast.backup.service.admin.dispatch import perform, run_operation
 from holdfast.backup.service.catalog.schema import metadata, servers, versions
 from holdfast.backup.service.catalogrebuild import CatalogRebuild, RebuildReport
@@ -57,7 +58,11 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
     identity = Identity.load(config.identity)
     config.directory.mkdir(parents=True, exist_ok=True)
     config.directory.chmod(0o700)
-    database = SqliteDatabase(config.directory / catalog, metadata)
+    database: Database = (
+        SqliteDatabase(config.directory / catalog, metadata)
+        if not config.catalog
+        else (PostgresDatabase(config.catalog, metadata))
+    )
 
     def remote(core: Core, server: str, prefix: str) -> Media:
         def grace_days() -> int:
@@ -69,10 +74,11 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
     keys = KeyRing(config.directory)
     core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
     core.read_command = _read_command
-    if isinstance(database, SqliteDatabase):
-        core.selector = SqliteSelector(config.directory / CATALOG_FILE)
-    else:
+    if config.catalog:
+        core.claims = PostgresClaims(config.catalog)
         core.selector = CopyingSelector(database, metadata)
+    else:
+        core.selector = SqliteSelector(config.directory / CATALOG_FILE)
     return core
 
 
@@ -92,7 +98,7 @@ def init_server(config: ServerConfig) -> bool:
 
 def serve(config: ServerConfig) -> None:
     """Run the server until SIGTERM or SIGINT."""
-    if not (config.directory / CATALOG_FILE).exists():
+    if not config.catalog and not (config.directory / CATALOG_FILE).exists():
         raise InputError("the server is not initialised", file=str(config.directory), remedy="holdfast server init")
     for_bulk_data()
     core = build_core(config)
@@ -121,6 +127,9 @@ def rebuild_catalog(config: ServerConfig, directories: tuple[Path, ...], replace
     """Make a new catalog from the volumes; the one that was there (``replace``) is kept as ``catalog.db.before``.
 
     Raises ``InputError`` when there is a catalog or no key file, ``Refused`` when no volume was found."""
+    if config.catalog:
+        remedy = "take the line catalog out of the file; move the rebuilt catalog to PostgreSQL afterwards"
+        raise InputError("a catalog on PostgreSQL is not rebuilt in place", file=str(config.directory), remedy=remedy)
     catalog = config.directory / CATALOG_FILE
     if catalog.exists() and not replace:
         raise InputError("there is a catalog already", file=str(catalog), remedy="--replace sets it aside")

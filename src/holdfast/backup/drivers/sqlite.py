@@ -18,13 +18,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from holdfast.backup.drivers.migrations import migrate
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 
 _WRITER_CACHE_KIB, _READER_CACHE_KIB = 16_384, 2_048
 
 
 class SqliteDatabase:
-    """A catalog file. Missing tables are created from ``schema``."""
+    """A catalog file. Brought up to date with ``schema`` when it is opened."""
 
     def __init__(self, path: Path, schema: MetaData) -> None:
         self._path = path
@@ -32,7 +33,7 @@ class SqliteDatabase:
         self._engine = _engine(path, _READER_CACHE_KIB)
         self._writer = _engine(path, _WRITER_CACHE_KIB, pool_size=1, max_overflow=0)
         with self.write() as connection:
-            schema.create_all(connection)
+            migrate(connection, schema)
         path.chmod(0o600)
 
     @contextmanager

@@ -142,6 +142,7 @@ class Core:
     def close(self) -> None:
         """Close media and catalog."""
         self.forget_media()
+        self.claims.close()
         self.database.close()
 
 

@@ -7,10 +7,13 @@ server may read its vault, but writes only after FORCESYNC.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -64,7 +67,10 @@ class KeyRing:
 
     def pool(self, name: str) -> PoolKey:
         """Return a pool's key, made at first use."""
-        with self._lock:
+        known = self._secrets.pools.get(name)
+        if known is not None:
+            return known
+        with self._lock, self._alone():
             known = self._secrets.pools.get(name)
             if known is None:
                 known = PoolKey(f"{name}/{os.urandom(6).hex()}", os.urandom(32), os.urandom(32))
@@ -73,9 +79,12 @@ class KeyRing:
 
     def cipher(self, key_id: str) -> bytes:
         """Return the key of that id. Raises ``InputError`` when this server does not hold it."""
-        for key in self._secrets.pools.values():
-            if key.id == key_id:
-                return key.cipher
+        for _ in range(2):
+            for key in self._secrets.pools.values():
+                if key.id == key_id:
+                    return key.cipher
+            with self._lock, self._alone():
+                pass  # another process may have made it: the file was read again
         raise InputError(f"no key {key_id}", file=str(self._path), remedy="recover with the kit made by this server")
 
     def server(self, name: str) -> ServerSecret:
@@ -87,7 +96,7 @@ class KeyRing:
 
     def set_server(self, name: str, secret: ServerSecret | None) -> None:
         """Keep or drop the secret for another server."""
-        with self._lock:
+        with self._lock, self._alone():
             others = {key: value for key, value in self._secrets.servers.items() if key != name}
             self._save(Secrets(self._secrets.pools, others if secret is None else {**others, name: secret}))
 
@@ -95,6 +104,18 @@ class KeyRing:
         """Take over all secrets of a recovery kit."""
         with self._lock:
             self._save(secrets)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes that share the directory from changing the file; begin with what it says now."""
+        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if self._path.exists():
+                self._secrets = msgspec.msgpack.decode(read_secret(self._path), type=Secrets)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _save(self, secrets: Secrets) -> None:
         write_secret(self._path, msgspec.msgpack.encode(secrets))

@@ -7,6 +7,7 @@
     address = "10.1.0.5:1500"
     identity = "/etc/holdfast/delhi"          # ca.pem, cert.pem, key.pem of the name server:DELHI
     ready_file = "/run/holdfast/delhi.ready"  # optional: written when the server answers
+    catalog = "postgresql://holdfast@/holdfast?host=/run/postgresql"  # optional: default a SQLite file in the directory
 
     [[pools]]                                 # optional: FILE pools made at init; default BACKUPPOOL, ARCHIVEPOOL
     name = "BACKUPPOOL"
@@ -27,7 +28,15 @@ from holdfast.runtime.textfile import host_port, read_toml
 
 ADMIN = "ADMIN"
 ADMIN_PASSWORD_FILE = "admin.password"
-_KEYS = {"name": str, "directory": str, "address": str, "identity": str, "ready_file": str, "pools": list}
+_KEYS = {
+    "name": str,
+    "directory": str,
+    "address": str,
+    "identity": str,
+    "ready_file": str,
+    "catalog": str,
+    "pools": list,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class ServerConfig:
     identity: Path
     ready_file: Path | None
     pools: tuple[PoolConfig, ...]
+    catalog: str = ""
+    """The address of a PostgreSQL database; empty for a SQLite file in the directory."""
 
 
 def load_config(path: Path) -> ServerConfig:
@@ -68,7 +79,9 @@ def load_config(path: Path) -> ServerConfig:
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise InputError(f"pools: {twice} stands twice", file=str(path), remedy="keep one")
     chosen = chosen or tuple(PoolConfig(n, directory / "pools" / n) for n in ("BACKUPPOOL", "ARCHIVEPOOL"))
-    return ServerConfig(raw["name"].upper(), directory, raw["address"], Path(raw["identity"]), ready, chosen)
+    return ServerConfig(
+        raw["name"].upper(), directory, raw["address"], Path(raw["identity"]), ready, chosen, raw.get("catalog", "")
+    )
 
 
 def _pool(item: Any, directory: Path, path: Path) -> PoolConfig:
@@ -92,6 +105,8 @@ def write_config(config: ServerConfig, path: Path) -> None:
         f'address = "{config.address}"',
         f'identity = "{config.identity}"',
     ]
+    if config.catalog:
+        lines.append(f'catalog = "{config.catalog}"')
     if config.ready_file is not None:
         lines.append(f'ready_file = "{config.ready_file}"')
     path.write_text("\n".join(lines) + "\n")

@@ -66,7 +66,11 @@ class Watch:
                 continue
             last = time.monotonic()
             try:
-                self.look()
+                if self._core.claims.take("watch"):
+                    try:
+                        self.look()
+                    finally:
+                        self._core.claims.give("watch")
             except HoldfastError as error:
                 self._core.log_text(f"ANR2103E the watch over storage: {error.message}")
 
