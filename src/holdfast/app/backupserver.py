@@ -9,11 +9,13 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 
 from holdfast.backup.drivers.copyingselect import CopyingSelector
 from holdfast.backup.drivers.files import FileMedia
+from holdfast.backup.drivers.objects import Bucket, ObjectMedia, open_bucket
 from holdfast.backup.drivers.postgres import PostgresClaims, PostgresDatabase
 from holdfast.backup.drivers.sqlite import SqliteDatabase
 from holdfast.backup.drivers.sqliteselect import SqliteSelector
@@ -72,7 +74,7 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
         return VirtualMedia(lambda: connect_vault(core, server, identity), prefix, grace_days, core.now_ns)
 
     keys = KeyRing(config.directory)
-    core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote))
+    core = Core(config.name, config.directory, database, keys, time.time_ns, MediaDrivers(FileMedia, remote, _objects))
     core.read_command = _read_command
     if config.catalog:
         core.claims = PostgresClaims(config.catalog)
@@ -80,6 +82,11 @@ def build_core(config: ServerConfig, catalog: str = CATALOG_FILE) -> Core:
     else:
         core.selector = SqliteSelector(config.directory / CATALOG_FILE)
     return core
+
+
+def _objects(row: Any) -> Media:
+    place = Bucket(row.endpoint, row.bucket, row.prefix, row.region, Path(row.credentials))
+    return ObjectMedia(open_bucket(place))
 
 
 def _read_command(text: str) -> AdminCommand:

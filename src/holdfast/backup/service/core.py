@@ -29,6 +29,8 @@ from holdfast.kernel.errors import Refusal, Refused
 
 RemoteMedia = Callable[["Core", str, str], Media]
 """Builds the media of a SERVER device class: core, server name, name prefix."""
+ObjectMedia = Callable[[Any], Media]
+"""Builds the media of an S3 device class from its row."""
 FileMedia = Callable[[Path], Media]
 
 
@@ -38,6 +40,7 @@ class MediaDrivers:
 
     files: FileMedia
     remote: RemoteMedia
+    objects: ObjectMedia
 
 
 class Core:
@@ -122,7 +125,13 @@ class Core:
     def _make_media(self, row: Any) -> Media:
         if row.type == DeviceType.SERVER.value:
             return self._drivers.remote(self, row.server, row.prefix)
+        if row.type == DeviceType.S3.value:
+            return self._drivers.objects(row)
         return self._drivers.files(Path(row.directory or "/"))
+
+    def probe_objects(self, row: Any) -> None:
+        """Look whether an S3 device class can be reached before it is defined. Raises what its medium raises."""
+        self._drivers.objects(row).names()
 
     def disk_media(self) -> RandomMedia:
         """Return the media of DISK volumes, whose names are full paths."""

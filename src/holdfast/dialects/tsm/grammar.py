@@ -63,9 +63,9 @@ ASsign DEFMGmtclass      | domain policyset name |
 VALidate POlicyset       | domain name |
 ACTivate POlicyset       | domain name |
 DEFine DEVclass          | name | DEVType SERVERName MAXCAPacity MOUNTLimit MOUNTRetention PREFIX
-    RETRYPeriod RETRYInterval DIRectory SHAREd
+    RETRYPeriod RETRYInterval DIRectory SHAREd ENDPoint BUCket REGion CREDentials
 UPDate DEVclass          | name | SERVERName MAXCAPacity MOUNTLimit MOUNTRetention PREFIX
-    RETRYPeriod RETRYInterval DIRectory SHAREd
+    RETRYPeriod RETRYInterval DIRectory SHAREd ENDPoint BUCket REGion CREDentials
 DELete DEVclass          | name |
 DEFine STGpool           | name devclass | POoltype DESCription ACCess MAXSIze CRCData NEXTstgpool
     HIghmig LOwmig REClaim RECLAIMPRocess RECLAIMSTGpool MAXSCRatch REUsedelay COLlocate MIGDelay

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -41,6 +42,7 @@ from holdfast.kernel.errors import InputError, Refused
 from holdfast.kernel.sizes import MIB, parse_size
 
 _PREFIX_LIMIT = 8
+_S3_WORDS = ("endpoint", "bucket", "region", "credentials")
 _POOL_ACCESS = ("READWRITE", "READONLY", "UNAVAILABLE")
 _SEQUENTIAL, _DISK, _COPY = "sequential", "DISK", "copy"
 _NUMBERS: dict[str, tuple[str, int, int, int | None, tuple[str, ...]]] = {
@@ -88,16 +90,18 @@ def _in_use(what: str, name: str, reason: str, remedy: str) -> Refused:
 
 
 def define_devclass(core: Core, args: Args) -> Reply:
-    """DEFINE DEVCLASS name DEVTYPE=FILE|SERVER ..."""
+    """DEFINE DEVCLASS name DEVTYPE=FILE|SERVER|S3 ..."""
     name = identifier(args, "name", NAME_LIMIT)
-    kind = choice(args, "devtype", "", DeviceType.FILE.value, DeviceType.SERVER.value)
+    kind = choice(args, "devtype", "", DeviceType.FILE.value, DeviceType.SERVER.value, DeviceType.S3.value)
     server = kind == DeviceType.SERVER.value
     base = {
         "capacity_bytes": DEFAULT_SERVER_CAPACITY_BYTES if server else DEFAULT_FILE_CAPACITY_BYTES,
         "mountlimit": 1 if server else 20,
         "prefix": DEFAULT_PREFIX if server else "",
-        "directory": "" if server else str(core.directory / "pools" / name),
+        "directory": str(core.directory / "pools" / name) if kind == DeviceType.FILE.value else "",
     }
+    if kind == DeviceType.S3.value:
+        _reach(core, base, args)
     with core.database.write() as connection:
         _absent(connection, devclasses, "Device class", name, "DEFINE DEVCLASS")
         if server and not args.get("servername"):
@@ -105,6 +109,15 @@ def define_devclass(core: Core, args: Args) -> Reply:
         values = {**base, **_devclass_values(connection, args, kind)}
         connection.execute(insert(devclasses), {"name": name, "type": kind, **values})
     return Reply([core.log("ANR2203I", name=name)])
+
+
+def _reach(core: Core, base: dict[str, Any], args: Args) -> None:
+    """Refuse an S3 class that cannot be reached now: a slip of the pen is found before data depends on it."""
+    missing = [key for key in ("endpoint", "bucket", "credentials") if not args.get(key)]
+    if missing:
+        raise refuse("invalid", f"ANR2022E One or more parameters are missing - {', '.join(missing).upper()}")
+    words = {key: args.get(key, "") for key in (*_S3_WORDS, "prefix")}
+    core.probe_objects(SimpleNamespace(**{**base, **words}))
 
 
 def update_devclass(core: Core, args: Args) -> Reply:
@@ -137,14 +150,17 @@ def _devclass_values(connection: Connection, args: Args, kind: str) -> dict[str,
     for key, (column, low, high) in bounds.items():
         if args.get(key):
             values[column] = number(args, key, 0, low, high)
-    for key, allowed in (("servername", server), ("prefix", server), ("directory", not server)):
+    s3 = kind == DeviceType.S3.value
+    rights = {"servername": server, "prefix": server or s3, "directory": kind == DeviceType.FILE.value}
+    for key, allowed in {**rights, **dict.fromkeys(_S3_WORDS, s3)}.items():
         if args.get(key) and not allowed:
             raise refuse("invalid", f"ANR2020E Invalid parameter - {key.upper()}", f"not for DEVTYPE={kind}")
     if args.get("servername"):
         values["server"] = identifier(args, "servername")
         existing(connection, servers, "Server", values["server"], "DEFINE DEVCLASS")
     if args.get("prefix"):
-        values["prefix"] = _prefix(args["prefix"].upper())
+        values["prefix"] = args["prefix"].strip("/") if s3 else _prefix(args["prefix"].upper())
+    values.update({key: args[key] for key in _S3_WORDS if args.get(key)})
     if args.get("directory"):
         if not Path(args["directory"]).is_absolute():
             raise refuse("invalid", f"ANR2020E Invalid parameter - DIRECTORY={args['directory']}", "a full path")

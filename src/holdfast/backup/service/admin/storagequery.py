@@ -132,7 +132,10 @@ def query_devclass(core: Core, args: Args) -> Reply:
         "Device Class Name", "Device Access Strategy", "Storage Pool Count", "Device Type", "Format",
         "Est/Max Capacity (MB)", "Mount Limit",
     )  # fmt: skip
-    more = ("Mount Retention (min)", "Directory", "Server Name", "Prefix", "Retry Period (min)", "Retry Interval (s)")
+    more = (
+        "Mount Retention (min)", "Directory", "Server Name", "Prefix", "Retry Period (min)", "Retry Interval (s)",
+        "Endpoint", "Bucket",
+    )  # fmt: skip
     detailed, matches, rows = _detailed(args), matching(args), []
     with core.database.read() as connection:
         for item in connection.execute(select(devclasses).order_by(devclasses.c.name)).all():
@@ -141,7 +144,7 @@ def query_devclass(core: Core, args: Args) -> Reply:
             if matches(item.name):
                 details = (
                     str(item.mountretention_min), item.directory, item.server, item.prefix, str(item.retryperiod_min),
-                    str(item.retryinterval_s),
+                    str(item.retryinterval_s), item.endpoint, item.bucket,
                 )  # fmt: skip
                 rows.append((*_devclass(item, used), *(details if detailed else ())))
     return answer("QUERY DEVCLASS", (*columns, *(more if detailed else ())), rows, detailed)

@@ -147,6 +147,10 @@ devclasses = Table(
     _number("retryperiod_min", 10),
     _number("retryinterval_s", 30),
     _number("mountretention_min", 60),
+    _text("endpoint"),
+    _text("bucket"),
+    _text("region"),
+    _text("credentials"),
 )
 pools = Table(
     "pools",
