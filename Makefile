@@ -8,7 +8,7 @@ DEBIAN := libnbd-bin fuse3 rsync e2fsprogs iproute2 nftables util-linux etcd-ser
 PEERS  := pacemaker corosync pacemaker-cli-utils pacemaker-resource-agents fence-agents iputils-arping nbdkit fio restic borgbackup zstd
 AGENTS := resource-agents fence-agents kmod nginx-light postgresql iputils-ping libxml2-utils qemu-utils fio btrfs-progs xfsprogs
 
-.PHONY: run test check fuzz unit sim sim-gate drill packages agent-packages peer-packages docs man clean
+.PHONY: run test check fuzz kill-points unit sim sim-gate drill packages agent-packages peer-packages docs man clean
 
 run: $(BIN)/.run packages
 	$(BIN)/holdfast drill
@@ -48,6 +48,12 @@ bench-%: $(BIN)/.test packages
 FAULTS ?= 200
 chaos: $(BIN)/.test packages
 	$(BIN)/python -m bench.chaos --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+# Backup server and client killed at seeded system calls: make kill-points KILLS=1000 SEED=7. The gate does a few.
+KILLS ?= 1000
+kill-points: $(BIN)/.test
+	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(BIN)/python tests/live/killscenes.py --points $(KILLS) --seed $(or $(SEED),1) $$scratch
 
 # Bad input, guided by coverage: make fuzz RUNS=1000000 SEED=3. The gate's share is in the tests.
 RUNS ?= 100000

@@ -14,8 +14,14 @@ from collections.abc import Callable
 
 import atheris
 
-with atheris.instrument_imports(include=["holdfast.cluster.config", "holdfast.dialects", "holdfast.backup.plan"]):
+with atheris.instrument_imports(
+    include=["holdfast.cluster.config", "holdfast.dialects", "holdfast.backup.plan", "holdfast.backup.session"]
+):
     from holdfast.backup.plan import inclexcl
+    from holdfast.backup.service.volumeformat import Damaged, salvage, unpack_header, unseal
+    from holdfast.backup.session import messages
+    from holdfast.backup.session.machine import Machine
+    from holdfast.backup.session.machine import State as Standing
     from holdfast.cluster.config.builder import build
     from holdfast.cluster.config.edit import Draft, edit
     from holdfast.cluster.config.writer import dump
@@ -30,7 +36,7 @@ with atheris.instrument_imports(include=["holdfast.cluster.config", "holdfast.di
     from holdfast.dialects.vcs.commandfile import read_commands
     from holdfast.dialects.vcs.commands import FORMS, run
     from holdfast.dialects.vcs.session import Host, VcsWire
-    from holdfast.kernel.errors import HoldfastError, InputError
+    from holdfast.kernel.errors import HoldfastError, InputError, Refused
 
 FILES = {
     "main.cf": (
@@ -140,10 +146,39 @@ def schedule(data: bytes) -> None:
         parse_schedule(data.decode("utf-8", "replace"))
 
 
+def session(data: bytes) -> None:
+    """A client's or a server's bytes, message by message: what is out of order or no message is refused."""
+    machine = Machine()
+    standings = list(Standing)
+    started = standings[data[0] % len(standings)] if data else Standing.NEW
+    machine.state = started
+    for part in data[1:].split(b"\xff\xff"):
+        try:
+            machine.receive(messages.decode(part))
+        except Refused as refused:
+            if refused.refusal.code not in ("protocol", "read-only"):
+                raise
+    assert started is not Standing.READ_ONLY or machine.state is not Standing.WRITING, "read-only stays read-only"
+
+
+def volume(data: bytes) -> None:
+    """A volume of any bytes: every record that is given out is one that was sealed, and reading ends."""
+
+    def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    with contextlib.suppress(Damaged):
+        unpack_header(data)
+    for _, _, proven in salvage(read, len(data), 0, lambda record: unseal(record, lambda _id: b"k" * 32)):
+        assert isinstance(proven, Damaged) or proven[1] == b"sealed content of a test"
+
+
 TARGETS = {
     one.__name__: one
-    for one in (main_cf, main_cmd, vcs_line, dscli_line, macro, include_exclude, service_file, schedule)
-}
+    for one in (
+        main_cf, main_cmd, vcs_line, dscli_line, macro, include_exclude, service_file, schedule, session, volume,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv[1]])

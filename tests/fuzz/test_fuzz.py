@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.backup.service.volumeformat import GroupIndex, VolumeHeader, pack_header, seal
+from holdfast.backup.session import messages
+from holdfast.backup.session.machine import State
+
 pytest.importorskip("atheris")
 
 HERE = Path(__file__).parent
@@ -54,6 +58,21 @@ CORPORA: dict[str, tuple[bytes, ...]] = {
     "macro": tuple((EXAMPLE / name).read_bytes() for name in ("delhi.mac", "tokyo.mac")),
     "include_exclude": ((EXAMPLE / "inclexcl").read_bytes(), b"exclude.dir /.../cache\ninclude /[a-f]*/?.txt MC\n"),
     "service_file": (SERVICE.encode(),),
+    "session": tuple(
+        bytes([state]) + b"\xff\xff".join(messages.encode(message) for message in found)
+        for state in range(len(State))
+        for found in (
+            (messages.SignOn("N"), messages.Proof(b"p"), messages.OpenFilespace(1, "/fs", "EXT4")),
+            (messages.Have(2, "P", (b"n" * 32,)), messages.Group("P", (b"n" * 32,), (4,), b"data"),
+             messages.Commit(3)),
+            (messages.OpenVolume(4, "V", 0), messages.Append(b"x"), messages.CommitVolume(5, 1, 1, False)),
+            (messages.Fetch(6, 1), messages.ListFiles(7, ""), messages.SignOff()),
+        )
+    ),
+    "volume": (
+        pack_header(VolumeHeader("V", "S", "P", 1))
+        + seal(GroupIndex(b"u" * 16, "P/1", 24, (b"n" * 32,), (24,)), b"sealed content of a test", b"k" * 32) * 2,
+    ),
     "schedule": (b"01:00-06:00@60 mon-fri", b"@1440 !sun", b"22:00-03:00@20 *:last %2 jan-mar,dec"),
 }  # fmt: skip
 

@@ -56,6 +56,7 @@ def service() -> Bucket:
         str(program), "server", "-dir", str(home / "data"), "-ip", "127.0.0.1", "-ip.bind", "127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}", "-s3",
         f"-s3.port={door}", f"-s3.config={home}/s3.json", "-master.volumeSizeLimitMB=64", "-volume.max=50",
+        "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
     ]  # fmt: skip
     with open(home / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home)

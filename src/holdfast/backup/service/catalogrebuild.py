@@ -9,10 +9,11 @@ place at the end; cut short, nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from holdfast.backup.model.journal import NOTE, CommitRecord, ConfigRecord, Owner, RecordKind, SnapshotRecord
@@ -32,7 +33,7 @@ from holdfast.backup.service.catalog.schema import (
 )
 from holdfast.backup.service.catalog.storage import catalog_records
 from holdfast.backup.service.core import Core, set_setting, volume_by_name
-from holdfast.backup.service.inventory import FoundRecord, FoundVolume, Inventory, decode, records_of
+from holdfast.backup.service.inventory import UNKNOWN, FoundRecord, FoundVolume, Inventory, decode, records_of
 from holdfast.backup.service.pool import Place
 from holdfast.backup.service.replay import Replay, newest_snapshot
 from holdfast.kernel.errors import HoldfastError, Refusal, Refused
@@ -96,7 +97,9 @@ class CatalogRebuild:
         self._relocate()
         live = self._live()
         for volume in sorted(self._inventory.volumes, key=lambda v: -v.header.created_ns):
-            self._enter(volume, live)
+            known = self._named(volume)
+            if known is not None:
+                self._enter(known, live)
         self._number_on()
         self._replay(live)
         self.report.volumes = len(self._inventory.volumes)
@@ -220,6 +223,20 @@ class CatalogRebuild:
             values = {"id": owner.id, "node": owner.node, "name": owner.name, "type": owner.type}
             connection.execute(insert(filespaces), values)
         return True
+
+    def _named(self, volume: FoundVolume) -> FoundVolume | None:
+        """Return a volume with its pool: one whose header is damaged is in the pool that the configuration says, else
+        in the pool its records are bound for; a file without any good record is no volume."""
+        if volume.header.pool != UNKNOWN:
+            return volume
+        rows = self._config.tables.get(volumes.name, []) if self._config is not None else []
+        pool = next((str(row["pool"]) for row in rows if row["name"] == volume.name), "")
+        if not pool:
+            first = next(records_of(volume, self._core.keys.cipher, []), None)
+            if first is None or first.index.key_id.startswith("*"):
+                return None
+            pool = first.index.key_id.rpartition("/")[0]
+        return replace(volume, header=msgspec.structs.replace(volume.header, pool=pool))
 
     def _enter(self, volume: FoundVolume, live: set[bytes]) -> None:
         with self._core.database.write() as connection:

@@ -21,6 +21,8 @@ from holdfast.kernel.sizes import KIB
 
 _record = msgspec.msgpack.Decoder(Record)
 _RECORD_LIMIT_BYTES = 1 << 30
+UNKNOWN = "?"
+"""The pool of a volume whose header is damaged: its records are good all the same."""
 Keys = Callable[[str], bytes]
 
 
@@ -64,6 +66,9 @@ class Inventory:
                 continue
             try:
                 header, first = unpack_header(media.read(name, 0, min(facts.size_bytes, 64 * KIB)))
+            except Damaged as error:
+                self.damaged.append(f"{name}: {error.message}")
+                header, first = VolumeHeader(name, server, UNKNOWN, 0), 0
             except HoldfastError as error:
                 self.damaged.append(f"{name}: {error.message}")
                 continue
@@ -75,17 +80,24 @@ class Inventory:
 
 def records_of(volume: FoundVolume, keys: Keys, damaged: list[str]) -> Iterator[FoundRecord]:
     """Yield every record of a volume that proves good; name the others in ``damaged``."""
-    read = partial(volume.media.read, volume.name)
-    for offset, length, record in salvage(read, volume.size_bytes, volume.first):
-        try:
-            index, data = unseal(record, keys)
-        except Damaged as error:
-            damaged.append(f"{volume.name} at {offset}: {error.message}")
+    read = partial(_within, volume)
+    for offset, length, proven in salvage(read, volume.size_bytes, volume.first, lambda record: _proven(record, keys)):
+        if isinstance(proven, Damaged):
+            damaged.append(f"{volume.name} at {offset}: {proven.message}")
             continue
-        except InputError as error:
-            damaged.append(f"{volume.name} at {offset}: {error.message}")
-            continue
+        index, data = proven
         yield FoundRecord(offset, length, index, data if index.note == NOTE else b"")
+
+
+def _within(volume: FoundVolume, offset: int, length: int) -> bytes:
+    return volume.media.read(volume.name, offset, max(min(length, volume.size_bytes - offset), 0))
+
+
+def _proven(record: bytes, keys: Keys) -> tuple[GroupIndex, bytes]:
+    try:
+        return unseal(record, keys)
+    except InputError as error:  # no such key: the index is damaged, or the record is another server's
+        raise Damaged(error.message) from error
 
 
 def decode(record: FoundRecord) -> CommitRecord | SnapshotRecord | ConfigRecord:
@@ -94,5 +106,5 @@ def decode(record: FoundRecord) -> CommitRecord | SnapshotRecord | ConfigRecord:
         plain = zstandard.ZstdDecompressor().decompress(record.data, max_output_size=_RECORD_LIMIT_BYTES)
         content: CommitRecord | SnapshotRecord | ConfigRecord = _record.decode(plain)
         return content
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"a catalog record cannot be read: {error}") from error

@@ -19,7 +19,7 @@ from holdfast.backup.service.catalog.schema import groups, places, pools, volume
 from holdfast.backup.service.core import Core
 from holdfast.backup.service.mounts import Mount, record_size
 from holdfast.backup.service.volumeformat import Damaged, GroupIndex, unseal
-from holdfast.kernel.errors import HoldfastError, Refusal, Refused
+from holdfast.kernel.errors import HoldfastError, Refusal, Refused, Unavailable
 
 _ALLOCATION_TRIES = 4
 
@@ -108,6 +108,13 @@ class PoolWriter:
                 if refused.refusal.code != "exists":
                     raise
                 self._set_access(chosen.row.id, VolumeAccess.UNAVAILABLE)
+                continue
+            except Unavailable:
+                raise
+            except HoldfastError as error:
+                # cut off or gone: nobody appends to it any more, and AUDIT VOLUME says what it has lost
+                self._set_access(chosen.row.id, VolumeAccess.READONLY)
+                self._core.log("ANR1229W", volume=chosen.row.name, reason=error.message)
                 continue
             self._mounts.append(mount)
             self._dirty.add(mount.volume)

@@ -20,13 +20,16 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
+from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from holdfast.kernel.errors import HoldfastError
 
+_T = TypeVar("_T")
 MAGIC = b"HFVOLUM1"
 RECORD_MAGIC = b"HFRC"
 DEAD_MAGIC = b"HFDX"
@@ -44,6 +47,8 @@ class VolumeHeader(msgspec.Struct, array_like=True, frozen=True):
     server: str
     pool: str
     created_ns: int
+    check: bytes = b""
+    """A digest of the fields before it; empty in volumes of older releases, which had none."""
 
 
 class GroupIndex(msgspec.Struct, array_like=True, frozen=True):
@@ -63,7 +68,7 @@ class Damaged(HoldfastError):
 
 def pack_header(header: VolumeHeader) -> bytes:
     """Return the bytes that open a volume."""
-    body = msgspec.msgpack.encode(header)
+    body = msgspec.msgpack.encode(msgspec.structs.replace(header, check=_check(header)))
     return MAGIC + _LENGTH.pack(len(body)) + body
 
 
@@ -73,9 +78,17 @@ def unpack_header(data: bytes) -> tuple[VolumeHeader, int]:
         raise Damaged("not a pool volume: the magic is wrong")
     end = 12 + _LENGTH.unpack_from(data, 8)[0]
     try:
-        return msgspec.msgpack.decode(data[12:end], type=VolumeHeader), end
-    except msgspec.MsgspecError as error:
+        header = msgspec.msgpack.decode(data[12:end], type=VolumeHeader)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"the volume header is damaged: {error}") from error
+    if header.check and header.check != _check(header):
+        raise Damaged("the volume header is not as it was written")
+    return header, end
+
+
+def _check(header: VolumeHeader) -> bytes:
+    plain = msgspec.structs.replace(header, check=b"")
+    return blake3(msgspec.msgpack.encode(plain)).digest(8)
 
 
 def seal(index: GroupIndex, data: bytes, key: bytes) -> bytes:
@@ -112,7 +125,7 @@ def _frame(record: bytes) -> tuple[GroupIndex, int, int, bytes, bytes]:
     header = record[_RECORD.size : start]
     try:
         index = msgspec.msgpack.decode(header, type=GroupIndex)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged("the record's index is damaged") from error
     return index, start, start + data_bytes, nonce, header
 
@@ -138,23 +151,34 @@ def scan(read: Callable[[int, int], bytes], size_bytes: int) -> Iterator[tuple[i
             continue
         try:
             index = msgspec.msgpack.decode(read(at + _RECORD.size, index_bytes), type=GroupIndex)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return
         yield at, length, index
 
 
-def salvage(read: Callable[[int, int], bytes], size_bytes: int, start: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (offset, length, record) of everything from ``start`` on that looks like a record, however damaged the
-    bytes between; what is yielded still has to be proven by ``unseal``."""
+def salvage(
+    read: Callable[[int, int], bytes], size_bytes: int, start: int, prove: Callable[[bytes], _T]
+) -> Iterator[tuple[int, int, _T | Damaged]]:
+    """Yield (offset, length, what ``prove`` makes of it) of every record from ``start`` on, however damaged the bytes
+    between. ``prove`` raises :class:`Damaged`; then that is yielded, and the next record is looked for behind the
+    magic, because the length may be what is wrong."""
     at = start
     while at + _RECORD.size <= size_bytes:
         magic, index_bytes, data_bytes, _ = _RECORD.unpack(read(at, _RECORD.size))
         length = _RECORD.size + index_bytes + data_bytes
-        if magic in (RECORD_MAGIC, DEAD_MAGIC) and length <= _LIMIT_BYTES and at + length <= size_bytes:
-            if magic == RECORD_MAGIC:
-                yield at, length, read(at, length)
+        whole = length <= _LIMIT_BYTES and at + length <= size_bytes
+        if magic == DEAD_MAGIC and whole and read(at + length, 4)[:4] in (RECORD_MAGIC, DEAD_MAGIC, b""):
             at += length
             continue
+        if magic == RECORD_MAGIC and whole:
+            try:
+                yield at, length, prove(read(at, length))
+                at += length
+                continue
+            except Damaged as error:
+                yield at, length, error
+        elif magic == RECORD_MAGIC:
+            yield at, 0, Damaged("the record is torn, or its length is wrong")
         at = _next_magic(read, size_bytes, at + 1)
 
 

@@ -497,5 +497,5 @@ def decode(data: bytes) -> AnyMessage:
     """Return the message in ``data``; raises ``Refused`` (code ``protocol``) for bytes that are none."""
     try:
         return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused(Refusal("protocol", f"ANR0440W Protocol error: {error}")) from error
