@@ -14,6 +14,7 @@ from collections.abc import Callable
 from sqlalchemy import select
 
 from holdfast.backup.plan import migration
+from holdfast.backup.service.admin.database import trigger_due
 from holdfast.backup.service.admin.reply import Args, Reply
 from holdfast.backup.service.catalog.schema import pools
 from holdfast.backup.service.core import Core, set_setting, setting
@@ -80,6 +81,7 @@ class Watch:
         core.changed.clear()
         save_config(core)
         self._expire()
+        self._database()
         self._migrate()
         if core.sparse.is_set():
             core.sparse.clear()
@@ -89,6 +91,12 @@ class Watch:
             for pool in reclaimable(core):
                 self._try(f"reclaim {pool}", "reclaim stgpool", {"name": pool, "wait": "YES"})
         release_empty(core)
+
+    def _database(self) -> None:
+        found = trigger_due(self._core)
+        if found is not None:
+            args = {"devclass": found.devclass, "type": "FULL" if found.full else "INCREMENTAL", "wait": "YES"}
+            self._try("database backup", "backup db", args)
 
     def _migrate(self) -> None:
         with self._core.database.read() as connection:

@@ -92,6 +92,13 @@ REConcile Volumes        | [devclass] | Fix
 AUDit Volume             | [name] | STGPool FROMDate TODate Fix SKIPPartial Quiet Wait
 EXPire Inventory         | | Quiet Wait DUration Type Nodes DOmain
 DELete Volume            | name | DISCARDdata Wait
+DEFine DBBackuptrigger   | | DEVclass LOGFullpct INCRDEVclass NUMINCremental
+UPDate DBBackuptrigger   | | DEVclass LOGFullpct INCRDEVclass NUMINCremental
+DELete DBBackuptrigger   | |
+Query DBBackuptrigger    | | Format
+SET LOGMode              | value |
+SET LOGSize              | value |
+BAckup VOLHistory        | | FILENAMES
 DELete VOLHistory        | | TODate TOTime Type
 REBuild STGpool          | name | Wait
 DEFine SCHedule          | domain [schedule] | Type DESCription ACTion OPTions OBJects PRIority STARTDate STARTTime

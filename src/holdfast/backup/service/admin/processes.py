@@ -8,6 +8,7 @@ from dataclasses import asdict
 from sqlalchemy import delete, select
 
 from holdfast.backup.service.admin import storagework
+from holdfast.backup.service.admin.database import HISTORY_FILE, write_history
 from holdfast.backup.service.admin.nodes import delete_filespace
 from holdfast.backup.service.admin.reply import Args, Reply, choice, identifier
 from holdfast.backup.service.catalog.schema import volhistory
@@ -34,6 +35,7 @@ def _backup_db(core: Core, args: Args, process: Process) -> Reply:
             "ANR4550I" if done.full else "ANR4551I", process=process.number, number=process.number, pages=done.blocks
         )
     )
+    write_history(core, core.directory / HISTORY_FILE)
     texts.append(core.log("ANR2462I", process=process.number))
     return Reply(texts, figures={**asdict(done), "volumes": list(done.volumes)})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Integer, Select, Table, case, func, select
+from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Integer, Select, Table, Text, case, func, select
 
 from holdfast.backup.model.policy import NOLIMIT
 from holdfast.backup.model.pools import DISK, VolumeAccess, VolumeStatus
@@ -31,6 +31,18 @@ catalog_records = Table(
     Column("at_ns", BigInteger, nullable=False, index=True),
 )
 """Groups that hold no content but what the catalog needs to be rebuilt: see ``service.journal``."""
+
+
+dbtriggers = Table(
+    "dbtriggers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("devclass", Text, nullable=False),
+    Column("incrdevclass", Text, nullable=False, server_default=""),
+    Column("logfull_pct", Integer, nullable=False, server_default="50"),
+    Column("numincremental", Integer, nullable=False, server_default="6"),
+)
+"""The one database backup trigger, number 1."""
 
 
 @dataclass(frozen=True, slots=True)
