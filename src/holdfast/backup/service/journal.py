@@ -227,6 +227,15 @@ def save_config(core: Core) -> bool:
     return True
 
 
+def renew_config(core: Core) -> None:
+    """Forget the configuration in the volumes, because its volume is lost, and write it anew."""
+    with core.database.write() as connection:
+        mine = catalog_records.c.kind == int(RecordKind.CONFIG)
+        forget(connection, list(connection.execute(select(catalog_records.c.grp).where(mine)).scalars()))
+        set_setting(connection, _DIGEST, "")
+    save_config(core)
+
+
 def _config_pool(connection: Connection) -> str:
     """Return the primary pool for the configuration: one that policy sends data to, else the first."""
     bound = select(copygroups.c.destination).where(copygroups.c.type == "BACKUP", copygroups.c.policyset == "ACTIVE")

@@ -113,7 +113,7 @@ class Mover:
             for writer in self._writers.values():
                 writer.record(connection)
             alive = _alive(connection, [item for item, _ in self._staged])
-            kept = [(item, place) for item, place in self._staged if item.group in alive]
+            kept = [(item, place) for item, place in self._staged if (item.group, item.uuid) in alive]
             self._enter(connection, kept)
         for writer in self._writers.values():
             writer.release_full()
@@ -176,9 +176,10 @@ class Mover:
             connection.execute(insert(places), {**values, "damaged": False, "cached": False})
 
 
-def _alive(connection: Connection, items: Sequence[Work]) -> set[int]:
-    """Return those groups that the catalog still knows."""
-    found: set[int] = set()
+def _alive(connection: Connection, items: Sequence[Work]) -> set[tuple[int, bytes]]:
+    """Return those groups that the catalog still knows, by number and uuid: a number alone may be another's by now."""
+    found: set[tuple[int, bytes]] = set()
     for part in batches(items):
-        found.update(connection.execute(select(groups.c.id).where(groups.c.id.in_([i.group for i in part]))).scalars())
+        statement = select(groups.c.id, groups.c.uuid).where(groups.c.id.in_([item.group for item in part]))
+        found.update((id, bytes(uuid)) for id, uuid in connection.execute(statement))
     return found

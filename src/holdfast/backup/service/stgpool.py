@@ -12,11 +12,13 @@ from typing import Any
 
 from sqlalchemy import and_, exists, not_, or_, select, update
 
+from holdfast.backup.model.journal import RecordKind
 from holdfast.backup.model.pools import READABLE, PoolType, VolumeAccess
 from holdfast.backup.service.catalog.schema import groups, places, pools, volumes
-from holdfast.backup.service.catalog.storage import work_list
+from holdfast.backup.service.catalog.storage import catalog_records, work_list
 from holdfast.backup.service.claims import pool_key
 from holdfast.backup.service.core import Core, exclusive, pool_row, volume_by_name
+from holdfast.backup.service.journal import renew_config
 from holdfast.backup.service.mover import Keep, MoveFigures, Mover
 from holdfast.backup.service.processes import Process
 from holdfast.backup.service.volumes import drop_destroyed, release_empty
@@ -103,6 +105,10 @@ def _restore(
             pool_row(connection, copy)
             conditions = (*conditions, _has_copy(copy))
         bad = work_list(connection, *conditions)
+        config = catalog_records.c.kind == int(RecordKind.CONFIG)
+        renewed = set(connection.execute(select(catalog_records.c.grp).where(config)).scalars())
+    lost_config = any(item.group in renewed for item in bad)
+    bad = [item for item in bad if item.group not in renewed]
     work = list({item.group: item for item in bad}.values())
     if preview:
         return MoveFigures(len(work), sum(item.length for item in work))
@@ -112,6 +118,8 @@ def _restore(
         mover = Mover(core, into, process, keep=Keep.NOTHING, avoid=avoid)
         mover.elsewhere_first()
         figures = mover.run(work)
+    if lost_config:
+        renew_config(core)
     drop_destroyed(core, primary)
     release_empty(core)
     return figures
