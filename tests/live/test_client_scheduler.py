@@ -46,6 +46,8 @@ def made(desk: DsmcLab, tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     return make
 
 
+SLOW_S = 300 + os.getpid() / 1e7
+"""Tells the sleepers of this run from all others."""
 Made = Callable[..., tuple[Path, Path]]
 
 
@@ -151,19 +153,21 @@ def test_old_records_are_pruned_or_moved_aside(desk: DsmcLab, made: Made) -> Non
 
 
 def shown(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+    """A process's command line; nothing for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def daemons(line: str) -> list[int]:
     """Processes that show this command line."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if shown(int(path.name)) == line:
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
+    return [pid for pid in every() if shown(pid) == line]
+
+
+def every() -> list[int]:
+    """All processes."""
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
 
 
 @pytest.fixture
@@ -181,7 +185,7 @@ def cad(tmp_path: Path) -> Iterator[Callable[..., int]]:
         return pid
 
     yield start
-    for pid in started:
+    for pid in {*started, *(pid for pid in every() if shown(pid).startswith(str(link)))}:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -191,7 +195,9 @@ def cad(tmp_path: Path) -> Iterator[Callable[..., int]]:
 def test_dsmcad_shows_its_name_runs_events_and_ends_with_what_it_started(
     desk: DsmcLab, made: Made, cad: Callable[..., int], tmp_path: Path
 ) -> None:
-    opt, log = made(f'  MANAGEDServices schedule webclient\n  PRESchedulecmd "touch {tmp_path}/began; sleep 300"\n')
+    opt, log = made(
+        f'  MANAGEDServices schedule webclient\n  PRESchedulecmd "touch {tmp_path}/began; sleep {SLOW_S}"\n'
+    )
     plan(desk, opt, "SLOW", action="INCREMENTAL")
     first = cad(opt)
     until((tmp_path / "began").exists)
@@ -199,9 +205,10 @@ def test_dsmcad_shows_its_name_runs_events_and_ends_with_what_it_started(
     workers = Path(f"/proc/{first}/task/{first}/children").read_text().split()
     os.kill(first, signal.SIGTERM)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (first, *workers)))
+    until(lambda: not daemons(f"sleep {SLOW_S}"))  # what the event ran ends with it
     assert event(desk, opt, "SLOW") == "Started", "nothing was reported: the next one runs it again"
     stanza = opt.parent / "dsm.sys"
-    stanza.write_text(stanza.read_text().replace("; sleep 300", ""))
+    stanza.write_text(stanza.read_text().replace(f"; sleep {SLOW_S}", ""))
     cad(opt)
     until(lambda: event(desk, opt, "SLOW") == "Completed")
     actlog = " ".join(row[-1] for row in desk.admin("query actlog search=SLOW").rows)

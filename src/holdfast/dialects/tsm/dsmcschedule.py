@@ -45,13 +45,13 @@ def schedule(read: Arguments, options: ClientOptions) -> int:
     def perform(row: m.ScheduleRow, into: StampedLines) -> int:
         return _perform(row, into, read, options, optfile)
 
+    signal.signal(signal.SIGTERM, _end)
     if read.has("ONCE"):
         end_with_parent()
         address = read.options.get("PROMPTADDRESS", "")
         done = Scheduler(login, options, log, perform, address).step()
         os.write(int(read.options["REPORTTO"]), f"{done.wait_s:.3f} {done.mode}\n".encode())
         return 0
-    signal.signal(signal.SIGTERM, _end)
     with Prompts.of(options, login) as prompts:
         scheduler = Scheduler(login, options, log, perform, prompts.address)
         while True:
@@ -60,6 +60,7 @@ def schedule(read: Arguments, options: ClientOptions) -> int:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
+    """End in good order: a command that an event runs ends too, and the event stays open for the next scheduler."""
     sys.exit(0)
 
 

@@ -9,7 +9,9 @@ What it does for an event is not its business: ``perform`` runs it and returns a
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -166,7 +168,9 @@ class Scheduler:
             )
 
     def _shell(self, command: str) -> int:
-        """Run a command with the shell, its output into the log; return its exit code."""
+        """Run a command with the shell, its output into the log; return its exit code.
+
+        It has a process group of its own, which ends when this scheduler is ended in the middle of it."""
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
@@ -174,11 +178,17 @@ class Scheduler:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="backslashreplace",
+            start_new_session=True,
         )
         assert process.stdout is not None
-        for line in process.stdout:
-            self._log.line(line.rstrip("\n"))
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                self._log.line(line.rstrip("\n"))
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
         self._log.line(f"Finished command.  Return code is: {code}")
         return code
 
