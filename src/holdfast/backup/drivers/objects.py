@@ -180,7 +180,7 @@ def _offset(path: str) -> int:
 
 def _failed(name: str, what: str, error: BaseError) -> HoldfastError:
     reason = abridged_reason(error)
-    if "507" in reason or "InsufficientStorage" in reason:
+    if "status code: 507" in reason or "InsufficientStorage" in reason:
         return Refused(Refusal("no-storage", f"volume {name} cannot be {what}: {reason}", "free space in the bucket"))
     return Unavailable(f"volume {name} cannot be {what} in its bucket: {reason}", "check endpoint, bucket, credentials")
 
