@@ -25,8 +25,8 @@ class Cloud(Scene):
     """A server whose device class CLOUD is a prefix of the bucket."""
 
     def __init__(self, tmp_path: Path, rng: random.Random) -> None:
+        self.place: Bucket = replace(s3lab.service(), prefix=uuid.uuid4().hex)  # first: it may not come up
         super().__init__(tmp_path, rng)
-        self.place: Bucket = replace(s3lab.service(), prefix=uuid.uuid4().hex)
         self.good("define devclass", name="CLOUD", devtype="S3", endpoint=self.place.endpoint, bucket=s3lab.BUCKET,
                   prefix=self.place.prefix, credentials=str(self.place.credentials), maxcapacity="5M")  # fmt: skip
 
