@@ -40,7 +40,10 @@ def audit_volumes(core: Core, rows: Sequence[Any], process: Process, *, fix: boo
     figures = AuditFigures()
     for row in rows:
         with claimed(core, row, "AUDIT VOLUME"):
-            _Audit(core, row, process, figures, fix, quiet).run()
+            with core.database.read() as connection:  # as it is now: it may have been emptied before it was claimed
+                now = connection.execute(select(volumes).where(volumes.c.id == row.id)).first()
+            if now is not None:
+                _Audit(core, now, process, figures, fix, quiet).run()
     return figures
 
 
