@@ -131,11 +131,12 @@ def test_hung_daemon_its_guard_kills_the_services(either: Cluster) -> None:
 def test_stopped_system_wakes_up_to_nothing(either: Cluster) -> None:
     def back(state: State) -> bool:
         fact, beat = state.facts["web", "alpha"], state.heartbeats["alpha"]
-        return fact.incarnation == beat.incarnation and all(one.probed for one in fact.resources.values())
+        anew = fact.incarnation == beat.incarnation != before  # what was stopped has ended, and a new daemon has come
+        return anew and all(one.probed for one in fact.resources.values())
 
     cluster = either
     cluster.start("alpha", "beta")
-    cluster.until(cluster.online_on("alpha"))
+    before = cluster.until(cluster.online_on("alpha")).heartbeats["alpha"].incarnation
     (victim,) = apps(cluster.directory)
     stopped = cluster.tree("alpha")
     for pid in stopped:
