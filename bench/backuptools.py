@@ -33,7 +33,7 @@ class Tool:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.home = base / self.name.split(" ")[0].replace(",", "")
-        self.environment = dict(os.environ)
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(base / "cache")}
         self._peak_kib = 0
         self.last_cpu_s = 0.0
 
@@ -180,7 +180,7 @@ class Holdfast(Tool):
             f'name = "BENCH"\ndirectory = "{self.home / "server"}"\naddress = "127.0.0.1:{port}"\n'
             f'identity = "{self.base / "server-identity"}"\nready_file = "{ready}"\n'
         )
-        shutil.rmtree(self.base / "pw", ignore_errors=True)
+        shutil.rmtree(self.base / "cache", ignore_errors=True)
         self._write_options(self.base, "BENCH")
         self.run("server", "init", "--config", str(config))
         self._server = subprocess.Popen([*HOLDFAST, "server", "run", "--config", str(config)])

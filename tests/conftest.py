@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,10 @@ from hypothesis import settings
 # how long an example takes says nothing: what fails prints how to repeat it
 settings.register_profile("holdfast", deadline=None, print_blob=True)
 settings.load_profile("holdfast")
+
+# what commands keep as a cache is the run's own, and goes with it
+_CACHE = tempfile.TemporaryDirectory(prefix="holdfast-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 

@@ -38,7 +38,7 @@ def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path) -> No
     assert [re.match(r"(\d+) objects backed up", run)[1] for run in runs] == ["3", "0", "1"]  # type: ignore[index]
     versions = [line for line in lines if line.rstrip().endswith("/papers/letters/will.txt")]
     assert len(versions) == 2, done.stdout
-    assert all(file.stat().st_mode & 0o077 == 0 for file in (tmp_path / "laptop/passwords").iterdir())
+    assert all(file.stat().st_mode & 0o077 == 0 for file in (tmp_path / "laptop/passwords").rglob("*"))
 
 
 def test_a_second_client_of_the_same_name_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

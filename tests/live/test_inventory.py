@@ -140,3 +140,26 @@ def test_a_listing_in_key_order_gathers_into_the_scanners_order(tmp_path: Path, 
     assert [record.key for record in records] == [key for key in order if scanned[key]]
     assert all([row.key for row in record.rows()] == scanned[record.key] for record in records)
     assert all(precedes(a, b) and not precedes(b, a) for n, a in enumerate(order) for b in order[n + 1 :])
+
+
+def test_inventory_files_are_no_part_of_a_backup_and_do_not_stir_their_directory(
+    lab: backup_lab.Lab, tmp_path: Path
+) -> None:
+    tree = tmp_path / "fs"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc" / "password").write_text("kept")
+    file = tree / "etc" / "inventories" / "one"
+    file.parent.mkdir()
+    with lab.session("DELHI", "WITH") as session:
+        runs = [
+            Incremental(session, Source(str(tree), str(tree)), Rules([]), None, inventory=file).run() for _ in range(5)
+        ]
+    assert file.exists()
+    assert [run.objects_inspected for run in runs] == [3] * 5
+    counts = [run.objects for run in runs]
+    assert counts[0] == 3
+    assert counts[2:] == [0, 0, 0], counts  # what was written within a clock tick before is read again once
+    (tree / "etc" / "new").write_text("new")
+    with lab.session("DELHI", "WITH") as session:
+        changed = Incremental(session, Source(str(tree), str(tree)), Rules([]), None, inventory=file).run()
+    assert (changed.objects, changed.objects_failed) == (2, 0)  # the file, and the directory that it is new in

@@ -21,7 +21,7 @@ from holdfast.backup.session import messages as m
 _MANY = frozenset({"INCLEXCL", "DOMAIN"})
 """Options that may stand several times, in the order of their sequence numbers."""
 _REFUSED = frozenset({"NODENAME", "PASSWORD", "PASSWORDACCESS", "PASSWORDDIR", "SERVERNAME", "TCPSERVERADDRESS",
-                      "TCPPORT", "TLSIDENTITY", "TLSSERVERNAME"})  # fmt: skip
+                      "TCPPORT", "TLSIDENTITY", "TLSSERVERNAME", "INVENTORYDIR"})  # fmt: skip
 """What a client needs before it has a session is not the server's to say."""
 _VALUE_CHARACTERS = 1_024
 

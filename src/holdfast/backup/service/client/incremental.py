@@ -118,7 +118,8 @@ class Incremental:
             bounds = self._classes.values()
             self._special = tuple(msgspec.structs.replace(b, mode="ABSOLUTE", frequency_days=0) for b in bounds)
         self._tries, self._path = tries, None if self._special else inventory
-        self._scanner = Scanner(os.fsencode(source.root), source.filespace, rules, self._default, self._fail)
+        own = inventory.absolute().parent if inventory is not None else None
+        self._scanner = Scanner(os.fsencode(source.root), source.filespace, rules, self._default, self._fail, own)
         self._ground = _ground(rules, session)
         self._linked: dict[tuple[int, int, int], tuple[Piece, ...]] = {}
         self._readers: dict[str, Reader] = {}

@@ -13,10 +13,12 @@ can be lost, old or damaged without harm.
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 import msgspec
@@ -27,6 +29,7 @@ from holdfast.backup.model.objects import Known, under
 MAGIC = b"HFINVEN1"
 _LENGTH = struct.Struct(">I")
 _LIMIT_BYTES = 1 << 30
+_COPY_BYTES = 1 << 20
 _encoder = msgspec.msgpack.Encoder()
 _rows = msgspec.msgpack.Decoder(list[Known])
 
@@ -92,15 +95,16 @@ def _gathered(key: bytes, rows: list[Known]) -> Record:
 
 
 class InventoryWriter:
-    """Writes an inventory file beside the present one; ``finish`` puts it in its place, anything else leaves none."""
+    """Gathers an inventory beside the present one, without a name; ``finish`` writes it over that. A file that was cut
+    short is not what it says it is, and counts as none."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._beside = path, path.with_name(path.name + ".new")
+        self._path = path
         self._file: IO[bytes] | None = None
         self._hash = blake3()
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            self._file = TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed by finish or abandon
 
     def add(self, record: Record) -> None:
         """Take the next directory, in the scanner's order."""
@@ -115,26 +119,25 @@ class InventoryWriter:
         self._hash.update(data)
 
     def finish(self, header: Header) -> None:
-        """Close the file and put it in place. A full disk costs speed next time, nothing else."""
+        """Write the file. A full disk costs speed next time, nothing else."""
         if self._file is None:
             return
         data = _encoder.encode(header)
         self._hash.update(data)
-        try:
+        with suppress(OSError):
             self._file.write(data + _LENGTH.pack(len(data)) + self._hash.digest() + MAGIC)
-            self._file.close()
-            os.replace(self._beside, self._path)
-        except OSError:
-            self.abandon()
-        self._file = None
+            self._file.seek(0)
+            with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as place:
+                shutil.copyfileobj(self._file, place, _COPY_BYTES)
+                place.truncate()
+        self.abandon()
 
     def abandon(self) -> None:
-        """Leave no new file."""
+        """Leave what is there."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
-            self._beside.unlink(missing_ok=True)
 
 
 _TAIL_BYTES = _LENGTH.size + 32 + len(MAGIC)

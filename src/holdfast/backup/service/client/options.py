@@ -23,7 +23,7 @@ KEYWORDS = (
     "MANAGEDServices", "HTTPport", "TCPCLIENTAddress", "TCPCLIENTPort", "CHAngingretries", "COMPRESSIon", "SUbdir",
     "QUIET", "DATEformat", "REPlace", "DEFAULTServer", "CLUSTERnode", "QUERYSCHedperiod", "RETRYPeriod",
     "MAXCMDRetries", "PRESchedulecmd", "POSTSchedulecmd", "PRENSchedulecmd", "POSTNSchedulecmd", "SCHEDCMDDisabled",
-    "SCHEDRESTRetrdisabled", "SESSIONINITiation", "RESOURceutilization",
+    "SCHEDRESTRetrdisabled", "SESSIONINITiation", "RESOURceutilization", "INVENTORYDIR",
     "TESTFlag", "TCPBuffsize", "TCPWindowsize", "TXNBytelimit", "VIRTUALMountpoint",
     "TLSIDENTITY", "TLSSERVERNAME", "ALLLOCALROOT",
 )  # fmt: skip

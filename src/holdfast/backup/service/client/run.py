@@ -167,10 +167,17 @@ def _run_one(session: Session, options: ClientOptions, source: Source, say: Say 
 
 
 def inventory_path(options: ClientOptions, session: Session, filespace: str) -> Path:
-    """Return where the inventory file of a filespace lies: beside the node's password, which moves with the node."""
-    directory = Path(options.get("PASSWORDDIR") or "~/.local/share/holdfast").expanduser()
+    """Return where the inventory file of a filespace lies: in INVENTORYDIR, or where caches are kept."""
+    directory = Path(options.get("INVENTORYDIR") or _cache() / "inventories")
     digest = blake3(f"{session.welcome.server}\0{session.node}\0{filespace}".encode()).hexdigest(16)
-    return directory / f"inventory-{digest}"
+    return directory / digest
+
+
+def _cache() -> Path:
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    if chosen.startswith("/"):
+        return Path(chosen) / "holdfast"
+    return Path("/var/cache/holdfast") if os.geteuid() == 0 else Path.home() / ".cache" / "holdfast"
 
 
 def _tell(say: Say | None, line: str) -> None:

@@ -16,6 +16,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from blake3 import blake3
@@ -94,12 +95,22 @@ class _Level:
 
 
 class Scanner:
-    """Walks one filespace. ``blocked`` holds the keys that could not be looked at: nothing there counts as gone."""
+    """Walks one filespace. ``blocked`` holds the keys that could not be looked at: nothing there counts as gone.
+
+    ``own`` is the directory, by its path in the filespace, in which the client's inventory files lie: it is skipped.
+    """
 
     def __init__(
-        self, root: bytes, filespace: str, rules: Rules, default_class: str, warn: Callable[[str], None]
+        self,
+        root: bytes,
+        filespace: str,
+        rules: Rules,
+        default_class: str,
+        warn: Callable[[str], None],
+        own: Path | None = None,
     ) -> None:
         self._root, self._rules, self._default, self._warn = root, rules, default_class, warn
+        self._own_parent, self._own_name = (str(own.parent), os.fsencode(own.name)) if own is not None else ("", b"")
         self._prefix = filespace.rstrip("/")
         self._device = 0
         self.blocked: set[bytes] = set()
@@ -182,6 +193,8 @@ class Scanner:
                     listing.unreadable.append(name)
                     self.blocked.add(listing.key + b"\0" + name if listing.key else name)
                     items.append((name, missing))
+        if listing.path == self._own_parent:
+            items[:] = [item for item in items if item[0] != self._own_name]
         items.sort()
         digest = blake3(
             _encode([(name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_rdev) for name, s in items])

@@ -27,10 +27,11 @@ def write_options(stage: Stage, host: str, server_host: str) -> None:
     """Write the example's dsm.opt, dsm.sys and include-exclude list for this lab, and keep the nodes' passwords."""
     top = option_directory(stage)
     stage.run(host, "mkdir", "-p", f"{top}/passwords")
+    inventories = stage.sites.directory / "client" / "inventories"
     replaced = {
         _EXAMPLE_ADDRESS: stage.layout.host(server_host).address,
         "/etc/holdfast/identity": str(stage.sites.directory / "client" / "tls"),
-        "/etc/holdfast/passwords": f"{top}/passwords",
+        "/etc/holdfast/passwords": f"{top}/passwords\n   INVENTORYDIR {inventories}",
         "/var/log/holdfast": top,
         "/VCS/tsm": top,
     }
