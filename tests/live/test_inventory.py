@@ -163,3 +163,20 @@ def test_inventory_files_are_no_part_of_a_backup_and_do_not_stir_their_directory
     with lab.session("DELHI", "WITH") as session:
         changed = Incremental(session, Source(str(tree), str(tree)), Rules([]), None, inventory=file).run()
     assert (changed.objects, changed.objects_failed) == (2, 0)  # the file, and the directory that it is new in
+
+
+def test_what_the_server_no_longer_has_is_stored_again_whatever_the_file_says(
+    lab: backup_lab.Lab, tmp_path: Path
+) -> None:
+    tree, file = tmp_path / "tree", tmp_path / "inventory"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "one").write_text("one")
+    for _ in range(3):
+        back_up(lab, "WITH", tree, file)
+    assert back_up(lab, "WITH", tree, file).objects == 0
+    reply = lab.servers["DELHI"].run("delete filespace", node="WITH", filespace="/fs", type="BACKUP", wait="YES")
+    assert reply.code == 0, reply.messages
+    assert back_up(lab, "WITH", tree, file).objects == 3
+    with lab.session("DELHI", "WITH") as session:
+        assert Restore(session, str(tmp_path / "back")).run(Selection("/fs")).failures == []
+    assert backup_lab.differences(tree, tmp_path / "back") == ""

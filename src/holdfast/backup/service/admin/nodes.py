@@ -18,6 +18,7 @@ from holdfast.backup.service.admin.reply import ERROR, Args, Reply, answer, choi
 from holdfast.backup.service.catalog.administration import associations, authorities, cloptsets, contacts, events
 from holdfast.backup.service.catalog.archive import access_rules, archive_objects, delete_archives
 from holdfast.backup.service.catalog.commit import delete_versions
+from holdfast.backup.service.catalog.generations import changed
 from holdfast.backup.service.catalog.schema import admins, archives, domains, filespaces, metadata, nodes, versions
 from holdfast.backup.service.core import Core, exclusive
 from holdfast.backup.service.processes import Process
@@ -210,6 +211,7 @@ def _delete_contents(core: Core, filespace: int, table: Table, process: Process)
             if not ids:
                 return gone, held
             count = remove(connection, ids, core.now_ns())
+            changed(connection, filespace)
         gone, held, last = gone + count, held + len(ids) - count, ids[-1]
         process.advance(count)
 
