@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,8 +70,12 @@ async def logs(bench: Bench) -> Mapping[str, Any]:
 
 
 async def lines_of(bench: Bench) -> list[bytes]:
-    """The command lines of what runs in the workload."""
-    return [Path(f"/proc/{pid_of(found)}/cmdline").read_bytes() for found in await bench.workload.using("/")]
+    """The command lines of what runs in the workload; what ends meanwhile runs no more."""
+    lines = []
+    for found in await bench.workload.using("/"):
+        with contextlib.suppress(OSError):
+            lines.append(Path(f"/proc/{pid_of(found)}/cmdline").read_bytes())
+    return lines
 
 
 async def flood(bench: Bench) -> Mapping[str, Any]:
