@@ -120,6 +120,7 @@ def environment(directory: Path, layout: Layout, host: str, root: bool) -> dict[
         "HOLDFAST_IDENTITY": str(home / "tls"),
         "HOLDFAST_SYSTEM_CONFIG": str(home / "system.toml"),
         "HOLDFAST_SYSTEM": host,
+        "HOLDFAST_LOCKS": str(home / "locks"),
         "LEDGER_PID_FILE": pid_file(directory, host, root),
     }
 

@@ -223,9 +223,9 @@ class Turn:
 
 
 def _directory() -> Path:
-    """The directory for lock files: this user's own, refused if somebody else made it."""
+    """The directory for lock files: this user's own, refused if somebody else made it. HOLDFAST_LOCKS names another."""
     base = Path("/run/lock") if os.access("/run/lock", os.W_OK) else Path(tempfile.gettempdir())
-    path = base / f"holdfast-{os.geteuid()}"
+    path = Path(os.environ.get("HOLDFAST_LOCKS") or base / f"holdfast-{os.geteuid()}")
     path.mkdir(mode=0o700, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
