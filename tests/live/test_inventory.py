@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import backup_lab
 
-from holdfast.backup.model.objects import Kind, Known, Stat
+from holdfast.backup.model.objects import Entry, Kind, Known, Stat
 from holdfast.backup.plan.inclexcl import Rules, parse_list
+from holdfast.backup.service.client.delivery import Delivery, Terms
 from holdfast.backup.service.client.incremental import Figures, Incremental, Source
 from holdfast.backup.service.client.inventory import gathered, open_inventory, precedes
 from holdfast.backup.service.client.restore import Restore, Selection
-from holdfast.backup.service.client.scan import Scanner
+from holdfast.backup.service.client.scan import Scanner, facts
 
 NOTHING = Stat(0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -44,6 +45,20 @@ def back_up(lab: backup_lab.Lab, node: str, tree: Path, inventory: Path | None =
     with lab.session("DELHI", node) as session:
         chosen = Rules(parse_list(rules, "inclexcl"))
         return Incremental(session, Source("/fs", str(tree)), chosen, None, inventory=inventory).run()
+
+
+def archive(lab: backup_lab.Lab, node: str, directory: Path, key: bytes) -> None:
+    name = key.rpartition(b"\0")[2]
+    descriptor = os.open(directory, os.O_RDONLY)
+    with lab.session("DELHI", node) as session:
+        delivery = Delivery(
+            session, Source("/fs", ""), Terms(archive=True, description="kept"), lambda: (descriptor, name), None, 1
+        )
+        delivery.open()
+        assert delivery.store(Entry(key, Kind.FILE, facts(os.lstat(name, dir_fd=descriptor))), None)
+        delivery.finish()
+        delivery.close()
+    os.close(descriptor)
 
 
 def mutate(tree: Path, rng: random.Random) -> None:
@@ -174,6 +189,7 @@ def test_what_the_server_no_longer_has_is_stored_again_whatever_the_file_says(
     for _ in range(3):
         back_up(lab, "WITH", tree, file)
     assert back_up(lab, "WITH", tree, file).objects == 0
+    archive(lab, "WITH", tree / "sub", b"sub\0one")  # so that the filespace outlives its backups
     reply = lab.servers["DELHI"].run("delete filespace", node="WITH", filespace="/fs", type="BACKUP", wait="YES")
     assert reply.code == 0, reply.messages
     assert back_up(lab, "WITH", tree, file).objects == 3
